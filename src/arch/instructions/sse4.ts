@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+import { row } from './row.ts';
+import type { OpcodeRow } from './row.ts';
+
+/** See: SDM 5.10 Intel SSE4.1 Instructions; 5.11 Intel SSE4.2 Instruction Set; 5.12 Intel AES-NI and PCLMULQDQ. */
+const SSE4_1 = { feature: 'SSE4_1' } as const;
+const SSE4_2 = { feature: 'SSE4_2' } as const;
+const AES = { feature: 'AESNI' } as const;
+const PCLMULQDQ = { feature: 'PCLMULQDQ' } as const;
+
+// prettier-ignore
+export const sse4Rows: readonly OpcodeRow[] = [
+  row('66 0F 38 10', 'PBLENDVB',   'Vdq Wdq XMM0',  SSE4_1),
+  row('66 0F 38 14', 'BLENDVPS',   'Vps Wps XMM0',  SSE4_1),
+  row('66 0F 38 15', 'BLENDVPD',   'Vpd Wpd XMM0',  SSE4_1),
+  row('66 0F 38 17', 'PTEST',      'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 20', 'PMOVSXBW',   'Vdq Wq',        SSE4_1),
+  row('66 0F 38 21', 'PMOVSXBD',   'Vdq Wd',        SSE4_1),
+  row('66 0F 38 22', 'PMOVSXBQ',   'Vdq Ww',        SSE4_1),
+  row('66 0F 38 23', 'PMOVSXWD',   'Vdq Wq',        SSE4_1),
+  row('66 0F 38 24', 'PMOVSXWQ',   'Vdq Wd',        SSE4_1),
+  row('66 0F 38 25', 'PMOVSXDQ',   'Vdq Wq',        SSE4_1),
+  row('66 0F 38 28', 'PMULDQ',     'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 29', 'PCMPEQQ',    'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 2A', 'MOVNTDQA',   'Vdq Mdq',       SSE4_1),
+  row('66 0F 38 2B', 'PACKUSDW',   'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 30', 'PMOVZXBW',   'Vdq Wq',        SSE4_1),
+  row('66 0F 38 31', 'PMOVZXBD',   'Vdq Wd',        SSE4_1),
+  row('66 0F 38 32', 'PMOVZXBQ',   'Vdq Ww',        SSE4_1),
+  row('66 0F 38 33', 'PMOVZXWD',   'Vdq Wq',        SSE4_1),
+  row('66 0F 38 34', 'PMOVZXWQ',   'Vdq Wd',        SSE4_1),
+  row('66 0F 38 35', 'PMOVZXDQ',   'Vdq Wq',        SSE4_1),
+  row('66 0F 38 37', 'PCMPGTQ',    'Vdq Wdq',       SSE4_2),
+  row('66 0F 38 38', 'PMINSB',     'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 39', 'PMINSD',     'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 3A', 'PMINUW',     'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 3B', 'PMINUD',     'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 3C', 'PMAXSB',     'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 3D', 'PMAXSD',     'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 3E', 'PMAXUW',     'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 3F', 'PMAXUD',     'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 40', 'PMULLD',     'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 41', 'PHMINPOSUW', 'Vdq Wdq',       SSE4_1),
+  row('66 0F 38 DB', 'AESIMC',     'Vdq Wdq',       AES),
+  row('66 0F 38 DC', 'AESENC',     'Vdq Wdq',       AES),
+  row('66 0F 38 DD', 'AESENCLAST', 'Vdq Wdq',       AES),
+  row('66 0F 38 DE', 'AESDEC',     'Vdq Wdq',       AES),
+  row('66 0F 38 DF', 'AESDECLAST', 'Vdq Wdq',       AES),
+  row('66 0F 3A 08', 'ROUNDPS',    'Vps Wps Ib',    SSE4_1),
+  row('66 0F 3A 09', 'ROUNDPD',    'Vpd Wpd Ib',    SSE4_1),
+  row('66 0F 3A 0A', 'ROUNDSS',    'Vss Wss Ib',    SSE4_1),
+  row('66 0F 3A 0B', 'ROUNDSD',    'Vsd Wsd Ib',    SSE4_1),
+  row('66 0F 3A 0C', 'BLENDPS',    'Vps Wps Ib',    SSE4_1),
+  row('66 0F 3A 0D', 'BLENDPD',    'Vpd Wpd Ib',    SSE4_1),
+  row('66 0F 3A 0E', 'PBLENDW',    'Vdq Wdq Ib',    SSE4_1),
+  row('66 0F 3A 14', 'PEXTRB',     'Ry/Mb Vdq Ib',  SSE4_1),
+  row('66 0F 3A 15', 'PEXTRW',     'Ry/Mw Vdq Ib',  SSE4_1),
+  row('66 0F 3A 16', 'PEXTRD',     'Ey Vdq Ib',     { feature: 'SSE4_1', bySize: 'PEXTRD PEXTRD PEXTRQ' }),
+  row('66 0F 3A 17', 'EXTRACTPS',  'Ry/Md Vdq Ib',  SSE4_1),
+  row('66 0F 3A 20', 'PINSRB',     'Vdq Ry/Mb Ib',  SSE4_1),
+  row('66 0F 3A 21', 'INSERTPS',   'Vdq Udq/Md Ib', SSE4_1),
+  row('66 0F 3A 22', 'PINSRD',     'Vdq Ey Ib',     { feature: 'SSE4_1', bySize: 'PINSRD PINSRD PINSRQ' }),
+  row('66 0F 3A 40', 'DPPS',       'Vps Wps Ib',    SSE4_1),
+  row('66 0F 3A 41', 'DPPD',       'Vpd Wpd Ib',    SSE4_1),
+  row('66 0F 3A 42', 'MPSADBW',    'Vdq Wdq Ib',    SSE4_1),
+  row('66 0F 3A 44', 'PCLMULQDQ',  'Vdq Wdq Ib',    PCLMULQDQ),
+  row('66 0F 3A 60', 'PCMPESTRM',  'Vdq Wdq Ib',    SSE4_2),
+  row('66 0F 3A 61', 'PCMPESTRI',  'Vdq Wdq Ib',    SSE4_2),
+  row('66 0F 3A 62', 'PCMPISTRM',  'Vdq Wdq Ib',    SSE4_2),
+  row('66 0F 3A 63', 'PCMPISTRI',  'Vdq Wdq Ib',    SSE4_2),
+  row('66 0F 3A DF', 'AESKEYGENASSIST', 'Vdq Wdq Ib', AES),
+];

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules that VM entry checks, in the manual's order, and the question "which one is broken?".
+// The machine asks it of the current VMCS, L0 of its copy of vmcs12; the explainer and the documentation print the rows.
+
+import { CONTROL_CHECKS } from './checks-controls.ts';
+import { GUEST_REGISTER_CHECKS, GUEST_TABLE_CHECKS } from './checks-guest-registers.ts';
+import { GUEST_SEGMENT_CHECKS } from './checks-guest-segments.ts';
+import { GUEST_STATE_CHECKS, PDPTE_CHECKS } from './checks-guest-state.ts';
+import { HOST_CHECKS } from './checks-host.ts';
+import type { EntryCheck, EntryCheckGroup, EntryStage } from './entry-check-row.ts';
+import { FIELDS_END } from './encoding.ts';
+import { OFFSET } from './fields.ts';
+import type { EntryContext } from './processor-facts.ts';
+import type { VmcsView } from './vmcs-view.ts';
+
+/** At most 31 groups, so that a set of groups is a small integer. */
+export const ENTRY_CHECK_GROUPS: readonly EntryCheckGroup[] = [
+  ...CONTROL_CHECKS,
+  ...HOST_CHECKS,
+  ...GUEST_REGISTER_CHECKS,
+  ...GUEST_SEGMENT_CHECKS,
+  ...GUEST_TABLE_CHECKS,
+  ...GUEST_STATE_CHECKS,
+  ...PDPTE_CHECKS,
+];
+
+export const ENTRY_CHECKS: readonly EntryCheck[] = ENTRY_CHECK_GROUPS.flatMap((group) => group.checks);
+
+const BY_ID = new Map(ENTRY_CHECKS.map((check) => [check.id, check]));
+
+/** The row with this id. */
+export function findEntryCheck(id: string): EntryCheck | undefined {
+  return BY_ID.get(id);
+}
+
+interface CompiledGroup {
+  readonly bit: number;
+  readonly when: EntryCheckGroup['when'];
+  readonly checks: readonly EntryCheck[];
+}
+
+function compile(stage: EntryStage): CompiledGroup[] {
+  const numbered = ENTRY_CHECK_GROUPS.map((group, index) => ({ group, bit: 1 << index }));
+  return numbered
+    .filter(({ group }) => group.stage === stage)
+    .map(({ group, bit }) => ({ bit, when: group.when, checks: group.checks }));
+}
+
+const STAGES: { readonly [Stage in EntryStage]: readonly CompiledGroup[] } = {
+  controls: compile('controls'),
+  host: compile('host'),
+  guest: compile('guest'),
+  pdpte: compile('pdpte'),
+};
+
+/** All groups, for `firstFailure`. */
+export const ALL_GROUPS = (1 << ENTRY_CHECK_GROUPS.length) - 1;
+
+/**
+ * The first broken rule of a stage, or undefined if all are kept. `groups` may leave out groups that are known to be
+ * kept: those whose fields have not changed since they last were (see `GROUPS_READING`).
+ */
+export function firstFailure(
+  stage: EntryStage,
+  view: VmcsView,
+  context: EntryContext,
+  groups: number = ALL_GROUPS,
+): EntryCheck | undefined {
+  for (const group of STAGES[stage]) {
+    if ((groups & group.bit) === 0) continue;
+    if (group.when !== undefined && !group.when.holds(view, context)) continue;
+    for (const check of group.checks) if (!check.holds(view, context)) return check;
+  }
+  return undefined;
+}
+
+/** Every broken rule of every stage, for explanations; the first is not necessarily what the processor reports. */
+export function allFailures(view: VmcsView, context: EntryContext): EntryCheck[] {
+  return ENTRY_CHECK_GROUPS.filter((group) => group.when?.holds(view, context) ?? true).flatMap((group) =>
+    group.checks.filter((check) => !check.holds(view, context)),
+  );
+}
+
+/**
+ * For each field, by region offset / 8, the groups that read it. A processor that ors these into a mask at VMWRITE,
+ * starts with ALL_GROUPS at VMPTRLD and clears the mask after an entry that succeeded, passes the mask on and checks
+ * only what changed. This holds for the stages `controls` and `host` while `context` stays the same and rules with
+ * `memory` are always included (`GROUPS_READING_MEMORY`); guest state also changes by running the guest.
+ */
+export const GROUPS_READING: Int32Array = groupsReading();
+
+/** The groups with rules that read memory or the context's state: never to be left out. */
+export const GROUPS_READING_MEMORY: number = ENTRY_CHECK_GROUPS.reduce(
+  (mask, group, index) => (group.checks.some((check) => check.memory !== undefined) ? mask | (1 << index) : mask),
+  0,
+);
+
+function groupsReading(): Int32Array {
+  const masks = new Int32Array(FIELDS_END >> 3);
+  ENTRY_CHECK_GROUPS.forEach((group, index) => {
+    const reads = [...(group.when?.reads ?? []), ...group.checks.flatMap((check) => check.reads)];
+    for (const field of reads) masks[OFFSET[field] >> 3] |= 1 << index;
+  });
+  return masks;
+}

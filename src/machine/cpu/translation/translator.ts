@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+import { rowWithoutFeature } from '../../../arch/instructions/table.ts';
+import { DecodeStatus, decode } from '../../../decode/decoder.ts';
+import { Instruction, OperandKind } from '../../../decode/instruction.ts';
+import type { CodeSize } from '../../../decode/instruction.ts';
+import { assert } from '../../../base/assert.ts';
+import { CODE_TABLE, CODE_TABLE_ENTRIES } from '../../memory/layout.ts';
+import type { CodeWatcher, HostAddress, Memory } from '../../memory/memory.ts';
+import type { FormPlace } from '../interpreter/module.ts';
+import { HANDLER, RECORD } from '../interpreter/record.ts';
+import { MODE } from '../mode.ts';
+import { fpuFault } from './fpu-usable.ts';
+import { RecordWriter, addressHandler } from './record-writer.ts';
+import { matchForm } from './signature.ts';
+import type { Match } from './signature.ts';
+
+/** Blocks are short enough that single-stepping the rest of a budget costs little. */
+const MAX_BLOCK = 32;
+const RECORDS_PER_BLOCK = MAX_BLOCK * 2 + 2;
+
+/** What microcode is called with: its number selects the entry, the instruction is a copy of its own. */
+export interface MicrocodeEntry {
+  readonly instruction: Instruction;
+  /** Index of the function in the microcode table; the translator does not know what it does. */
+  readonly routine: number;
+}
+
+/** Gives the number of the routine for an instruction that is no described operation. */
+export interface MicrocodeTable {
+  routineOf(instruction: Instruction): number;
+  /** Routine that raises a fixed fault. */
+  faultRoutine(vector: number, errorCode: number): number;
+}
+
+interface CodePage {
+  readonly blocks: number[];
+  /** Bit n: bytes 64n .. 64n+63 hold translated code. */
+  granulesLow: number;
+  granulesHigh: number;
+}
+
+const CODE_16_32_64 = (mode: number): CodeSize => (mode & MODE.code64 ? 64 : mode & MODE.code32 ? 32 : 16);
+
+/**
+ * Bytes to records, keyed by (host address, mode). Shared by all processors. Knows which bytes it has read, so that
+ * a store to them drops what was made of them, page by page.
+ */
+export class Translator implements CodeWatcher {
+  readonly codePages: Uint8Array;
+  readonly entries: MicrocodeEntry[] = [];
+  /** Counts, for the run's summary and for tests. */
+  readonly counts = { instructions: 0, blocks: 0, pagesDropped: 0, poolFlushes: 0 };
+  private readonly memory: Memory;
+  private readonly places: ReadonlyMap<string, FormPlace>;
+  private readonly microcode: MicrocodeTable;
+  private readonly features: ReadonlySet<string>;
+  private readonly dropWriteTags: (host: HostAddress) => void;
+  private readonly writer: RecordWriter;
+  private readonly instruction = new Instruction();
+  private readonly pages = new Map<number, CodePage>();
+  private readonly blocks = new Map<number, number>();
+  private readonly forms = new Map<number, Match | null>();
+  private readonly crossing = new Uint8Array(16);
+  private top: number;
+
+  constructor(memory: Memory, places: ReadonlyMap<string, FormPlace>, microcode: MicrocodeTable, features: ReadonlySet<string>, dropWriteTags: (host: HostAddress) => void) {
+    this.memory = memory;
+    this.places = places;
+    this.microcode = microcode;
+    this.features = features;
+    this.dropWriteTags = dropWriteTags;
+    this.writer = new RecordWriter(memory);
+    this.codePages = new Uint8Array(memory.buffer.byteLength >>> 12);
+    this.top = memory.layout.recordPool;
+    memory.watch(this);
+  }
+
+  /** The first record of the block at a host address, from the table, else from the map; 0 when there is none yet. */
+  find(host: HostAddress, mode: number): number {
+    const record = this.blocks.get(key(host, mode)) ?? 0;
+    if (record !== 0) this.install(host, mode, record);
+    return record;
+  }
+
+  /** Makes the block at a host address. Returns 0 when the first instruction reaches into the next page. */
+  translate(host: HostAddress, mode: number): number {
+    assert(this.top + RECORDS_PER_BLOCK * RECORD.size <= this.memory.layout.recordPoolEnd, 'room for a block: ask `full` first');
+    const start = this.top;
+    const pageEnd = (host | 0xfff) + 1;
+    let at = host;
+    let count = 0;
+    let ended = false;
+    const limit = mode & MODE.single ? 1 : MAX_BLOCK;
+    while (count < limit && !ended && at < pageEnd) {
+      const status = this.decodeAt(this.memory.u8, at, pageEnd, mode);
+      if (status === DecodeStatus.TRUNCATED) break;
+      ended = this.emit(status, (at & 0xfff) >>> 0, mode, false);
+      at += this.instruction.length;
+      count++;
+    }
+    if (count === 0) return 0;
+    this.close(start, count, ended, at - (host - (host & 0xfff)), mode);
+    this.remember(host, at - host, mode, start);
+    return start;
+  }
+
+  /** The one-instruction block for bytes that begin at the end of one page and end in another. */
+  translateCrossing(host: HostAddress, second: HostAddress, mode: number): number {
+    const crossingKey = key(host, mode) + second * 0x1000000000;
+    const known = this.blocks.get(crossingKey);
+    if (known !== undefined) return known;
+    const first = 0x1000 - (host & 0xfff);
+    this.crossing.set(this.memory.u8.subarray(host, host + first));
+    this.crossing.set(this.memory.u8.subarray(second, second + 15 - first), first);
+    const start = this.top;
+    const status = this.decodeAt(this.crossing, 0, 15, mode);
+    assert(status !== DecodeStatus.TRUNCATED, 'fifteen bytes are enough');
+    const ended = this.emit(status, host & 0xfff, mode, true);
+    this.close(start, 1, ended, (host & 0xfff) + this.instruction.length, mode | MODE.single);
+    this.blocks.set(crossingKey, start);
+    this.counts.blocks++;
+    this.mark(host, first, crossingKey);
+    this.mark(second, Math.max(1, this.instruction.length - first), crossingKey);
+    return start;
+  }
+
+  /** Whether the pool must be emptied before the next block. */
+  get full(): boolean {
+    return this.top + RECORDS_PER_BLOCK * RECORD.size > this.memory.layout.recordPoolEnd;
+  }
+
+  dropAll(): void {
+    const { codeTable, recordPool } = this.memory.layout;
+    this.memory.i32.fill(0, codeTable >> 2, recordPool >> 2);
+    this.blocks.clear();
+    this.pages.clear();
+    this.codePages.fill(0);
+    this.entries.length = 0;
+    this.top = recordPool;
+    this.counts.poolFlushes++;
+    this.memory.codeGeneration++;
+  }
+
+  codeWritten(host: HostAddress, length: number): void {
+    const page = this.pages.get(host >>> 12);
+    if (page === undefined) return;
+    const first = (host & 0xfff) >> 6;
+    const last = Math.min(63, ((host & 0xfff) + length - 1) >> 6);
+    for (let granule = first; granule <= last; granule++) {
+      if (((granule < 32 ? page.granulesLow : page.granulesHigh) >>> (granule & 31)) & 1) return this.dropPage(host >>> 12, page);
+    }
+  }
+
+  private dropPage(number: number, page: CodePage): void {
+    const { memory } = this;
+    for (const blockKey of page.blocks) {
+      const record = this.blocks.get(blockKey);
+      this.blocks.delete(blockKey);
+      if (record === undefined || blockKey >= 0x1000000000 * 4096) continue;
+      const host = Math.floor(blockKey / 2048);
+      const slot = (memory.layout.codeTable + tableIndex(host) * 16) >> 2;
+      if (memory.i32[slot + (CODE_TABLE.record >> 2)] === record) memory.i32.fill(0, slot, slot + 4);
+    }
+    this.pages.delete(number);
+    this.codePages[number] = 0;
+    this.counts.pagesDropped++;
+    memory.codeGeneration++;
+  }
+
+  private decodeAt(bytes: Uint8Array, at: number, end: number, mode: number): number {
+    const { instruction } = this;
+    const status = decode(bytes, at, end, CODE_16_32_64(mode), instruction);
+    if (status !== DecodeStatus.OK) return status;
+    const { feature } = instruction.opcode;
+    if (feature === undefined || this.features.has(feature)) return status;
+    const other = rowWithoutFeature(instruction.opcode);
+    if (other === undefined) return DecodeStatus.UNDEFINED;
+    instruction.opcode = other;
+    return status;
+  }
+
+  /** Writes the record (and the address record before it) of the instruction just decoded; true when it ends the block. */
+  private emit(status: number, ripOffset: number, mode: number, alone: boolean): boolean {
+    this.counts.instructions++;
+    const { instruction } = this;
+    if (status !== DecodeStatus.OK) return this.emitFault(ripOffset, status === DecodeStatus.TOO_LONG ? 13 : 6, status === DecodeStatus.TOO_LONG ? 0 : -1);
+    const { opcode } = instruction;
+    if (opcode.protectedMode && mode & (MODE.real | MODE.virtual8086)) return this.emitFault(ripOffset, 6, -1);
+    const unusable = fpuFault(instruction, mode);
+    if (unusable >= 0) return this.emitFault(ripOffset, unusable, -1);
+    const match = this.match(mode);
+    return match === null ? this.emitMicrocode(ripOffset, this.microcode.routineOf(instruction)) : this.emitForm(match, ripOffset, mode, alone);
+  }
+
+  private match(mode: number): Match | null {
+    const { instruction } = this;
+    const kinds = instruction.operands[0].kind + instruction.operands[1].kind * 16;
+    const sizes = instruction.operandSize / 16 + (instruction.addressSize / 16) * 8 + (instruction.segmentOverride >= 0 ? 64 : 0);
+    const cacheKey = ((instruction.opcode.id * 256 + kinds) * 128 + sizes) * 4 + (mode & MODE.code64 ? 1 : mode & MODE.flat && mode & MODE.code32 ? 2 : 0);
+    let match = this.forms.get(cacheKey);
+    if (match === undefined) {
+      match = matchForm(this.places, instruction, mode) ?? null;
+      this.forms.set(cacheKey, match);
+    }
+    return match;
+  }
+
+  private emitForm(match: Match, ripOffset: number, mode: number, alone: boolean): boolean {
+    const { instruction, writer } = this;
+    const { place } = match;
+    const usesMemory = place.form.signature.includes('m');
+    const handler = usesMemory ? addressHandler(instruction, mode) : -1;
+    if (handler >= 0) this.emitAddress(handler, ripOffset);
+    writer.at = this.advance();
+    writer.begin(place.handler, ripOffset, instruction.length);
+    if (place.cold >= 0) writer.set(RECORD.extra, place.cold);
+    writer.operands(instruction);
+    if (handler >= 0) writer.preparedAddress();
+    else if (usesMemory) writer.flatAddress(instruction, ripOffset + instruction.length);
+    if (match.condition >= 0) writer.set(RECORD.operand2, match.condition);
+    const first = instruction.operands[0];
+    if (first.kind === OperandKind.RELATIVE && instruction.operandCount > 0) this.emitBranch(ripOffset, mode, alone);
+    return place.form.description.endsBlock;
+  }
+
+  private emitBranch(ripOffset: number, mode: number, alone: boolean): void {
+    const next = ripOffset + this.instruction.length;
+    const target = next + this.instruction.immediateHigh * 0x100000000 + (this.instruction.immediateLow >>> 0);
+    const linkable = !(mode & MODE.single) && !alone;
+    this.writer.branch(target, linkable && target >= 0 && target < 0x1000, linkable && next < 0x1000);
+  }
+
+  /**
+   * The address in a record of its own: by the engine, or by microcode with the segment's checks. The instruction's
+   * copy is found by the number in `extra` either way.
+   */
+  private emitAddress(handler: number, ripOffset: number): void {
+    const { instruction, writer } = this;
+    writer.at = this.advance();
+    writer.begin(handler, ripOffset, instruction.length);
+    if (handler === HANDLER.address32) {
+      writer.flatAddress(instruction, ripOffset + instruction.length);
+      return;
+    }
+    writer.set(RECORD.extra, this.keep(0));
+  }
+
+  private emitMicrocode(ripOffset: number, routine: number): boolean {
+    const { writer } = this;
+    writer.at = this.advance();
+    writer.begin(HANDLER.microcode, ripOffset, this.instruction.length);
+    writer.set(RECORD.extra, this.keep(routine));
+    return true;
+  }
+
+  private emitFault(ripOffset: number, vector: number, errorCode: number): boolean {
+    if (this.instruction.length === 0) this.instruction.length = 1;
+    return this.emitMicrocode(ripOffset, this.microcode.faultRoutine(vector, errorCode));
+  }
+
+  private keep(routine: number): number {
+    return this.entries.push({ instruction: copyOf(this.instruction), routine }) - 1;
+  }
+
+  private advance(): number {
+    const at = this.top;
+    this.top += RECORD.size;
+    return at;
+  }
+
+  /** Ends the block with a jump to what follows, unless it ends itself, and numbers its records. */
+  private close(start: number, count: number, ended: boolean, next: number, mode: number): void {
+    const { writer, memory } = this;
+    const last = this.top;
+    if (!ended) {
+      writer.at = this.advance();
+      writer.begin(HANDLER.end, next, 0);
+      writer.branch(next, !(mode & MODE.single) && next < 0x1000, false);
+    }
+    let left = 0;
+    let previous = -1;
+    for (let at = last - RECORD.size; at >= start; at -= RECORD.size) {
+      const ripOffset = memory.i32[(at + RECORD.ripOffset) >> 2];
+      if (ripOffset !== previous) left++;
+      previous = ripOffset;
+      memory.i32[(at + RECORD.unretired) >> 2] = left;
+    }
+    assert(left === count, 'every instruction is counted');
+  }
+
+  private remember(host: HostAddress, length: number, mode: number, record: number): void {
+    this.blocks.set(key(host, mode), record);
+    this.install(host, mode, record);
+    this.counts.blocks++;
+    this.mark(host, length, key(host, mode));
+  }
+
+  private install(host: HostAddress, mode: number, record: number): void {
+    const slot = (this.memory.layout.codeTable + tableIndex(host) * 16) >> 2;
+    this.memory.i32[slot] = host;
+    this.memory.i32[slot + 1] = mode;
+    this.memory.i32[slot + 2] = record;
+  }
+
+  private mark(host: HostAddress, length: number, blockKey: number): void {
+    const number = host >>> 12;
+    let page = this.pages.get(number);
+    if (page === undefined) {
+      page = { blocks: [], granulesLow: 0, granulesHigh: 0 };
+      this.pages.set(number, page);
+      this.codePages[number] = 1;
+      this.dropWriteTags(host);
+    }
+    page.blocks.push(blockKey);
+    const last = Math.min(63, ((host & 0xfff) + length - 1) >> 6);
+    for (let granule = (host & 0xfff) >> 6; granule <= last; granule++) {
+      if (granule < 32) page.granulesLow |= 1 << granule;
+      else page.granulesHigh |= 1 << (granule & 31);
+    }
+  }
+}
+
+function key(host: HostAddress, mode: number): number {
+  return host * 2048 + mode;
+}
+
+function tableIndex(host: HostAddress): number {
+  return (host ^ (host >>> 12)) & (CODE_TABLE_ENTRIES - 1);
+}
+
+function copyOf(source: Instruction): Instruction {
+  const copy = new Instruction();
+  const { operands, memory, ...plain } = source;
+  Object.assign(copy, plain);
+  operands.forEach((operand, i) => Object.assign(copy.operands[i], operand));
+  Object.assign(copy.memory, memory);
+  return copy;
+}
+

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * Where things lie in the one 32-bit WebAssembly memory. Addresses in it are "host-physical" for us: what a TLB entry's
+ * addend leads to. Guest RAM comes last, so that everything the engine itself needs has small constant addresses.
+ */
+export const PAGE_SIZE = 4096;
+
+/** Each processor's area: state block, scratch, instruction TLB, data TLB. */
+export const PROCESSOR_AREA_BASE = 0x10000;
+export const PROCESSOR_AREA_SIZE = 0x40000;
+
+/** Offsets within a processor's area. */
+export const SCRATCH_OFFSET = 0x1000;
+export const INSTRUCTION_TLB_OFFSET = 0x4000;
+export const DATA_TLB_OFFSET = 0x20000;
+
+export const INSTRUCTION_TLB_ENTRIES = 1024;
+export const INSTRUCTION_TLB_ENTRY_SIZE = 16;
+export const DATA_TLB_ENTRIES = 4096;
+export const DATA_TLB_ENTRY_SIZE = 32;
+
+/** Instruction TLB entry: tag (linear page | context), addend (host-physical minus linear, low 32 bits). */
+export const ITLB = { tag: 0, addend: 8 } as const;
+/** Data TLB entry. A page that may not be written directly (clean, or holding translated code) has no write tag. */
+export const DTLB = { readTag: 0, writeTag: 8, addend: 16 } as const;
+
+/** Translated code: a direct-mapped table from (host address, mode) to the first record of a block. */
+export const CODE_TABLE_ENTRIES = 1 << 16;
+export const CODE_TABLE_ENTRY_SIZE = 16;
+export const CODE_TABLE = { hostAddress: 0, mode: 4, record: 8 } as const;
+
+/** Space for decoded records; when it is full, all translations are dropped. */
+export const RECORD_POOL_SIZE = 48 << 20;
+
+export interface MemoryLayout {
+  readonly processors: number;
+  readonly codeTable: number;
+  readonly recordPool: number;
+  readonly recordPoolEnd: number;
+  readonly ram: number;
+  /** Bytes of the whole memory, a multiple of 64 KiB. */
+  readonly size: number;
+}
+
+export function memoryLayout(processors: number, ramBytes: number): MemoryLayout {
+  const codeTable = PROCESSOR_AREA_BASE + processors * PROCESSOR_AREA_SIZE;
+  const recordPool = codeTable + CODE_TABLE_ENTRIES * CODE_TABLE_ENTRY_SIZE;
+  const recordPoolEnd = recordPool + RECORD_POOL_SIZE;
+  const ram = Math.ceil(recordPoolEnd / 0x10000) * 0x10000;
+  return { processors, codeTable, recordPool, recordPoolEnd, ram, size: ram + Math.ceil(ramBytes / 0x10000) * 0x10000 };
+}
+
+export function processorArea(index: number): number {
+  return PROCESSOR_AREA_BASE + index * PROCESSOR_AREA_SIZE;
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+import { DATA_TLB_ENTRIES, DATA_TLB_ENTRY_SIZE, DATA_TLB_OFFSET, INSTRUCTION_TLB_ENTRIES, INSTRUCTION_TLB_ENTRY_SIZE, INSTRUCTION_TLB_OFFSET, processorArea } from '../memory/layout.ts';
+import type { HostAddress, Memory } from '../memory/memory.ts';
+
+/** Context numbers fill the low 12 bits of a tag: space * 4 + class. Context 0 is never used, so a zero tag never hits. */
+const SPACES = 1023;
+/** A context that no entry has: with it every access takes the slow path. */
+export const NO_CONTEXT = 0xfff;
+
+/**
+ * One processor's translation lookaside buffers, in the WebAssembly memory where the engine's fast path reads them.
+ * A space stands for everything but the access class that a translation depends on; invalidating a space is giving
+ * its key a new number.
+ */
+export class TranslationBuffers {
+  /** Times everything had to be dropped because the numbers ran out, for tests. */
+  wraps = 0;
+  private readonly memory: Memory;
+  private readonly data: number;
+  private readonly instruction: number;
+  private readonly spaces = new Map<string, number>();
+  private nextSpace = 1;
+  /** 2 MiB and 1 GiB regions of linear addresses that were mapped by large pages: INVLPG there drops everything. */
+  private readonly largeRegions = new Set<number>();
+  private readonly hugeRegions = new Set<number>();
+
+  constructor(memory: Memory, processor: number) {
+    this.memory = memory;
+    this.data = processorArea(processor) + DATA_TLB_OFFSET;
+    this.instruction = processorArea(processor) + INSTRUCTION_TLB_OFFSET;
+  }
+
+  /** The number of a space, allocated when new. */
+  space(key: string): number {
+    const found = this.spaces.get(key);
+    if (found !== undefined) return found;
+    if (this.nextSpace > SPACES - 1) this.flushAll();
+    const number = this.nextSpace++;
+    this.spaces.set(key, number);
+    return number;
+  }
+
+  /** Drops what was cached under the keys for which `affected` holds. */
+  forget(affected: (key: string) => boolean): void {
+    for (const key of this.spaces.keys()) if (affected(key)) this.spaces.delete(key);
+  }
+
+  flushAll(): void {
+    this.memory.i32.fill(0, this.data >>> 2, (this.data + DATA_TLB_ENTRIES * DATA_TLB_ENTRY_SIZE) >>> 2);
+    this.memory.i32.fill(0, this.instruction >>> 2, (this.instruction + INSTRUCTION_TLB_ENTRIES * INSTRUCTION_TLB_ENTRY_SIZE) >>> 2);
+    this.spaces.clear();
+    this.largeRegions.clear();
+    this.hugeRegions.clear();
+    this.nextSpace = 1;
+    this.wraps++;
+  }
+
+  /** Spreads contexts over the index, so that the same page in two spaces does not fight for one entry. */
+  dataHash(context: number): number {
+    return (Math.imul(context, 0x9e5) & (DATA_TLB_ENTRIES - 1)) << 5;
+  }
+  fetchHash(context: number): number {
+    return Math.imul(context, 0x9e5) & (INSTRUCTION_TLB_ENTRIES - 1);
+  }
+
+  fillData(low: number, high: number, context: number, host: HostAddress, writable: boolean): void {
+    const i = this.dataEntry(low, high, context) >>> 2;
+    const words = this.memory.i32;
+    const tagLow = (low & ~0xfff) | context;
+    words[i] = tagLow;
+    words[i + 1] = high;
+    words[i + 2] = writable ? tagLow : 0;
+    words[i + 3] = writable ? high : 0;
+    words[i + 4] = (host & ~0xfff) - (low & ~0xfff);
+  }
+
+  /** Host address of the byte when an access of this kind hits, else -1. */
+  findData(low: number, high: number, context: number, write: boolean): HostAddress {
+    const i = this.dataEntry(low, high, context) >>> 2;
+    const words = this.memory.i32;
+    const tag = write ? i + 2 : i;
+    if (words[tag] !== ((low & ~0xfff) | context) || words[tag + 1] !== high) return -1;
+    return (low + words[i + 4]) >>> 0;
+  }
+  findFetch(low: number, high: number, context: number): HostAddress {
+    const i = this.fetchEntry(low, high, context) >>> 2;
+    const words = this.memory.i32;
+    if (words[i] !== ((low & ~0xfff) | context) || words[i + 1] !== high) return -1;
+    return (low + words[i + 2]) >>> 0;
+  }
+
+  fillFetch(low: number, high: number, context: number, host: HostAddress): void {
+    const i = this.fetchEntry(low, high, context) >>> 2;
+    const words = this.memory.i32;
+    words[i] = (low & ~0xfff) | context;
+    words[i + 1] = high;
+    words[i + 2] = (host & ~0xfff) - (low & ~0xfff);
+  }
+
+  noteLargePage(low: number, high: number, shift: number): void {
+    const page = high * 0x100000000 + (low >>> 0);
+    if (shift >= 30) this.hugeRegions.add(Math.floor(page / 2 ** 30));
+    else this.largeRegions.add(Math.floor(page / 2 ** 21));
+  }
+
+  /** One linear page in every space: a global translation may lie in any of them. */
+  invalidatePage(low: number, high: number): void {
+    const page = high * 0x100000000 + (low >>> 0);
+    if (this.hugeRegions.has(Math.floor(page / 2 ** 30)) || this.largeRegions.has(Math.floor(page / 2 ** 21))) return this.flushAll();
+    for (const space of this.spaces.values()) {
+      for (let context = space * 4; context < space * 4 + 3; context++) {
+        this.dropData(low, high, context);
+        this.dropFetch(low, high, context);
+      }
+    }
+  }
+
+  /** A page got translated code: nobody may write it directly any longer. `host` is the page's host address. */
+  dropWriteTags(host: HostAddress): void {
+    const words = this.memory.i32;
+    const page = host & ~0xfff;
+    const end = (this.data + DATA_TLB_ENTRIES * DATA_TLB_ENTRY_SIZE) >>> 2;
+    for (let i = this.data >>> 2; i < end; i += 8) {
+      if (words[i + 2] !== 0 && ((words[i + 2] + words[i + 4]) & ~0xfff) === page) words[i + 2] = words[i + 3] = 0;
+    }
+  }
+
+  private dropData(low: number, high: number, context: number): void {
+    const i = this.dataEntry(low, high, context) >>> 2;
+    const words = this.memory.i32;
+    if (words[i] !== ((low & ~0xfff) | context) || words[i + 1] !== high) return;
+    words[i] = words[i + 1] = words[i + 2] = words[i + 3] = 0;
+  }
+
+  private dropFetch(low: number, high: number, context: number): void {
+    const i = this.fetchEntry(low, high, context) >>> 2;
+    const words = this.memory.i32;
+    if (words[i] === ((low & ~0xfff) | context) && words[i + 1] === high) words[i] = words[i + 1] = 0;
+  }
+
+  private dataEntry(low: number, high: number, context: number): number {
+    return this.data + (((low >>> 7) ^ (high << 25) ^ this.dataHash(context)) & ((DATA_TLB_ENTRIES - 1) << 5));
+  }
+  private fetchEntry(low: number, high: number, context: number): number {
+    return this.instruction + ((((low >>> 12) ^ (high << 20) ^ this.fetchHash(context)) & (INSTRUCTION_TLB_ENTRIES - 1)) << 4);
+  }
+}
