@@ -12,7 +12,9 @@ test('the map is sorted, has no overlap and all of the RAM but the legacy holes'
     fc.property(fc.integer({ min: 2, max: 16384 }), (mebibytes) => {
       const map = ofSize(mebibytes);
       map.slice(1).forEach((region, index) => assert.ok(map[index]!.base + map[index]!.size <= region.base));
-      const memory = map.filter((region) => region.type === REGION.memory).reduce((sum, region) => sum + region.size, 0);
+      const memory = map
+        .filter((region) => region.type === REGION.memory)
+        .reduce((sum, region) => sum + region.size, 0);
       assert.equal(memory, mebibytes * ONE_MIB - (ONE_MIB - 0x9fc00));
     }),
   );
@@ -25,7 +27,9 @@ test('RAM that the PCI hole displaces continues at 4 GiB', () => {
 
 test('the ECAM is reserved, wherever it is', () => {
   const map = memoryMap(pcLayout({ ecam: { base: 0xe0000000, buses: 64 } }));
-  assert.ok(map.some(({ base, size, type }) => base === 0xe0000000 && size === 64 * ONE_MIB && type === REGION.reserved));
+  assert.ok(
+    map.some(({ base, size, type }) => base === 0xe0000000 && size === 64 * ONE_MIB && type === REGION.reserved),
+  );
 });
 
 test('entries are packed in 20 or 24 bytes', () => {

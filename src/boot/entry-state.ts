@@ -20,7 +20,12 @@ const DATA = 0x18;
 // prettier-ignore
 const ACCESS_RIGHTS = { code32: 0xc09b, code64: 0xa09b, data: 0xc093, busyTask32: 0x008b, unusable: 0x10000 } as const;
 
-const flat = (selector: number, accessRights: number): SegmentState => ({ selector, base: 0, limit: 0xffffffff, accessRights });
+const flat = (selector: number, accessRights: number): SegmentState => ({
+  selector,
+  base: 0,
+  limit: 0xffffffff,
+  accessRights,
+});
 
 /** The global descriptor table that the segment registers of an entry state were loaded from. */
 export function globalDescriptorTable(mode: 32 | 64): Uint8Array {
@@ -52,8 +57,24 @@ function segments(mode: 32 | 64): { readonly [Segment in SegmentName]: SegmentSt
   };
 }
 
-const GENERAL: readonly GeneralRegister[] =
-  ['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'rsp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const GENERAL: readonly GeneralRegister[] = [
+  'rax',
+  'rbx',
+  'rcx',
+  'rdx',
+  'rsi',
+  'rdi',
+  'rbp',
+  'rsp',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 
 export interface EntryPoint {
   readonly rip: PhysicalAddress;

@@ -14,7 +14,7 @@ function disassemble(bytes: Uint8Array, at: number): string {
   const decoder = new Decoder(16, bytes, DecoderOptions.None);
   decoder.ip = BigInt(at);
   const instruction = decoder.decode();
-  assert.equal(instruction.length, bytes.length, `${bytes}`);
+  assert.equal(instruction.length, bytes.length, bytes.join());
   const formatter = new Formatter(FormatterSyntax.Nasm);
   const text = formatter.format(instruction);
   instruction.free();
@@ -29,7 +29,8 @@ test('every line of the listing disassembles to its text, every jump to its labe
   const { bytes, labels } = assemble(listing, origin);
   let at = origin;
   for (const line of listing) {
-    const text = lineLength(line) === 0 ? '' : disassemble(bytes.slice(at - origin, at - origin + lineLength(line)), at);
+    const text =
+      lineLength(line) === 0 ? '' : disassemble(bytes.slice(at - origin, at - origin + lineLength(line)), at);
     if ('bytes' in line) assert.equal(text.replace(/\bstrict |\bbyte (?=\d)/g, ''), line.text);
     if ('jump' in line) {
       const target = labels.get(line.to)!.toString(16).toUpperCase();
@@ -68,8 +69,12 @@ test('vectors lead to their handlers, the others to a return', () => {
 
 test('sizes that INT 15h reports follow the memory', () => {
   const texts = (mebibytes: number): string[] =>
-    biosListing(memoryMap(pcLayout({ memoryBytes: mebibytes * 2 ** 20 }))).map((line) => ('text' in line ? line.text : ''));
-  assert.ok(texts(512).includes('mov bx,1F00h') && texts(512).includes('mov ax,3C00h') && texts(512).includes('mov ax,0FC00h'));
+    biosListing(memoryMap(pcLayout({ memoryBytes: mebibytes * 2 ** 20 }))).map((line) =>
+      'text' in line ? line.text : '',
+    );
+  assert.ok(
+    texts(512).includes('mov bx,1F00h') && texts(512).includes('mov ax,3C00h') && texts(512).includes('mov ax,0FC00h'),
+  );
   assert.ok(texts(8).includes('mov ax,1C00h') && texts(8).includes('mov bx,0'));
 });
 

@@ -44,7 +44,10 @@ test('the other MSRs follow the processor', () => {
   assert.equal(msrs.get(0x1a0), 0x41801n);
   assert.equal(msrs.get(0x277), 0x0007040600070406n);
   const plain = firmwareMsrs(pcLayout(), { ...traits, vmx: false, monitor: false });
-  assert.equal(plain.find((row) => row.msr === 0x3a), undefined);
+  assert.equal(
+    plain.find((row) => row.msr === 0x3a),
+    undefined,
+  );
   assert.equal(plain.find((row) => row.msr === 0x1a0)!.value, 0x1801n);
 });
 
@@ -65,5 +68,8 @@ test('8259s end masked but for the cascade', () => {
 test('CMOS memory sizes', () => {
   const cmos = new Map(firmwareCmos(pcLayout({ memoryBytes: 4 * 2 ** 30 })).map((row) => [row.index, row.value]));
   const word = (at: number): number => cmos.get(at)! + 256 * cmos.get(at + 1)!;
-  assert.deepEqual([word(0x15), word(0x17), word(0x34) * 64, word(0x5b) * 64], [640, 65535, (2816 - 16) * 1024, 1280 * 1024]);
+  assert.deepEqual(
+    [word(0x15), word(0x17), word(0x34) * 64, word(0x5b) * 64],
+    [640, 65535, (2816 - 16) * 1024, 1280 * 1024],
+  );
 });

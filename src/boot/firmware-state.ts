@@ -84,7 +84,11 @@ function mtrrRows(layout: PcLayout, traits: ProcessorTraits): MsrRow[] {
     const video = base === 0xa0000;
     const end = (base + 8 * step - 1).toString(16);
     const type = video ? UNCACHEABLE : WRITE_BACK;
-    const why = video ? 'uncacheable: legacy video' : base >= ACPI_TABLES_BASE ? 'write-back: tables and BIOS in plain RAM' : 'write-back';
+    const why = video
+      ? 'uncacheable: legacy video'
+      : base >= ACPI_TABLES_BASE
+        ? 'write-back: tables and BIOS in plain RAM'
+        : 'write-back';
     return { msr, value: eightOf(type), reason: `fixed MTRR ${base.toString(16)}..${end} ${why}` };
   });
   const enable: MsrRow = {
@@ -99,7 +103,7 @@ function mtrrRows(layout: PcLayout, traits: ProcessorTraits): MsrRow[] {
 function variableRanges(holeBase: number, traits: ProcessorTraits): MsrRow[] {
   const rows: MsrRow[] = [];
   const mask = (1n << BigInt(traits.physicalAddressBits)) - 1n;
-  for (let base = holeBase; base < FOUR_GIB; ) {
+  for (let base = holeBase; base < FOUR_GIB;) {
     const size = largestBlock(base, FOUR_GIB);
     const msr = FIRST_VARIABLE_RANGE + rows.length;
     const reason = `variable MTRR: ${size / ONE_MIB} MiB uncacheable at ${base.toString(16)}, the PCI hole`;
@@ -164,6 +168,10 @@ export function firmwareCmos(layout: PcLayout): CmosRow[] {
     [0x5b, 3, above4G,  'memory above 4 GiB in 64 KiB blocks'],
   ];
   return words.flatMap(([index, width, value, reason]) =>
-    Array.from({ length: width }, (_, byte) => ({ index: index + byte, value: Math.floor(value / 256 ** byte) % 256, reason })),
+    Array.from({ length: width }, (_, byte) => ({
+      index: index + byte,
+      value: Math.floor(value / 256 ** byte) % 256,
+      reason,
+    })),
   );
 }

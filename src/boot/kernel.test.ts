@@ -30,7 +30,10 @@ const NOT_KERNELS: readonly [what: string, bytes: Uint8Array, message: RegExp, h
 
 for (const [what, bytes, message, hint] of NOT_KERNELS) {
   test(`not a kernel: ${what}`, () => {
-    assert.throws(() => detectKernel(bytes, 'k'), (error) => error instanceof UserError && message.test(error.message) && hint.test(error.hint));
+    assert.throws(
+      () => detectKernel(bytes, 'k'),
+      (error) => error instanceof UserError && message.test(error.message) && hint.test(error.hint),
+    );
   });
 }
 
@@ -42,6 +45,9 @@ test('a machine that is too small for a PC is refused', () => {
 test('every byte of every write lies in memory or in the BIOS area', () => {
   const request = { kernel: syntheticBzImage(), kernelName: 'k', commandLine: 'x', modules: [] };
   for (const { address, bytes, what } of planBoot(request, pcLayout({ memoryBytes: 64 * 2 ** 20 })).writes) {
-    assert.ok(address + bytes.length <= 0xa0000 || (address >= 0xe0000 && address + bytes.length <= 64 * 2 ** 20), what);
+    assert.ok(
+      address + bytes.length <= 0xa0000 || (address >= 0xe0000 && address + bytes.length <= 64 * 2 ** 20),
+      what,
+    );
   }
 });

@@ -40,7 +40,10 @@ export function detectKernel(bytes: Uint8Array, name: string): KernelKind {
   const start = Array.from(bytes.subarray(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('');
   const known = OTHER_FORMATS.find(([magic]) => start.startsWith(magic));
   if (known !== undefined) throw new UserError(`${name} is not a kernel: it is ${known[1]}`, known[2]);
-  throw new UserError(`${name} is not a kernel this machine can start`, 'give a Linux bzImage, a multiboot kernel, or an ELF file with a PVH entry note');
+  throw new UserError(
+    `${name} is not a kernel this machine can start`,
+    'give a Linux bzImage, a multiboot kernel, or an ELF file with a PVH entry note',
+  );
 }
 
 /** Everything the machine applies before the first instruction, for any kind of kernel. Throws UserError. */
@@ -54,7 +57,13 @@ export function planBoot(request: BootRequest, layout: PcLayout): BootPlan {
   return { kind, writes: [...left.writes, ...placer.writes], entry, memoryMap: left.memoryMap, remarks };
 }
 
-function planKernel(kind: KernelKind, request: BootRequest, left: Firmware, placer: MemoryPlacer, remarks: string[]): InitialState {
+function planKernel(
+  kind: KernelKind,
+  request: BootRequest,
+  left: Firmware,
+  placer: MemoryPlacer,
+  remarks: string[],
+): InitialState {
   const { kernel, kernelName } = request;
   switch (kind) {
     case 'multiboot1':

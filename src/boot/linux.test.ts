@@ -10,7 +10,11 @@ import type { BootModule, BootPlan } from './plan.ts';
 import { syntheticBzImage } from './synthetic-kernels.ts';
 
 const MIB = 2 ** 20;
-const initrd = (size: number): BootModule => ({ name: 'initrd.img', bytes: new Uint8Array(size).fill(7), commandLine: '' });
+const initrd = (size: number): BootModule => ({
+  name: 'initrd.img',
+  bytes: new Uint8Array(size).fill(7),
+  commandLine: '',
+});
 
 function plan(changes = {}, modules: BootModule[] = [], mebibytes = 64, commandLine = 'console=ttyS0'): BootPlan {
   const kernel = syntheticBzImage(changes);
@@ -84,6 +88,9 @@ test('what cannot be started is refused by name', () => {
   assert.throws(() => plan({ cmdline_size: 5 }), refused(/command line has 13 bytes, vmlinuz takes 5/));
   assert.throws(() => plan({}, [initrd(1), initrd(1)]), refused(/one initrd, not 2/));
   assert.throws(() => plan({}, [], 16), refused(/vmlinuz needs at least 17 MiB, the machine has 16 MiB/));
-  assert.throws(() => plan({}, [initrd(60 * MIB)]), refused(/initrd.img needs at least 77 MiB, the machine has 64 MiB/));
+  assert.throws(
+    () => plan({}, [initrd(60 * MIB)]),
+    refused(/initrd.img needs at least 77 MiB, the machine has 64 MiB/),
+  );
   assert.throws(() => plan({ initrd_addr_max: 0x1fffff }, [initrd(5000)]), refused(/does not fit below 0x200000/));
 });

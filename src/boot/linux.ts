@@ -3,11 +3,23 @@
 
 import { UserError } from '../base/errors.ts';
 import { nulTerminated } from '../formats/ascii.ts';
-import { LOADED_HIGH, parseBzImage, SETUP_HEADER_FIELDS, SETUP_HEADER_START, XLF_KERNEL_64 } from '../formats/bzimage.ts';
+import {
+  LOADED_HIGH,
+  parseBzImage,
+  SETUP_HEADER_FIELDS,
+  SETUP_HEADER_START,
+  XLF_KERNEL_64,
+} from '../formats/bzimage.ts';
 import type { BzImage, SetupHeaderField } from '../formats/bzimage.ts';
 import type { PhysicalAddress } from '../hardware/memory.ts';
 import { packRegions } from './e820.ts';
-import { globalDescriptorTable, IDENTITY_TABLES_BYTES, identityPageTables, longModeEntry, protectedModeEntry } from './entry-state.ts';
+import {
+  globalDescriptorTable,
+  IDENTITY_TABLES_BYTES,
+  identityPageTables,
+  longModeEntry,
+  protectedModeEntry,
+} from './entry-state.ts';
 import type { Firmware } from './firmware.ts';
 import type { MemoryPlacer } from './placement.ts';
 import type { BootModule, BootRequest, InitialState } from './plan.ts';
@@ -53,18 +65,27 @@ export function planLinux(request: BootRequest, firmware: Firmware, placer: Memo
 
 function soleInitrd(request: BootRequest): BootModule | undefined {
   if (request.modules.length <= 1) return request.modules[0];
-  throw new UserError(`Linux takes one initrd, not ${request.modules.length}`, 'join them into one file: a kernel reads concatenated cpio archives');
+  throw new UserError(
+    `Linux takes one initrd, not ${request.modules.length}`,
+    'join them into one file: a kernel reads concatenated cpio archives',
+  );
 }
 
 function checkProtocol(image: BzImage, request: BootRequest): void {
   const { version, loadflags, cmdline_size } = image.header;
   if (version < 0x0203 || (loadflags & LOADED_HIGH) === 0) {
-    throw new UserError(`${request.kernelName} is a zImage or a kernel older than Linux 2.4`, 'give a bzImage of boot protocol 2.03 or later');
+    throw new UserError(
+      `${request.kernelName} is a zImage or a kernel older than Linux 2.4`,
+      'give a bzImage of boot protocol 2.03 or later',
+    );
   }
   const limit = version >= 0x0206 ? cmdline_size : OLD_COMMAND_LINE_SIZE;
   const length = nulTerminated(request.commandLine).length - 1;
   if (length > limit) {
-    throw new UserError(`the kernel command line has ${length} bytes, ${request.kernelName} takes ${limit}`, 'make it shorter (-append)');
+    throw new UserError(
+      `the kernel command line has ${length} bytes, ${request.kernelName} takes ${limit}`,
+      'make it shorter (-append)',
+    );
   }
 }
 
@@ -90,7 +111,11 @@ function placePageTables(placer: MemoryPlacer): PhysicalAddress {
 /** initrd_addr_max is the highest address its last byte may have. */
 const initrdLimit = (image: BzImage): number => (image.header.initrd_addr_max || OLD_INITRD_MAXIMUM) + 1;
 
-function bootParameters(image: BzImage, firmware: Firmware, loader: { readonly [Field in SetupHeaderField]?: number }): Uint8Array {
+function bootParameters(
+  image: BzImage,
+  firmware: Firmware,
+  loader: { readonly [Field in SetupHeaderField]?: number },
+): Uint8Array {
   const bytes = new Uint8Array(BOOT_PARAMS_BYTES);
   bytes.set(image.headerBytes, SETUP_HEADER_START);
   for (const [field, at, width] of SETUP_HEADER_FIELDS) {

@@ -14,7 +14,10 @@ const modules: BootModule[] = [
   { name: 'b', bytes: new Uint8Array(0x1001).fill(4), commandLine: 'b' },
 ];
 function plan(kernel: Uint8Array, commandLine = 'x y', mebibytes = 64): BootPlan {
-  return planBoot({ kernel, kernelName: 'dir/test.flat', commandLine, modules }, pcLayout({ memoryBytes: mebibytes * 2 ** 20 }));
+  return planBoot(
+    { kernel, kernelName: 'dir/test.flat', commandLine, modules },
+    pcLayout({ memoryBytes: mebibytes * 2 ** 20 }),
+  );
 }
 const elf = (flags: number, physicalAddress = 0x400000): Uint8Array =>
   syntheticElf(32, physicalAddress + 12, [{ physicalAddress, bytes: multiboot1Header(flags), memorySize: 0x2100 }]);
@@ -30,8 +33,17 @@ test('an ELF32 kernel is loaded, its modules follow it on pages', () => {
   const list = memory.u32(entry.general.rbx + 24);
   assert.equal(memory.u32(entry.general.rbx + 20), 2);
   const rows = [0, 16].map((at) => [0, 4, 8].map((field) => memory.u32(list + at + field)));
-  assert.deepEqual(rows.map((row) => row.slice(0, 2)), [[0x403000, 0x403003], [0x404000, 0x405001]]);
-  assert.deepEqual(rows.map((row) => readText(memory.bytes(row[2]!, 16), 0)), ['a args', 'b']);
+  assert.deepEqual(
+    rows.map((row) => row.slice(0, 2)),
+    [
+      [0x403000, 0x403003],
+      [0x404000, 0x405001],
+    ],
+  );
+  assert.deepEqual(
+    rows.map((row) => readText(memory.bytes(row[2]!, 16), 0)),
+    ['a args', 'b'],
+  );
   assert.deepEqual([...memory.bytes(0x403000, 4)], [1, 2, 3, 0]);
 });
 
@@ -47,7 +59,10 @@ test('the information structure: sizes, map, command line with the kernel first,
   let at = memory.u32(info + 48);
   for (const region of memoryMap) {
     assert.equal(memory.u32(at), 20);
-    assert.deepEqual([memory.u64(at + 4), memory.u64(at + 12), memory.u32(at + 20)], [BigInt(region.base), BigInt(region.size), region.type]);
+    assert.deepEqual(
+      [memory.u64(at + 4), memory.u64(at + 12), memory.u32(at + 20)],
+      [BigInt(region.base), BigInt(region.size), region.type],
+    );
     at += 24;
   }
 });
@@ -60,12 +75,20 @@ test('without arguments the command line is the kernel alone', () => {
 
 test('address fields win over ELF', () => {
   const load = [0x200010, 0x200000, 0x200100, 0x200400, 0x200020];
-  const kernel = concatenate([new Uint8Array(0x30).fill(1), new Uint8Array(16).fill(2), multiboot1Header(0x10000, ...load), new Uint8Array(0x200).fill(3)]);
+  const kernel = concatenate([
+    new Uint8Array(0x30).fill(1),
+    new Uint8Array(16).fill(2),
+    multiboot1Header(0x10000, ...load),
+    new Uint8Array(0x200).fill(3),
+  ]);
   const { entry, writes } = plan(kernel);
   const memory = memoryOf(writes);
   assert.equal(entry.rip, 0x200020);
   assert.deepEqual([memory.u32(0x200000), memory.u32(0x200010), memory.u32(0x200100)], [0x02020202, 0x1badb002, 0]);
-  assert.throws(() => plan(kernel.slice(0, 0x100)), /dir\/test.flat is truncated: its multiboot header loads up to byte 304/);
+  assert.throws(
+    () => plan(kernel.slice(0, 0x100)),
+    /dir\/test.flat is truncated: its multiboot header loads up to byte 304/,
+  );
 });
 
 test('a kernel in low memory keeps clear of what the loader puts there', () => {
@@ -77,7 +100,10 @@ test('a kernel in low memory keeps clear of what the loader puts there', () => {
 
 test('demands that nobody defined are refused, a video mode is remarked on', () => {
   assert.throws(() => plan(elf(0x100)), /demands multiboot features 0x100/);
-  assert.throws(() => plan(concatenate([multiboot1Header(3), new Uint8Array(100)])), /without load addresses and is not ELF/);
+  assert.throws(
+    () => plan(concatenate([multiboot1Header(3), new Uint8Array(100)])),
+    /without load addresses and is not ELF/,
+  );
   assert.match(plan(elf(4)).remarks.join(), /asks for a video mode: there is no display/);
 });
 

@@ -4,7 +4,13 @@
 import { UserError } from '../base/errors.ts';
 import { hex } from '../base/hex.ts';
 import { nulTerminated } from '../formats/ascii.ts';
-import { ADDRESS_FIELDS, ALIGN_MODULES, MEMORY_INFORMATION, MULTIBOOT1_BOOT_MAGIC, VIDEO_MODE } from '../formats/multiboot.ts';
+import {
+  ADDRESS_FIELDS,
+  ALIGN_MODULES,
+  MEMORY_INFORMATION,
+  MULTIBOOT1_BOOT_MAGIC,
+  VIDEO_MODE,
+} from '../formats/multiboot.ts';
 import type { Multiboot1Header } from '../formats/multiboot.ts';
 import type { PhysicalAddress } from '../hardware/memory.ts';
 import { EBDA_BASE, ONE_MIB, type MemoryRegion } from './e820.ts';
@@ -43,10 +49,14 @@ export function planMultiboot1(
 function checkRequirements(header: Multiboot1Header, name: string, remarks: string[]): void {
   const unknown = header.flags & 0xffff & ~KNOWN_REQUIREMENTS;
   if (unknown !== 0) {
-    throw new UserError(`${name} demands multiboot features ${hex(unknown)} that do not exist`, 'the specification defines bits 0 to 2 and 16');
+    throw new UserError(
+      `${name} demands multiboot features ${hex(unknown)} that do not exist`,
+      'the specification defines bits 0 to 2 and 16',
+    );
   }
   if ((header.flags & VIDEO_MODE) !== 0) remarks.push(`${name} asks for a video mode: there is no display`);
-  if ((header.flags & ~ADDRESS_FIELDS) >>> 16 !== 0) remarks.push(`${name} sets multiboot flags ${hex(header.flags >>> 0)} of no meaning`);
+  if ((header.flags & ~ADDRESS_FIELDS) >>> 16 !== 0)
+    remarks.push(`${name} sets multiboot flags ${hex(header.flags >>> 0)} of no meaning`);
 }
 
 function placeInformation(
@@ -100,11 +110,20 @@ function memoryMapEntries(map: readonly MemoryRegion[]): Uint8Array {
   return structure(map.flatMap(({ base, size, type }): FieldRow[] => [['entry size', 4, 20], ['base', 8, base], ['size', 8, size], ['type', 4, type]]));
 }
 
-function placeModuleList(modules: readonly BootModule[], addresses: readonly PhysicalAddress[], placer: MemoryPlacer): PhysicalAddress {
+function placeModuleList(
+  modules: readonly BootModule[],
+  addresses: readonly PhysicalAddress[],
+  placer: MemoryPlacer,
+): PhysicalAddress {
   const entries = modules.map((module, index) => {
     const start = addresses[index]!;
     const text = placer.low(nulTerminated(module.commandLine), 16, `command line of ${module.name}`);
-    return structure([['start', 4, start], ['end', 4, start + module.bytes.length], ['cmdline', 4, text], ['reserved', 4, 0]]);
+    return structure([
+      ['start', 4, start],
+      ['end', 4, start + module.bytes.length],
+      ['cmdline', 4, text],
+      ['reserved', 4, 0],
+    ]);
   });
   return placer.low(concatenate(entries), 16, 'multiboot module list');
 }

@@ -10,7 +10,9 @@ import type { BootPlan } from './plan.ts';
 import { multiboot2Header, syntheticElf, type SyntheticTag } from './synthetic-kernels.ts';
 
 const elf = (tags: readonly SyntheticTag[], architecture = 0): Uint8Array =>
-  syntheticElf(32, 0x200100, [{ physicalAddress: 0x200000, bytes: multiboot2Header(tags, architecture), memorySize: 0x1800 }]);
+  syntheticElf(32, 0x200100, [
+    { physicalAddress: 0x200000, bytes: multiboot2Header(tags, architecture), memorySize: 0x1800 },
+  ]);
 function plan(kernel: Uint8Array): BootPlan {
   const modules = [{ name: 'm', bytes: Uint8Array.of(5), commandLine: 'm args' }];
   return planBoot({ kernel, kernelName: 'xen', commandLine: 'noreboot', modules }, pcLayout());
@@ -22,7 +24,7 @@ function tagsOf({ entry, writes }: BootPlan): Map<number, Uint8Array> {
   const info = entry.general.rbx;
   const tags = new Map<number, Uint8Array>();
   let at = info + 8;
-  for (let type = -1; type !== TAG.end; ) {
+  for (let type = -1; type !== TAG.end;) {
     type = memory.u32(at);
     const size = memory.u32(at + 4);
     tags.set(type, memory.bytes(at + 8, size - 8));
@@ -60,6 +62,15 @@ test('what the kernel cannot do without and we lack is refused; what it can, is 
   assert.throws(() => plan(elf([{ type: 5, words: [0, 0, 0] }])), /demands a framebuffer/);
   assert.throws(() => plan(elf([{ type: 4, words: [1] }])), /demands a console on the display/);
   assert.throws(() => plan(elf([], 4)), /for architecture 4/);
-  assert.equal(plan(elf([{ type: 4, words: [2] }, { type: 1, optional: true, words: [8] }, { type: 10, optional: true, words: [0, 0, 0, 0] }])).remarks.length, 0);
+  assert.equal(
+    plan(
+      elf([
+        { type: 4, words: [2] },
+        { type: 1, optional: true, words: [8] },
+        { type: 10, optional: true, words: [0, 0, 0, 0] },
+      ]),
+    ).remarks.length,
+    0,
+  );
   assert.match(plan(elf([{ type: 5, optional: true, words: [0, 0, 0] }])).remarks.join(), /framebuffer/);
 });

@@ -28,7 +28,10 @@ export class MemoryPlacer {
 
   constructor(map: readonly MemoryRegion[]) {
     this.#memory = map.filter((region) => region.type === REGION.memory);
-    this.#hole = Math.min(FOUR_GIB, ...map.filter((region) => region.base > ONE_MIB && region.base < FOUR_GIB).map((region) => region.base));
+    this.#hole = Math.min(
+      FOUR_GIB,
+      ...map.filter((region) => region.base > ONE_MIB && region.base < FOUR_GIB).map((region) => region.base),
+    );
   }
 
   /** End of the RAM that begins at 1 MiB. */
@@ -41,14 +44,17 @@ export class MemoryPlacer {
   fixed(base: PhysicalAddress, size: number, bytes: Uint8Array, what: string): void {
     const end = base + size;
     const clash = this.#taken.find((other) => base < other.end && other.base < end);
-    if (clash !== undefined) throw new UserError(`${what} at ${hex(base)} would overlap ${clash.what}`, 'the kernel file is damaged');
-    if (!this.#memory.some((region) => base >= region.base && end <= region.base + region.size)) throw this.#notMemory(base, end, what);
+    if (clash !== undefined)
+      throw new UserError(`${what} at ${hex(base)} would overlap ${clash.what}`, 'the kernel file is damaged');
+    if (!this.#memory.some((region) => base >= region.base && end <= region.base + region.size))
+      throw this.#notMemory(base, end, what);
     this.#record(base, size, bytes, what);
   }
 
   /** The lowest free place in low memory, or else above what is taken. */
   low(bytes: Uint8Array, alignment: number, what: string): PhysicalAddress {
-    const base = this.#firstFit(FIRST_FREE, EBDA_BASE, bytes.length, alignment) ?? this.#above(bytes.length, alignment, what);
+    const base =
+      this.#firstFit(FIRST_FREE, EBDA_BASE, bytes.length, alignment) ?? this.#above(bytes.length, alignment, what);
     this.#record(base, bytes.length, bytes, what);
     return base;
   }
@@ -68,7 +74,10 @@ export class MemoryPlacer {
     if (base < lowest) {
       const end = lowest + alignUp(bytes.length, PAGE);
       if (end <= limit) throw this.#noRoom(end, what);
-      throw new UserError(`${what} (${bytes.length} bytes) does not fit below ${hex(limit)}, the kernel's limit for it`, 'make it smaller');
+      throw new UserError(
+        `${what} (${bytes.length} bytes) does not fit below ${hex(limit)}, the kernel's limit for it`,
+        'make it smaller',
+      );
     }
     this.#record(base, bytes.length, bytes, what);
     return base;
@@ -96,12 +105,18 @@ export class MemoryPlacer {
   #notMemory(base: number, end: number, what: string): UserError {
     if (base >= ONE_MIB && end <= this.#hole) return tooLittleMemory(end, this.end, what);
     const range = `${hex(base)}..${hex(end - 1)}`;
-    return new UserError(`${what} belongs at ${range}, which is not memory on a PC`, 'link the kernel to other addresses');
+    return new UserError(
+      `${what} belongs at ${range}, which is not memory on a PC`,
+      'link the kernel to other addresses',
+    );
   }
 
   #noRoom(end: number, what: string): UserError {
     if (end <= this.#hole) return tooLittleMemory(end, this.end, what);
-    return new UserError(`${what} does not fit below ${hex(this.#hole)}, where the memory for boot files ends`, 'make it smaller');
+    return new UserError(
+      `${what} does not fit below ${hex(this.#hole)}, where the memory for boot files ends`,
+      'make it smaller',
+    );
   }
 
   #record(base: number, size: number, bytes: Uint8Array, what: string): void {

@@ -16,12 +16,18 @@ export function memoryOf(writes: readonly MemoryWrite[]): PlannedMemory {
   const sorted = writes.toSorted((a, b) => a.address - b.address);
   sorted.slice(1).forEach((write, index) => {
     const before = sorted[index]!;
-    assert(before.address + before.bytes.length <= write.address, `${before.what} runs into ${write.what} at ${hex(write.address)}`);
+    assert(
+      before.address + before.bytes.length <= write.address,
+      `${before.what} runs into ${write.what} at ${hex(write.address)}`,
+    );
   });
   const bytes = (address: number, length: number): Uint8Array => {
     const result = new Uint8Array(length);
     for (const write of sorted) {
-      const [start, end] = [Math.max(address, write.address), Math.min(address + length, write.address + write.bytes.length)];
+      const [start, end] = [
+        Math.max(address, write.address),
+        Math.min(address + length, write.address + write.bytes.length),
+      ];
       if (start < end) result.set(write.bytes.subarray(start - write.address, end - write.address), start - address);
     }
     return result;

@@ -13,7 +13,12 @@ const kernelWith = (noteType: number): Uint8Array =>
     { physicalAddress: 0x1000000, virtualAddress: 0xffff81000000, bytes: code, memorySize: 0x4000 },
     { type: 4, physicalAddress: 0, bytes: pvhNote(0x1000100, noteType) },
   ]);
-const request = { kernel: kernelWith(18), kernelName: 'vmlinux', commandLine: 'quiet', modules: [{ name: 'i', bytes: new Uint8Array(100).fill(9), commandLine: 'i args' }] };
+const request = {
+  kernel: kernelWith(18),
+  kernelName: 'vmlinux',
+  commandLine: 'quiet',
+  modules: [{ name: 'i', bytes: new Uint8Array(100).fill(9), commandLine: 'i args' }],
+};
 
 test('an ELF kernel enters at its PVH note with hvm_start_info in EBX', () => {
   const { entry, writes, memoryMap, kind } = planBoot(request, pcLayout());
@@ -39,7 +44,10 @@ test('an ELF kernel enters at its PVH note with hvm_start_info in EBX', () => {
 });
 
 test('an ELF file without the note is refused', () => {
-  assert.throws(() => planBoot({ ...request, kernel: kernelWith(17) }, pcLayout()), /vmlinux is an ELF file without a PVH entry note/);
+  assert.throws(
+    () => planBoot({ ...request, kernel: kernelWith(17) }, pcLayout()),
+    /vmlinux is an ELF file without a PVH entry note/,
+  );
 });
 
 test('a note without a segment to load is refused', () => {
@@ -48,5 +56,8 @@ test('a note without a segment to load is refused', () => {
 });
 
 test('too little memory for the kernel says how much it takes', () => {
-  assert.throws(() => planBoot(request, pcLayout({ memoryBytes: 8 * 2 ** 20 })), /vmlinux needs at least 17 MiB, the machine has 8 MiB/);
+  assert.throws(
+    () => planBoot(request, pcLayout({ memoryBytes: 8 * 2 ** 20 })),
+    /vmlinux needs at least 17 MiB, the machine has 8 MiB/,
+  );
 });

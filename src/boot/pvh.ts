@@ -29,7 +29,10 @@ export function planPvh(request: BootRequest, firmware: Firmware, placer: Memory
   const image = parseElf(request.kernel, request.kernelName);
   const rip = pvhEntry(request.kernel, image);
   if (rip === undefined) {
-    throw new UserError(`${request.kernelName} is an ELF file without a PVH entry note`, 'give a bzImage, or a vmlinux built with CONFIG_PVH');
+    throw new UserError(
+      `${request.kernelName} is an ELF file without a PVH entry note`,
+      'give a bzImage, or a vmlinux built with CONFIG_PVH',
+    );
   }
   loadSegments(request, image, placer);
   const modules = request.modules.map((module) => placeModule(module, placer));
@@ -41,9 +44,15 @@ export function planPvh(request: BootRequest, firmware: Firmware, placer: Memory
 /** Copies every loadable segment to its physical address. */
 export function loadSegments(request: BootRequest, image: ElfImage, placer: MemoryPlacer): void {
   const loadable = image.programHeaders.filter((header) => header.type === PT_LOAD && header.memorySize > 0);
-  if (loadable.length === 0) throw new UserError(`${request.kernelName} has nothing to load`, 'give a linked kernel, not an object file');
+  if (loadable.length === 0)
+    throw new UserError(`${request.kernelName} has nothing to load`, 'give a linked kernel, not an object file');
   for (const header of loadable) {
-    placer.fixed(header.physicalAddress, header.memorySize, segmentBytes(request.kernel, header), `the kernel ${request.kernelName}`);
+    placer.fixed(
+      header.physicalAddress,
+      header.memorySize,
+      segmentBytes(request.kernel, header),
+      `the kernel ${request.kernelName}`,
+    );
   }
 }
 

@@ -24,9 +24,13 @@ export function structure(rows: readonly FieldRow[]): Uint8Array {
 
 /** Writes `value` at byte `at`, little-endian, `width` bytes. */
 export function putNumber(bytes: Uint8Array, at: number, width: number, value: number, field: string): void {
-  assert(Number.isSafeInteger(value) && value >= 0 && value < 2 ** (8 * width), `${field} = ${value} in ${width} bytes`);
+  assert(
+    Number.isSafeInteger(value) && value >= 0 && value < 2 ** (8 * width),
+    `${field} = ${value} in ${width} bytes`,
+  );
   assert(at + width <= bytes.length, `${field} at ${hex(at)} is outside its structure`);
-  for (let index = 0, rest = value; index < width; index++, rest = Math.floor(rest / 256)) bytes[at + index] = rest % 256;
+  for (let index = 0, rest = value; index < width; index++, rest = Math.floor(rest / 256))
+    bytes[at + index] = rest % 256;
 }
 
 export function concatenate(parts: readonly Uint8Array[]): Uint8Array {

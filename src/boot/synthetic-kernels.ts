@@ -6,7 +6,10 @@ import { SETUP_HEADER_FIELDS, SETUP_HEADER_MAGIC, type SetupHeaderField } from '
 import { alignUp, concatenate, putNumber, structure } from './structure.ts';
 
 /** A bzImage of protocol 2.15 with `codeBytes` of protected-mode code; `changes` replaces header fields. */
-export function syntheticBzImage(changes: { readonly [Field in SetupHeaderField]?: number } = {}, codeBytes = 0x2000): Uint8Array {
+export function syntheticBzImage(
+  changes: { readonly [Field in SetupHeaderField]?: number } = {},
+  codeBytes = 0x2000,
+): Uint8Array {
   const setupSectors = 3;
   const bytes = new Uint8Array((setupSectors + 1) * 512 + codeBytes).fill(0xcc, (setupSectors + 1) * 512);
   // prettier-ignore
@@ -39,13 +42,24 @@ export function syntheticElf(bits: 32 | 64, entry: number, segments: readonly Sy
     return { ...segment, offset };
   });
   const file = new Uint8Array(next);
-  file.set(structure([
-    ['ident', 16, [0x7f, 0x45, 0x4c, 0x46, bits / 32, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]],
-    ['type', 2, 2], ['machine', 2, bits === 64 ? 62 : 3], ['version', 4, 1],
-    ['entry', word, entry], ['phoff', word, headerSize], ['shoff', word, 0], ['flags', 4, 0],
-    ['ehsize', 2, headerSize], ['phentsize', 2, rowSize], ['phnum', 2, segments.length],
-    ['shentsize', 2, 0], ['shnum', 2, 0], ['shstrndx', 2, 0],
-  ]));
+  file.set(
+    structure([
+      ['ident', 16, [0x7f, 0x45, 0x4c, 0x46, bits / 32, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]],
+      ['type', 2, 2],
+      ['machine', 2, bits === 64 ? 62 : 3],
+      ['version', 4, 1],
+      ['entry', word, entry],
+      ['phoff', word, headerSize],
+      ['shoff', word, 0],
+      ['flags', 4, 0],
+      ['ehsize', 2, headerSize],
+      ['phentsize', 2, rowSize],
+      ['phnum', 2, segments.length],
+      ['shentsize', 2, 0],
+      ['shnum', 2, 0],
+      ['shstrndx', 2, 0],
+    ]),
+  );
   placed.forEach((segment, index) => {
     file.set(programHeader(bits, segment), headerSize + index * rowSize);
     file.set(segment.bytes, segment.offset);
@@ -54,16 +68,38 @@ export function syntheticElf(bits: 32 | 64, entry: number, segments: readonly Sy
 }
 
 function programHeader(bits: 32 | 64, segment: SyntheticSegment & { readonly offset: number }): Uint8Array {
-  const { type = 1, physicalAddress, virtualAddress = physicalAddress, bytes, memorySize = bytes.length, offset } = segment;
-  const sizes = (width: number) => [['filesz', width, bytes.length], ['memsz', width, memorySize]] as const;
-  const places = (width: number) => [['offset', width, offset], ['vaddr', width, virtualAddress], ['paddr', width, physicalAddress]] as const;
+  const {
+    type = 1,
+    physicalAddress,
+    virtualAddress = physicalAddress,
+    bytes,
+    memorySize = bytes.length,
+    offset,
+  } = segment;
+  const sizes = (width: number) =>
+    [
+      ['filesz', width, bytes.length],
+      ['memsz', width, memorySize],
+    ] as const;
+  const places = (width: number) =>
+    [
+      ['offset', width, offset],
+      ['vaddr', width, virtualAddress],
+      ['paddr', width, physicalAddress],
+    ] as const;
   if (bits === 64) return structure([['type', 4, type], ['flags', 4, 7], ...places(8), ...sizes(8), ['align', 8, 4]]);
   return structure([['type', 4, type], ...places(4), ...sizes(4), ['flags', 4, 7], ['align', 4, 4]]);
 }
 
 /** The note by which an ELF kernel states its PVH entry. */
 export function pvhNote(entry: number, type = 18): Uint8Array {
-  return structure([['namesz', 4, 4], ['descsz', 4, 4], ['type', 4, type], ['name', 4, textBytes('Xen\0')], ['desc', 4, entry]]);
+  return structure([
+    ['namesz', 4, 4],
+    ['descsz', 4, 4],
+    ['type', 4, type],
+    ['name', 4, textBytes('Xen\0')],
+    ['desc', 4, entry],
+  ]);
 }
 
 /** Magic, flags, checksum, and any words that follow. */
@@ -84,12 +120,23 @@ export function multiboot2Header(tags: readonly SyntheticTag[], architecture = 0
     const size = 8 + words.length * 4;
     const padding = alignUp(size, 8) - size;
     return structure([
-      ['type', 2, type], ['flags', 2, optional ? 1 : 0], ['size', 4, size],
-      ...words.map((word) => ['word', 4, word] as const), ['padding', padding, new Uint8Array(padding)],
+      ['type', 2, type],
+      ['flags', 2, optional ? 1 : 0],
+      ['size', 4, size],
+      ...words.map((word) => ['word', 4, word] as const),
+      ['padding', padding, new Uint8Array(padding)],
     ]);
   });
   const body = concatenate(encoded);
   const length = 16 + body.length;
   const checksum = (2 ** 33 - 0xe85250d6 - architecture - length) % 2 ** 32;
-  return concatenate([structure([['magic', 4, 0xe85250d6], ['architecture', 4, architecture], ['length', 4, length], ['checksum', 4, checksum]]), body]);
+  return concatenate([
+    structure([
+      ['magic', 4, 0xe85250d6],
+      ['architecture', 4, architecture],
+      ['length', 4, length],
+      ['checksum', 4, checksum],
+    ]),
+    body,
+  ]);
 }

@@ -61,7 +61,10 @@ describe('ports of a DeviceBus', () => {
 
   it('read as all ones and are counted where nobody answers', () => {
     const bus = new DeviceBus();
-    assert.deepEqual([1, 2, 4].map((width) => bus.readPort(0x80, width as 1 | 2 | 4)), [0xff, 0xffff, 0xffff_ffff]);
+    assert.deepEqual(
+      [1, 2, 4].map((width) => bus.readPort(0x80, width as 1 | 2 | 4)),
+      [0xff, 0xffff, 0xffff_ffff],
+    );
     bus.writePort(0x80, 1, 7);
     bus.readMemory(0xfed0_0000, 4);
     assert.deepEqual(bus.unclaimed(), [
@@ -149,7 +152,12 @@ describe('memory of a DeviceBus', () => {
     const bus = new DeviceBus();
     const device = new Recorder();
     bus.claimMemory(0x2000, 0x1000, 'device', device);
-    for (const [base, size] of [[0x1fff, 2], [0x2fff, 1], [0x2800, 1], [0x1000, 0x3000]]) {
+    for (const [base, size] of [
+      [0x1fff, 2],
+      [0x2fff, 1],
+      [0x2800, 1],
+      [0x1000, 0x3000],
+    ]) {
       assert.throws(() => bus.claimMemory(base, size, 'other', device), /of device/);
     }
     bus.claimMemory(0x1000, 0x1000, 'below', device);

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { assert } from '../base/assert.ts';
 import { hex } from '../base/hex.ts';
-import type {
-  AccessWidth,
-  BusRegistry,
-  MemoryMappedDevice,
-  PhysicalAddress,
-  PortDevice,
-} from '../hardware/memory.ts';
+import type { AccessWidth, BusRegistry, MemoryMappedDevice, PhysicalAddress, PortDevice } from '../hardware/memory.ts';
 import { ALL_ONES, byteOf } from './bus-width.ts';
 
 /**
@@ -87,7 +81,10 @@ export class DeviceBus implements BusRegistry, DwordPortRegistry {
   }
 
   claimDwordPort(port: number, name: string, device: PortDevice): void {
-    assert(!this.#dwordPorts.has(port), `${name} claims dword port ${hex(port)} of ${this.#dwordPorts.get(port)?.name}`);
+    assert(
+      !this.#dwordPorts.has(port),
+      `${name} claims dword port ${hex(port)} of ${this.#dwordPorts.get(port)?.name}`,
+    );
     this.#dwordPorts.set(port, { first: port, count: 4, name, device });
   }
 

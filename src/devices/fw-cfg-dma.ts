@@ -9,6 +9,8 @@ const CONTROL_READ = 1 << 1;
 const CONTROL_SKIP = 1 << 2;
 const CONTROL_SELECT = 1 << 3;
 const CONTROL_WRITE = 1 << 4;
+/** Set in what was read from where there is no memory. */
+const CONTROL_RESERVED = 0xffe0;
 
 const CHUNK_BYTES = 0x1_0000;
 
@@ -20,8 +22,7 @@ export function runFwCfgDma(device: FwCfg, memory: BusMasterPort, address: Physi
   const control = view.getUint32(0);
   const length = view.getUint32(4);
   const target = view.getUint32(8) * 2 ** 32 + view.getUint32(12);
-  if (control & CONTROL_SELECT) device.select(control >>> 16);
-  const done = perform(device, memory, control, target, length);
+  const done = (control & CONTROL_RESERVED) === 0 && perform(device, memory, control, target, length);
   view.setUint32(0, done ? 0 : CONTROL_ERROR);
   memory.write(address, access.subarray(0, 4));
 }
@@ -33,6 +34,7 @@ function perform(
   target: PhysicalAddress,
   length: number,
 ): boolean {
+  if (control & CONTROL_SELECT) device.select(control >>> 16);
   if (control & CONTROL_READ) readItem(device, memory, target, length);
   else if (control & CONTROL_WRITE) return writeItem(device, memory, target, length);
   else if (control & CONTROL_SKIP) device.state.offset += length;

@@ -105,7 +105,10 @@ describe('fw_cfg', () => {
 describe('the DMA interface of fw_cfg', () => {
   it('selects and reads, and reads on where it stopped', () => {
     const { fwCfg, ram, dma } = machine();
-    fwCfg.addFile('etc/a', Uint8Array.from({ length: 100 }, (_, index) => index));
+    fwCfg.addFile(
+      'etc/a',
+      Uint8Array.from({ length: 100 }, (_, index) => index),
+    );
     assert.equal(dma((0x20 << 16) | SELECT | READ, 10, 0x1000), 0);
     assert.deepEqual([...ram.slice(0x1000, 0x100b)], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]);
     assert.equal(dma(SKIP, 80, 0), 0);

@@ -92,6 +92,15 @@ test('another divisor slows what is left', () => {
   assert.deepEqual(interrupts(all, apic, 1e5), [400 + 1200]);
 });
 
+test('from one-shot to periodic the running count goes on', () => {
+  const { all, apic, time } = bench();
+  apic.writeMemory(0x320, 4, ONE_SHOT);
+  apic.writeMemory(0x380, 4, 1000);
+  time.advanceTo(400);
+  apic.writeMemory(0x320, 4, PERIODIC);
+  assert.deepEqual(interrupts(all, apic, 3000), [1000, 2000, 3000]);
+});
+
 test('TSC deadline: the first nanosecond at which the counter is there', () => {
   const { all, apic } = bench();
   apic.writeMemory(0x320, 4, TSC_DEADLINE);

@@ -115,7 +115,9 @@ test('software disabled: fixed interrupts are refused and the LVT is masked, wha
   const [apic] = bench.apics;
   apic.writeMemory(0x350, 4, 0x700);
   bench.bus.deliver(edge(0x40));
+  apic.writeMemory(0x370, 4, 0xe0);
   apic.writeMemory(0xf0, 4, 0xff);
+  assert.equal(apic.readMemory(0x370, 4), 0x1_00e0);
   assert.equal(apic.readMemory(0x350, 4), 0x1_0700);
   apic.writeMemory(0x350, 4, 0x700);
   assert.equal(apic.readMemory(0x350, 4), 0x1_0700, 'cannot be unmasked');
@@ -245,6 +247,34 @@ test('LINT0 level triggered: remote IRR until EOI, then again', () => {
   assert.equal(apic.acknowledge(), 0x62, 'an edge');
   apic.writeMemory(0xb0, 4, 0);
   assert.equal(apic.pendingVector(), -1);
+});
+
+test('LINT0 level triggered: unmasked while asserted it asks, rewritten it keeps remote IRR', () => {
+  const bench = new ApicBench().enable();
+  const [apic] = bench.apics;
+  apic.writeMemory(0x350, 4, 0x1_8061);
+  bench.bus.setLocalInputs(0, true);
+  assert.equal(apic.pendingVector(), -1);
+  apic.writeMemory(0x350, 4, 0x8061);
+  assert.equal(apic.acknowledge(), 0x61);
+  apic.writeMemory(0x350, 4, 0x8061);
+  assert.equal(apic.readMemory(0x350, 4), 0xc061);
+  apic.writeMemory(0x350, 4, 0x61);
+  assert.equal(apic.readMemory(0x350, 4), 0x61);
+});
+
+test('vector 16 is the first that is legal', () => {
+  const bench = new ApicBench().enable().x2apic();
+  const [apic] = bench.apics;
+  for (const msr of [0x830, 0x83f]) {
+    apic.writeMsr(msr, 0x10, 0);
+    assert.equal(apic.acknowledge(), 0x10);
+    apic.writeMsr(0x80b, 0, 0);
+    apic.writeMsr(msr, 0x0f, 0);
+    assert.deepEqual([apic.pendingVector(), apic.state.errors], [-1, 0x20]);
+    apic.writeMsr(0x828, 0, 0);
+    assert.equal(apic.state.errors, 0);
+  }
 });
 
 test('performance monitoring: the entry masks itself; thermal does not', () => {

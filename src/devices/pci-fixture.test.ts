@@ -77,5 +77,9 @@ export class TestRegisters implements MemoryMappedDevice {
 }
 
 export function testFunction(name: string, more: Partial<PciFunctionDescription> = {}): PciFunction {
-  return new PciFunction({ name, identity: { vendor: 0x1234, device: 0x5678, revision: 9, classCode: 0x11_2233 }, ...more });
+  return new PciFunction({
+    name,
+    identity: { vendor: 0x1234, device: 0x5678, revision: 9, classCode: 0x11_2233 },
+    ...more,
+  });
 }

@@ -248,4 +248,3 @@ class GatedBusMaster implements BusMasterPort {
     if (this.#owner.isBusMaster) this.#owner.slot.memory.write(address, bytes);
   }
 }
-

@@ -51,12 +51,7 @@ export class Msix implements MemoryMappedDevice {
   readonly #send: (address: number, data: number) => void;
 
   /** `offset` is where the capability lies in `config`. */
-  constructor(
-    state: MsixState,
-    config: Uint8Array,
-    offset: number,
-    send: (address: number, data: number) => void,
-  ) {
+  constructor(state: MsixState, config: Uint8Array, offset: number, send: (address: number, data: number) => void) {
     this.state = state;
     this.#config = config;
     this.#offset = offset;

@@ -17,8 +17,14 @@ interface Placement {
 export function assignPciResources(pci: PciBus): void {
   const placements = pci.functions.flatMap((row) => row.function.bars.map((bar) => ({ owner: row.function, bar })));
   placements.sort((a, b) => b.bar.size - a.bar.size);
-  place(placements.filter(({ bar }) => bar.kind === 'io'), pci.windows.ports);
-  place(placements.filter(({ bar }) => bar.kind !== 'io'), pci.windows.memory);
+  place(
+    placements.filter(({ bar }) => bar.kind === 'io'),
+    pci.windows.ports,
+  );
+  place(
+    placements.filter(({ bar }) => bar.kind !== 'io'),
+    pci.windows.memory,
+  );
   for (const { slot, function: owner } of pci.functions) {
     if (owner.interruptPin !== 0) owner.writeConfig(INTERRUPT_LINE, 1, pciGsi(pci.gsis, slot, owner.interruptPin));
     owner.writeConfig(COMMAND, 2, decoding(owner));

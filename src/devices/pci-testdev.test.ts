@@ -32,7 +32,8 @@ function machine(): { memory: Access; io: Access; device: PciTestDevice; identit
 
 function nameOf(access: Access): string {
   let name = '';
-  for (let at = 16, byte = access.read(at, 1); byte !== 0; byte = access.read(++at, 1)) name += String.fromCharCode(byte);
+  for (let at = 16, byte = access.read(at, 1); byte !== 0; byte = access.read(++at, 1))
+    name += String.fromCharCode(byte);
   return name;
 }
 
@@ -51,9 +52,16 @@ describe('pci-testdev', () => {
   it('runs the tests of kvm-unit-tests on both BARs', () => {
     const { memory, io, identity } = machine();
     assert.equal(identity, 0x0005_1b36);
-    for (const [access, type] of [[memory, 'mmio'], [io, 'portio']] as const) {
+    for (const [access, type] of [
+      [memory, 'mmio'],
+      [io, 'portio'],
+    ] as const) {
       const outcomes = [0, 1, 2].map((number) => [runTest(access, number), nameOf(access)]);
-      assert.deepEqual(outcomes, [[16, `${type}-no-eventfd`], [0, `${type}-wildcard-eventfd`], [0, `${type}-datamatch-eventfd`]]);
+      assert.deepEqual(outcomes, [
+        [16, `${type}-no-eventfd`],
+        [0, `${type}-wildcard-eventfd`],
+        [0, `${type}-datamatch-eventfd`],
+      ]);
       assert.equal(runTest(access, 3), undefined);
     }
   });
@@ -64,7 +72,7 @@ describe('pci-testdev', () => {
     const [offset, data] = [memory.read(4, 4), memory.read(8, 4)];
     memory.write(offset, 1, data + 1);
     memory.write(offset + 1, 1, data);
-    io.write(offset & 0xff, 1, data);
+    io.write(0x80, 1, data);
     assert.equal(memory.read(12, 4), 0);
     memory.write(offset, 1, data);
     assert.equal(memory.read(12, 4), 1);

@@ -18,7 +18,8 @@ function configAccess(bus: DeviceBus, slot: number, number = 0) {
   return {
     read: (register: number, width: Width) => (select(register), bus.readPort(CFC + (register & 3), width)),
     write: (register: number, width: Width, value: number) => (
-      select(register), bus.writePort(CFC + (register & 3), width, value)
+      select(register),
+      bus.writePort(CFC + (register & 3), width, value)
     ),
   };
 }
@@ -75,7 +76,9 @@ describe('configuration mechanism #1', () => {
 
   it('keeps read-only bits, and clears what is written 1 in status', () => {
     const { bus, pci } = testMachine();
-    const target = testFunction('target', { capabilities: [{ id: 9, registers: new Uint8Array(2), writable: new Uint8Array(2) }] });
+    const target = testFunction('target', {
+      capabilities: [{ id: 9, registers: new Uint8Array(2), writable: new Uint8Array(2) }],
+    });
     pci.attach(3, 0, target);
     const config = configAccess(bus, 3);
     for (const register of [0x00, 0x08, 0x0c, 0x2c, 0x34, 0x3c, 0x40]) config.write(register, 4, 0xffff_ffff);
@@ -144,7 +147,11 @@ describe('a Base Address Register', () => {
     config.write(BAR0 + 2, 1, 0x50);
     assert.deepEqual([bus.claimsMemory(0xc000_0000), bus.claimsMemory(0xc050_0000)], [false, true]);
     config.write(BAR0, 4, 0xffff_ffff);
-    assert.deepEqual(bus.claims().filter(({ name }) => name.includes('BAR 0')), [], 'sizing decodes nothing');
+    assert.deepEqual(
+      bus.claims().filter(({ name }) => name.includes('BAR 0')),
+      [],
+      'sizing decodes nothing',
+    );
     config.write(BAR0, 4, 0xc060_0000);
     assert.deepEqual(
       bus.claims().filter(({ name }) => name === 'target BAR 0'),
@@ -159,11 +166,17 @@ describe('a Base Address Register', () => {
     config.write(COMMAND, 2, 3);
     for (const address of [0, 0x10_0000, ECAM_BASE, 0xfee0_0000]) {
       config.write(BAR0, 4, address);
-      assert.equal(bus.claims().some(({ name }) => name === 'target BAR 0'), false);
+      assert.equal(
+        bus.claims().some(({ name }) => name === 'target BAR 0'),
+        false,
+      );
     }
     config.write(BAR1, 4, CF8 & ~0x1f);
     config.write(BAR3, 4, 1);
-    assert.equal(bus.claims().some(({ name }) => name.startsWith('target')), false);
+    assert.equal(
+      bus.claims().some(({ name }) => name.startsWith('target')),
+      false,
+    );
   });
 
   it('that overlaps another decodes when the other has gone', () => {
@@ -184,7 +197,9 @@ describe('a Base Address Register', () => {
   it('of 64 bits decodes above 4 GiB in a window there', () => {
     const { bars } = description();
     const machine = testMachine();
-    const pci = Object.assign(machine.pci, { windows: { ...machine.pci.windows, memory64: { base: 2 ** 33, size: 2 ** 30 } } });
+    const pci = Object.assign(machine.pci, {
+      windows: { ...machine.pci.windows, memory64: { base: 2 ** 33, size: 2 ** 30 } },
+    });
     pci.attach(3, 0, testFunction('target', { bars }));
     const config = configAccess(machine.bus, 3);
     config.write(COMMAND, 2, 2);
@@ -215,8 +230,16 @@ describe('INTx', () => {
   it('is spread over four inputs, as _PRT will say', () => {
     const routes = pciInterruptRoutes();
     assert.equal(routes.length, 128);
-    assert.deepEqual(routes.filter(({ slot }) => slot === 3).map(({ gsi }) => gsi), [19, 16, 17, 18]);
-    assert.deepEqual(pciInterruptRoutes([9, 11]).slice(0, 4).map(({ gsi }) => gsi), [9, 11, 9, 11]);
+    assert.deepEqual(
+      routes.filter(({ slot }) => slot === 3).map(({ gsi }) => gsi),
+      [19, 16, 17, 18],
+    );
+    assert.deepEqual(
+      pciInterruptRoutes([9, 11])
+        .slice(0, 4)
+        .map(({ gsi }) => gsi),
+      [9, 11, 9, 11],
+    );
   });
 
   it('is the wired OR of the functions on an input', () => {
@@ -307,10 +330,17 @@ describe('MSI', () => {
     config.write(0x42, 2, 0x21);
     config.write(0x50, 4, 0b0110);
     for (const vector of [0, 1, 2, 2]) target.notify(vector);
-    assert.deepEqual(interrupts.messages.map(({ data }) => data), [0x4040]);
+    assert.deepEqual(
+      interrupts.messages.map(({ data }) => data),
+      [0x4040],
+    );
     assert.equal(config.read(0x54, 4), 0b0110);
     config.write(0x50, 4, 0b0010);
-    assert.deepEqual(interrupts.messages.map(({ data }) => data), [0x4040, 0x4042], 'once');
+    assert.deepEqual(
+      interrupts.messages.map(({ data }) => data),
+      [0x4040, 0x4042],
+      'once',
+    );
     assert.equal(config.read(0x54, 4), 0b0010);
   });
 
@@ -375,10 +405,16 @@ describe('MSI-X', () => {
     assert.equal(bus.readMemory(TABLE + 0x800, 8), 0b101);
     assert.deepEqual([interrupts.messages.length, bus.high], [0, 0]);
     config.write(0x42, 2, 0x8000);
-    assert.deepEqual(interrupts.messages.map(({ data }) => data), [0x32]);
+    assert.deepEqual(
+      interrupts.messages.map(({ data }) => data),
+      [0x32],
+    );
     assert.equal(bus.readMemory(TABLE + 0x800, 4), 0b001);
     program(0, 0);
-    assert.deepEqual(interrupts.messages.map(({ data }) => data), [0x32, 0x30]);
+    assert.deepEqual(
+      interrupts.messages.map(({ data }) => data),
+      [0x32, 0x30],
+    );
     assert.equal(bus.readMemory(TABLE + 0x800, 4), 0);
     bus.writeMemory(TABLE + 0x800, 4, 7);
     assert.equal(bus.readMemory(TABLE + 0x800, 4), 0, 'pending bits are read-only');
@@ -421,7 +457,10 @@ describe('a PCI bus', () => {
     assignPciResources(pci);
     target.setInterrupt(true);
     pci.reset();
-    assert.equal(bus.claims().some(({ name }) => name.includes('BAR')), false);
+    assert.equal(
+      bus.claims().some(({ name }) => name.includes('BAR')),
+      false,
+    );
     assert.equal(interrupts.gsi[18], false);
     assert.equal(target.state.msix.table[3], 1);
   });

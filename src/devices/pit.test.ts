@@ -198,6 +198,16 @@ test('latched counts stay until they are read, low then high', () => {
   assert.deepEqual([pit.readByte(0x40), pit.readByte(0x40)], [0x6d, 0x11]);
 });
 
+test('a latched count of zero is a latched count', () => {
+  const { pit, at } = timer();
+  program(pit, 0, 0, 5);
+  at(6);
+  pit.writeByte(0x43, 0x00);
+  at(7);
+  assert.deepEqual([pit.readByte(0x40), pit.readByte(0x40)], [0, 0]);
+  assert.deepEqual([pit.readByte(0x40), pit.readByte(0x40)], [0xff, 0xff]);
+});
+
 test('read-back: status first, then count; null count until loaded', () => {
   const { pit, at } = timer();
   at(7);

@@ -33,6 +33,7 @@ test('port 92h: fast reset and A20', () => {
   device.writePort(0x92, 1, 0x00);
   assert.equal(device.a20, false);
   device.writePort(0x92, 1, 0x03);
+  assert.deepEqual(seen, ['a20 false', 'a20 true', 'init']);
   device.writePort(0x92, 1, 0x03);
   assert.deepEqual(seen, ['a20 false', 'a20 true', 'init']);
   const other = control().device;
@@ -46,6 +47,7 @@ test('the keyboard controller’s pulse, and nothing else of it', () => {
   const { device, seen } = control();
   device.writePort(0x64, 1, 0xd1);
   assert.equal(device.readPort(0x64, 1), 0xff);
+  assert.deepEqual(seen, []);
   device.writePort(0x64, 1, 0xfe);
   assert.deepEqual(seen, ['init']);
 });

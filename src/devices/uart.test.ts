@@ -108,7 +108,10 @@ describe('the 16550A', () => {
     type(...Array.from({ length: 20 }, (_, index) => index));
     assert.equal(waiting.length, 4);
     assert.equal(read(LSR) & 0x03, 0x01, 'data ready, no overrun');
-    assert.deepEqual(Array.from({ length: 16 }, () => read(RBR)), Array.from({ length: 16 }, (_, index) => index));
+    assert.deepEqual(
+      Array.from({ length: 16 }, () => read(RBR)),
+      Array.from({ length: 16 }, (_, index) => index),
+    );
     assert.equal(read(LSR) & 0x01, 0);
     type();
     assert.deepEqual([read(RBR), waiting.length], [16, 0]);
@@ -173,7 +176,10 @@ describe('the 16550A', () => {
     assert.equal(read(LSR) & 0x02, 0x02);
     const received: number[] = [];
     while (read(LSR) & 1) received.push(read(RBR));
-    assert.deepEqual(received, Array.from({ length: 16 }, (_, index) => index));
+    assert.deepEqual(
+      received,
+      Array.from({ length: 16 }, (_, index) => index),
+    );
   });
 
   it('is a 16550A and nothing later: bits 7:6 of IIR, no bit 5', () => {

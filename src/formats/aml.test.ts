@@ -2,7 +2,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { addressWindow, buffer, device, eisaId, fixedMemory, integer, ioPorts, isaInterrupt, list, method, name, namePath, packageLength, resourceTemplate, returns, scope, text } from './aml.ts';
+import {
+  addressWindow,
+  buffer,
+  device,
+  eisaId,
+  fixedMemory,
+  integer,
+  ioPorts,
+  isaInterrupt,
+  list,
+  method,
+  name,
+  namePath,
+  packageLength,
+  resourceTemplate,
+  returns,
+  scope,
+  text,
+} from './aml.ts';
 import { hexBytes } from '../base/hex.ts';
 
 /** Expected bytes from the encoding rules of ACPI chapter 20, in hexadecimal. */

@@ -51,7 +51,14 @@ export function namePath(path: string): Aml {
   const prefix = /^(\\|\^*)/.exec(path)![0];
   const rest = path.slice(prefix.length);
   const segments = rest === '' ? [] : rest.split('.').map(nameSegment);
-  const count = segments.length === 0 ? [0x00] : segments.length === 1 ? [] : segments.length === 2 ? [0x2e] : [0x2f, segments.length];
+  const count =
+    segments.length === 0
+      ? [0x00]
+      : segments.length === 1
+        ? []
+        : segments.length === 2
+          ? [0x2e]
+          : [0x2f, segments.length];
   return [...textBytes(prefix), ...count, ...segments.flat()];
 }
 
@@ -77,7 +84,8 @@ const sized = (opcode: readonly number[], body: Aml): Aml => [...opcode, ...pack
 
 export const name = (path: string, value: Aml): Aml => [...OPCODE.name, ...namePath(path), ...value];
 export const scope = (path: string, ...terms: Aml[]): Aml => sized(OPCODE.scope, [...namePath(path), ...terms.flat()]);
-export const device = (path: string, ...terms: Aml[]): Aml => sized(OPCODE.device, [...namePath(path), ...terms.flat()]);
+export const device = (path: string, ...terms: Aml[]): Aml =>
+  sized(OPCODE.device, [...namePath(path), ...terms.flat()]);
 export const returns = (value: Aml): Aml => [...OPCODE.return, ...value];
 
 /** A method with `argumentCount` arguments 0..7, not serialized. */

@@ -51,8 +51,18 @@ test('an older protocol has no later fields', () => {
 
 test('wrong and truncated files are named', () => {
   assert.equal(isBzImage(new Uint8Array(10)), false);
-  assert.throws(() => parseBzImage(new Uint8Array(4096), 'k'), (error) => error instanceof UserError && /k is not a bzImage/.test(error.message));
+  assert.throws(
+    () => parseBzImage(new Uint8Array(4096), 'k'),
+    (error) => error instanceof UserError && /k is not a bzImage/.test(error.message),
+  );
   assert.throws(() => parseBzImage(sample().slice(0, 0x230), 'k'), /k is truncated: the setup header ends at byte 620/);
-  assert.throws(() => parseBzImage(sample().slice(0, 1024 + 40), 'k'), /k is truncated: the kernel ends at byte 1088, the file has 1064/);
-  assert.equal(parseBzImage(sample().slice(0, 1024 + 50), 'k').protectedModeCode.length, 50, 'syssize counts whole paragraphs');
+  assert.throws(
+    () => parseBzImage(sample().slice(0, 1024 + 40), 'k'),
+    /k is truncated: the kernel ends at byte 1088, the file has 1064/,
+  );
+  assert.equal(
+    parseBzImage(sample().slice(0, 1024 + 50), 'k').protectedModeCode.length,
+    50,
+    'syssize counts whole paragraphs',
+  );
 });

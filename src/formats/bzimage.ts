@@ -83,7 +83,11 @@ export function isBzImage(bytes: Uint8Array): boolean {
 
 /** `name` is the file's name, for messages. Throws UserError for what is not a whole bzImage. */
 export function parseBzImage(bytes: Uint8Array, name: string): BzImage {
-  if (!isBzImage(bytes)) throw new UserError(`${name} is not a bzImage: "HdrS" is missing at byte 0x202`, 'give a Linux kernel image (vmlinuz)');
+  if (!isBzImage(bytes))
+    throw new UserError(
+      `${name} is not a bzImage: "HdrS" is missing at byte 0x202`,
+      'give a Linux kernel image (vmlinuz)',
+    );
   if (bytes.length < 0x26c) throw truncated(bytes, 0x26c, name, 'the setup header');
   const header = readHeader(bytes);
   // See: boot.rst, setup_sects: "for backwards compatibility, if the field contains 0 the real value is 4".

@@ -22,7 +22,14 @@ function dynamicElf(): Buffer {
   header(2, 2, 0x200, 0x400200, 96);
   file.write('/lib64/ld.so\0', 0x100);
   file.write('\0liba.so.1\0libb.so\0$ORIGIN/x:/y\0', 0x120);
-  [[5, 0x400120], [1, 1], [1, 11], [29, 19], [0, 0], [1, 1]].forEach(([tag, value], index) => {
+  [
+    [5, 0x400120],
+    [1, 1],
+    [1, 11],
+    [29, 19],
+    [0, 0],
+    [1, 1],
+  ].forEach(([tag, value], index) => {
     file.writeBigUInt64LE(BigInt(tag!), 0x200 + index * 16);
     file.writeBigUInt64LE(BigInt(value!), 0x208 + index * 16);
   });

@@ -93,7 +93,12 @@ function segmentsOf(view: DataView): Segment[] {
   const entrySize = half(view, 0x36);
   return Array.from({ length: half(view, 0x38) }, (_, index) => {
     const at = table + index * entrySize;
-    return { type: word(view, at), offset: quad(view, at + 8), address: quad(view, at + 16), size: quad(view, at + 32) };
+    return {
+      type: word(view, at),
+      offset: quad(view, at + 8),
+      address: quad(view, at + 16),
+      size: quad(view, at + 32),
+    };
   });
 }
 

@@ -17,7 +17,15 @@ function sample(): Uint8Array {
   view.setBigUint64(32, 64n, true);
   view.setUint16(54, 56, true);
   view.setUint16(56, 2, true);
-  const row = (at: number, type: number, offset: number, virtual: bigint, physical: bigint, size: number, memory: number): void => {
+  const row = (
+    at: number,
+    type: number,
+    offset: number,
+    virtual: bigint,
+    physical: bigint,
+    size: number,
+    memory: number,
+  ): void => {
     view.setUint32(at, type, true);
     view.setUint32(at + 4, 5, true);
     view.setBigUint64(at + 8, BigInt(offset), true);
@@ -58,7 +66,10 @@ test('a file that is cut off anywhere is refused by name', () => {
   const file = sample();
   fc.assert(
     fc.property(fc.integer({ min: 16, max: file.length - 1 }), (length) => {
-      assert.throws(() => parseElf(file.slice(0, length), 'vmlinux'), (error) => error instanceof UserError && /^vmlinux is truncated/.test(error.message));
+      assert.throws(
+        () => parseElf(file.slice(0, length), 'vmlinux'),
+        (error) => error instanceof UserError && /^vmlinux is truncated/.test(error.message),
+      );
     }),
   );
   assert.throws(() => parseElf(file.slice(0, 3), 'vmlinux'), /vmlinux is not an ELF file/);

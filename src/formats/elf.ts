@@ -79,7 +79,14 @@ export function parseElf(bytes: Uint8Array, name: string): ElfImage {
     machine: view.getUint16(18, true),
     type: view.getUint16(16, true),
     entry: word(at.entry),
-    programHeaders: programHeaders(bytes, bits, word(at.phoff), view.getUint16(at.phentsize, true), view.getUint16(at.phnum, true), name),
+    programHeaders: programHeaders(
+      bytes,
+      bits,
+      word(at.phoff),
+      view.getUint16(at.phentsize, true),
+      view.getUint16(at.phnum, true),
+      name,
+    ),
     sectionHeaders: {
       offset: word(at.shoff),
       count: view.getUint16(at.shnum, true),
@@ -167,7 +174,7 @@ function segmentNotes(segment: Uint8Array, align: number): ElfNote[] {
   const view = viewOf(segment);
   const notes: ElfNote[] = [];
   const padded = (size: number): number => Math.ceil(size / align) * align;
-  for (let at = 0; at + 12 <= segment.length; ) {
+  for (let at = 0; at + 12 <= segment.length;) {
     const nameSize = view.getUint32(at, true);
     const descriptionAt = padded(at + 12 + nameSize);
     const descriptionEnd = descriptionAt + view.getUint32(at + 4, true);

@@ -12,7 +12,8 @@ const decode = (...pieces: string[]): GdbInput[] => {
   const decoder = new GdbDecoder();
   return pieces.flatMap((piece) => [...decoder.push(ascii(piece))]);
 };
-const payloads = (inputs: GdbInput[]): string[] => inputs.map((input) => (input.kind === 'packet' ? gdbText(input.payload) : input.kind));
+const payloads = (inputs: GdbInput[]): string[] =>
+  inputs.map((input) => (input.kind === 'packet' ? gdbText(input.payload) : input.kind));
 
 describe('gdb packets', () => {
   test('are framed with the sum of their bytes', () => {

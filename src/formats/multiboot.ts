@@ -77,7 +77,8 @@ export function findMultiboot1(bytes: Uint8Array, name: string): Multiboot1Heade
   for (let at = 0; at + 12 <= Math.min(bytes.length, 8192); at += 4) {
     if (view.getUint32(at, true) !== MULTIBOOT1_HEADER_MAGIC) continue;
     const flags = view.getUint32(at + 4, true);
-    if (sumIsZero(MULTIBOOT1_HEADER_MAGIC, flags, view.getUint32(at + 8, true))) return readMultiboot1(bytes, at, flags, name);
+    if (sumIsZero(MULTIBOOT1_HEADER_MAGIC, flags, view.getUint32(at + 8, true)))
+      return readMultiboot1(bytes, at, flags, name);
   }
   return undefined;
 }
@@ -90,7 +91,12 @@ function readMultiboot1(bytes: Uint8Array, offset: number, flags: number, name: 
 }
 
 function readAddresses(view: DataView, at: number): LoadAddresses {
-  const [header, load, loadEnd, bssEnd] = [0, 4, 8, 12].map((step) => view.getUint32(at + step, true)) as [number, number, number, number];
+  const [header, load, loadEnd, bssEnd] = [0, 4, 8, 12].map((step) => view.getUint32(at + step, true)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   return { header, load, loadEnd, bssEnd };
 }
 
@@ -106,7 +112,13 @@ export function findMultiboot2(bytes: Uint8Array, name: string): Multiboot2Heade
   return undefined;
 }
 
-function readMultiboot2(header: Uint8Array, offset: number, architecture: number, length: number, name: string): Multiboot2Header {
+function readMultiboot2(
+  header: Uint8Array,
+  offset: number,
+  architecture: number,
+  length: number,
+  name: string,
+): Multiboot2Header {
   if (length > header.length) throw damaged(name, 'its multiboot 2 header is longer than the file');
   const tags = headerTags(header.subarray(0, length), name);
   const data = (type: number): DataView | undefined => {
@@ -121,7 +133,9 @@ function readMultiboot2(header: Uint8Array, offset: number, architecture: number
     addresses: address && readAddresses(address, 0),
     entry: data(HEADER_TAG.entryAddress)?.getUint32(0, true),
     alignModules: data(HEADER_TAG.moduleAlignment) !== undefined,
-    requiredInformation: tags.filter((tag) => tag.type === HEADER_TAG.informationRequest && !tag.optional).flatMap(requestedTypes),
+    requiredInformation: tags
+      .filter((tag) => tag.type === HEADER_TAG.informationRequest && !tag.optional)
+      .flatMap(requestedTypes),
   };
 }
 
@@ -140,7 +154,7 @@ const LEAST_DATA: { readonly [type: number]: number } = {
 function headerTags(header: Uint8Array, name: string): Multiboot2Tag[] {
   const view = viewOf(header);
   const tags: Multiboot2Tag[] = [];
-  for (let at = 16; at + 8 <= header.length; ) {
+  for (let at = 16; at + 8 <= header.length;) {
     const type = view.getUint16(at, true);
     const size = view.getUint32(at + 4, true);
     if (type === HEADER_TAG.end) return tags;

@@ -6,8 +6,32 @@ import type { Allowance, Case, Outcome } from './case.ts';
 import type { CpuUnderTest, StepResult, UserState } from './cpu-under-test.ts';
 import { backgroundOf, REGIONS } from './memory-map.ts';
 
-const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
-const FLAGS = ['cf', , 'pf', , 'af', , 'zf', 'sf', 'tf', 'if', 'df', 'of', , , , , 'rf', , 'ac'];
+const NAMES = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
+// prettier-ignore
+const FLAGS: readonly (readonly [number, string])[] = [
+  [0x001, 'cf'], [0x004, 'pf'], [0x010, 'af'], [0x040, 'zf'], [0x080, 'sf'], [0x100, 'tf'], [0x200, 'if'], [0x400, 'df'], [0x800, 'of'], [0x40000, 'ac'],
+];
+const flagNames = (value: number): string =>
+  FLAGS.filter(([bit]) => value & bit)
+    .map(([, name]) => name)
+    .join(' ');
 /** TF and RF are the oracle's own. */
 const ORACLE_FLAGS = 0x10100;
 /** Vectors that push an error code a program can see the meaning of. */
@@ -99,7 +123,7 @@ function compareState(outcome: Outcome, got: UserState, allowance: Allowance, mi
 function compareFlags(expected: number, got: number, allowance: Allowance, mismatches: Mismatch[]): void {
   const compared = ~(allowance.rflags | ORACLE_FLAGS);
   if (((expected ^ got) & compared) === 0) return;
-  const show = (value: number): string => `${hex(value & compared)} ${FLAGS.filter((_, bit) => (value & compared) >> bit & 1).join(' ')}`;
+  const show = (value: number): string => `${hex(value & compared)} ${flagNames(value & compared)}`;
   mismatches.push({ what: 'rflags', expected: show(expected), got: show(got) });
 }
 
@@ -123,7 +147,9 @@ function compareRegisters(
 function isClose(name: 'st' | 'xmm', want: Uint8Array, have: Uint8Array, { approximate }: Allowance): boolean {
   if (!approximate || (approximate.element === 'extended') !== (name === 'st')) return false;
   if (name === 'st') return closeExtended(want, have, approximate.relative);
-  return [0, 4, 8, 12].every((at) => closeSingle(want.subarray(at, at + 4), have.subarray(at, at + 4), approximate.relative));
+  return [0, 4, 8, 12].every((at) =>
+    closeSingle(want.subarray(at, at + 4), have.subarray(at, at + 4), approximate.relative),
+  );
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
@@ -142,7 +168,9 @@ function compareMemory(test: Case, cpu: CpuUnderTest, mismatches: Mismatch[]): v
     if (different || expected !== backgrounds[index]) cpu.writeMemory(BigInt(region.start), backgrounds[index]);
   });
   const restore = (address: number, bytes: Uint8Array): void => {
-    const index = REGIONS.findIndex((region) => region.execute && address >= region.start && address < region.start + region.length);
+    const index = REGIONS.findIndex(
+      (region) => region.execute && address >= region.start && address < region.start + region.length,
+    );
     if (index < 0) return;
     const offset = address - REGIONS[index].start;
     cpu.writeMemory(BigInt(address), backgrounds[index].subarray(offset, offset + bytes.length));
@@ -167,7 +195,9 @@ function expectedRegion(test: Case, index: number): Uint8Array {
 
 function reportMemory(test: Case, start: number, expected: Uint8Array, got: Uint8Array, mismatches: Mismatch[]): void {
   const allowed = (address: number): boolean =>
-    test.allowance.memory.some((range) => address >= Number(range.address) && address < Number(range.address) + range.length);
+    test.allowance.memory.some(
+      (range) => address >= Number(range.address) && address < Number(range.address) + range.length,
+    );
   for (let at = 0; at < expected.length; at++) {
     if (expected[at] === got[at] || allowed(start + at)) continue;
     const end = Math.min(at + 16, expected.length);
@@ -177,20 +207,38 @@ function reportMemory(test: Case, start: number, expected: Uint8Array, got: Uint
   }
 }
 
-/** The difference for people: the case, what it found, and each mismatch. `bytesText` is the instruction, disassembled by whoever can. */
+/** The difference for people: the case with what it found, and each mismatch. `instruction` is its disassembly. */
 export function describe(difference: Difference, instruction = ''): string {
   const { case: test, mismatches } = difference;
   const { state } = test;
   const lines = [`${test.form} #${test.index}: ${hexBytes(test.code)}  ${instruction}`.trimEnd()];
   const general = NAMES.map((name, n) => `${name.padStart(3)} ${hex(state.general[n], 16)}`);
   for (let n = 0; n < 16; n += 4) lines.push(`  in  ${general.slice(n, n + 4).join('  ')}`);
-  const flags = FLAGS.filter((_, bit) => (Number(state.rflags) >> bit) & 1).join(' ');
-  lines.push(`  in  rip ${hex(state.rip)}  rflags ${flags}  fs ${hex(state.fsBase)}  gs ${hex(state.gsBase)}  mxcsr ${hex(state.mxcsr)}`);
+  lines.push(
+    `  in  rip ${hex(state.rip)}  rflags ${flagNames(Number(state.rflags))}  fs ${hex(state.fsBase)}  gs ${hex(state.gsBase)}  mxcsr ${hex(state.mxcsr)}`,
+  );
   lines.push(`  in  fcw ${hex(state.fcw)}  fsw ${hex(state.fsw)}  ftw ${hex(state.ftw)}`);
-  if (state.ftw) for (let n = 0; n < 8; n++) lines.push(`  in  st${n} ${hexBytes(state.st.subarray(16 * n, 16 * n + 10))}`);
+  if (state.ftw)
+    for (let n = 0; n < 8; n++) lines.push(`  in  st${n} ${hexBytes(state.st.subarray(16 * n, 16 * n + 10))}`);
   if (test.form.includes('0F')) lines.push(...vectorLines(state));
-  for (const { address, bytes } of test.memory) lines.push(`  in  memory at ${hex(address)}: ${hexBytes(bytes.subarray(0, 64))}`);
-  for (const { what, expected, got } of mismatches) lines.push(`  ${what}: expected ${expected}`, `  ${' '.repeat(what.length)}       got ${got}`);
+  for (const { address, bytes } of test.memory)
+    lines.push(`  in  memory at ${hex(address)}: ${hexBytes(bytes.subarray(0, 64))}`);
+  for (const { what, expected, got } of mismatches)
+    lines.push(`  ${what}: expected ${expected}`, `  ${' '.repeat(what.length)}       got ${got}`);
+  return lines.join('\n');
+}
+
+/** What the processor answered, as far as it changed anything. */
+export function describeOutcome({ state, expected }: Case): string {
+  const { fault, state: after, writes } = expected;
+  const lines = fault
+    ? [`  out fault: vector ${fault.vector}, error code ${hex(fault.errorCode)}, address ${hex(fault.address)}`]
+    : [];
+  const changes: Mismatch[] = [];
+  const nothing = { rflags: 0, general: 0, fsw: 0, memory: [], errorCode: 0 };
+  compareState({ state: after, writes }, state, nothing, changes);
+  for (const { what, expected: value } of changes) lines.push(`  out ${what} ${value}`);
+  for (const { address, bytes } of writes) lines.push(`  out memory at ${hex(address)}: ${hexBytes(bytes)}`);
   return lines.join('\n');
 }
 
@@ -199,7 +247,8 @@ function vectorLines(state: UserState): string[] {
   const lines: string[] = [];
   for (let n = 0; n < 16; n++) {
     const bytes = state.xmm.subarray(16 * n, 16 * n + 16);
-    if (bytes.some((byte, at) => byte !== (((16 * n + at) * 37 + 11) & 0xff))) lines.push(`  in  xmm${n} ${hexBytes(bytes)}`);
+    if (bytes.some((byte, at) => byte !== (((16 * n + at) * 37 + 11) & 0xff)))
+      lines.push(`  in  xmm${n} ${hexBytes(bytes)}`);
   }
   return lines;
 }

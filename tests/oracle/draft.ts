@@ -48,7 +48,8 @@ export class Draft {
     this.encoding = encodingOf(form);
     this.size = form.size || 8;
     this.state = createUserState();
-    this.reg = typeof this.encoding.modrm === 'number' ? this.encoding.modrm : this.#register(form.reg ?? form.registers);
+    this.reg =
+      typeof this.encoding.modrm === 'number' ? this.encoding.modrm : this.#register(form.reg ?? form.registers);
     this.vvvv = random.below(16);
     const memory = form.rm === 'memory' || (form.rm !== 'register' && random.chance(45));
     this.rm = memory ? undefined : this.#register(form.registers);
@@ -123,7 +124,8 @@ export class Draft {
     this.immediates = this.encoding.immediates.map((kind) => this.#makeImmediate(kind));
     form.prepare?.(this);
     this.#emit();
-    if (this.rm === undefined && this.encoding.modrm !== 'none' && this.targetBytes) this.patch(this.target, this.targetBytes);
+    if (this.rm === undefined && this.encoding.modrm !== 'none' && this.targetBytes)
+      this.patch(this.target, this.targetBytes);
     this.allowance.rflags |= typeof form.undefined === 'function' ? form.undefined(this) : (form.undefined ?? 0);
     form.allow?.(this);
   }
@@ -192,8 +194,9 @@ export class Draft {
     let address32 = false;
     if (memory && !this.plain) {
       if (form.lock && random.chance(15)) legacy.push(LOCK);
-      if (random.chance(5)) segmentBase = this.#overrideSegment(legacy);
-      else if (random.chance(5) && this.target < 0x1_0000_0000n) {
+      const dice = random.below(100);
+      if (dice < 5) segmentBase = this.#overrideSegment(legacy);
+      else if (dice < 10 && this.target < 0x1_0000_0000n) {
         address32 = true;
         legacy.push(0x67);
       }
@@ -259,7 +262,8 @@ export class Draft {
     if (mode === 1 && operand < 0x8000_0000n) return { displacement: Number(operand), displacementBytes: 4 };
     const base = this.#freeRegister(-1, false);
     const displacementBytes = random.pick([0, 1, 1, 4]);
-    const displacement = displacementBytes === 0 ? 0 : displacementBytes === 1 ? random.below(256) - 128 : random.u32() | 0;
+    const displacement =
+      displacementBytes === 0 ? 0 : displacementBytes === 1 ? random.below(256) - 128 : random.u32() | 0;
     const width = address32 ? 32 : 64;
     let rest = operand - BigInt(displacement);
     const address: Address = { base, displacement, displacementBytes };
@@ -281,7 +285,14 @@ export class Draft {
   }
 }
 
-const WRITES_ITSELF: Encoding = { prefixes: [], rexW: false, opcode: [], plusRegister: false, modrm: 'none', immediates: [] };
+const WRITES_ITSELF: Encoding = {
+  prefixes: [],
+  rexW: false,
+  opcode: [],
+  plusRegister: false,
+  modrm: 'none',
+  immediates: [],
+};
 const encodings = new Map<string, Encoding>();
 
 function encodingOf(form: Form): Encoding {
@@ -291,7 +302,14 @@ function encodingOf(form: Form): Encoding {
   return encoding;
 }
 
-type Address = { base?: number; index?: number; scale?: number; rip?: boolean; displacement: number; displacementBytes: number };
+type Address = {
+  base?: number;
+  index?: number;
+  scale?: number;
+  rip?: boolean;
+  displacement: number;
+  displacementBytes: number;
+};
 
 /** See: SDM 2.1.5 Addressing-Mode Encoding of ModR/M and SIB Bytes. */
 function addressBytes(address: Address, reg: number): number[] {
@@ -328,5 +346,13 @@ export function makeCase(form: Form, seed: number, index: number): CaseInput {
   const draft = new Draft(form, new Random(`${seed}/${form.name}/${index}`));
   draft.build();
   const { state, patches: memory, allowance } = draft;
-  return { form: form.name, index, code: Uint8Array.from(draft.code), state, memory, repeat: form.repeat ?? false, allowance };
+  return {
+    form: form.name,
+    index,
+    code: Uint8Array.from(draft.code),
+    state,
+    memory,
+    repeat: form.repeat ?? false,
+    allowance,
+  };
 }

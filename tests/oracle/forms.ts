@@ -25,5 +25,7 @@ export const FORMS: readonly Form[] = [
 /** Forms whose mnemonic, group or full name is in the list; all for an empty list. */
 export function selectForms(names: readonly string[]): Form[] {
   if (names.length === 0) return [...FORMS];
-  return FORMS.filter((form) => names.some((name) => name === form.mnemonic || name === form.group || name === form.name));
+  return FORMS.filter((form) =>
+    names.some((name) => name === form.mnemonic || name === form.group || name === form.name),
+  );
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { UserError } from '../../src/base/errors.ts';
-import { compare, describe } from './compare.ts';
+import { compare, describe, describeOutcome } from './compare.ts';
 import type { Case } from './case.ts';
 import type { Adapter, CpuUnderTest } from './cpu-under-test.ts';
 import { disassemble } from './disassemble.ts';
@@ -47,7 +47,11 @@ type Options = ReturnType<typeof readOptions>;
 
 async function loadCpu(): Promise<CpuUnderTest> {
   const path = join(import.meta.dirname, 'adapter.ts');
-  if (!existsSync(path)) throw new UserError('there is no tests/oracle/adapter.ts', 'export createCpuUnderTest() from it, see cpu-under-test.ts');
+  if (!existsSync(path))
+    throw new UserError(
+      'there is no tests/oracle/adapter.ts',
+      'export createCpuUnderTest() from it, see cpu-under-test.ts',
+    );
   const adapter = (await import(path)) as Adapter;
   return adapter.createCpuUnderTest();
 }
@@ -99,14 +103,8 @@ function compareAll(cases: Iterable<Case>, cpu: CpuUnderTest, show: number): num
 }
 
 function printNative(cases: Iterable<Case>): void {
-  for (const test of cases) {
-    const { fault, state, writes } = test.expected;
-    const mismatches = [{ what: 'fault', expected: fault ? JSON.stringify(fault, (_, v) => (typeof v === 'bigint' ? `0x${v.toString(16)}` : v)) : 'none', got: '-' }];
-    mismatches.push({ what: 'rax rcx rdx rbx rsp rbp rsi rdi', expected: [...state.general.subarray(0, 8)].map((v) => v.toString(16)).join(' '), got: '-' });
-    mismatches.push({ what: 'rflags', expected: state.rflags.toString(16), got: '-' });
-    mismatches.push({ what: 'writes', expected: String(writes.length), got: '-' });
-    console.log(describe({ case: test, mismatches }, disassemble(test)), '\n');
-  }
+  for (const test of cases)
+    console.log(`${describe({ case: test, mismatches: [] }, disassemble(test))}\n${describeOutcome(test)}\n`);
 }
 
 async function main(): Promise<number> {

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
+import { Decoder, DecoderOptions } from 'iced-x86';
+
 import type { Case, CaseInput, Outcome } from './case.ts';
 import { compare, describe as describeDifference } from './compare.ts';
 import type { CpuUnderTest, UserState } from './cpu-under-test.ts';
@@ -18,7 +20,11 @@ const RAX = 0;
 const RBX = 3;
 const RSP = 4;
 
-function input(code: number[], change: (state: UserState) => void = () => {}, more: Partial<CaseInput> = {}): CaseInput {
+function input(
+  code: number[],
+  change: (state: UserState) => void = () => {},
+  more: Partial<CaseInput> = {},
+): CaseInput {
   const state = createUserState();
   state.rip = 0x10000800n;
   state.general[RSP] = BigInt(STACK + 0x1000);
@@ -48,7 +54,15 @@ describe('the native runner', { skip: why ?? false }, () => {
       for (let n = 0; n < 16; n++) s.general[n] = 0x1111_1111_1111_1111n * BigInt(n);
       s.xmm.forEach((_, n, xmm) => (xmm[n] = n));
       s.st.forEach((_, n, st) => (st[n] = n % 16 < 10 ? n : 0));
-      Object.assign(s, { mxcsr: 0x3fa1, fcw: 0x27f, fsw: 0x1800, ftw: 0x5a, fsBase: 0x1234_5678n, gsBase: 0x7000_0000_0000n, rflags: 0xed7n });
+      Object.assign(s, {
+        mxcsr: 0x3fa1,
+        fcw: 0x27f,
+        fsw: 0x1800,
+        ftw: 0x5a,
+        fsBase: 0x1234_5678n,
+        gsBase: 0x7000_0000_0000n,
+        rflags: 0xed7n,
+      });
     });
     const [outcome] = runNative([test]);
     assert.deepEqual(outcome.state, { ...test.state, rip: 0x10000801n });
@@ -57,10 +71,14 @@ describe('the native runner', { skip: why ?? false }, () => {
 
   test('memory: patches are seen, changes are reported as runs, and do not reach the next case', () => {
     const at = BigInt(DATA + 0x10);
-    const store = input([0x48, 0x89, 0x03], (s) => {
-      s.general[RAX] = 0x0102030405060708n;
-      s.general[RBX] = at;
-    }, { memory: [{ address: at, bytes: new Uint8Array(8) }] });
+    const store = input(
+      [0x48, 0x89, 0x03],
+      (s) => {
+        s.general[RAX] = 0x0102030405060708n;
+        s.general[RBX] = at;
+      },
+      { memory: [{ address: at, bytes: new Uint8Array(8) }] },
+    );
     const load = input([0x8a, 0x03], (s) => void (s.general[RBX] = at));
     const [stored, loaded] = runNative([store, load]);
     assert.deepEqual(stored.writes, [{ address: at, bytes: Uint8Array.of(8, 7, 6, 5, 4, 3, 2, 1) }]);
@@ -92,10 +110,14 @@ describe('the native runner', { skip: why ?? false }, () => {
 
   test('REP runs to its end, or to the iteration that faults', () => {
     const stos = (count: bigint, address: number) =>
-      run([0xf3, 0xaa], (s) => {
-        s.general[1] = count;
-        s.general[7] = BigInt(address);
-      }, { repeat: true });
+      run(
+        [0xf3, 0xaa],
+        (s) => {
+          s.general[1] = count;
+          s.general[7] = BigInt(address);
+        },
+        { repeat: true },
+      );
     const whole = stos(5n, DATA);
     assert.equal(whole.state.general[1], 0n);
     assert.equal(whole.state.rip, 0x10000802n);
@@ -110,13 +132,23 @@ describe('the native runner', { skip: why ?? false }, () => {
   });
 });
 
+function lengthOf(test: CaseInput): number {
+  const decoder = new Decoder(64, test.code, DecoderOptions.None);
+  const instruction = decoder.decode();
+  const { length } = instruction;
+  instruction.free();
+  decoder.free();
+  return length;
+}
+
 describe('cases', () => {
   test('names are unique', () => {
     assert.equal(new Set(FORMS.map((form) => form.name)).size, FORMS.length);
   });
 
   test('the same form, seed and index make the same case', () => {
-    for (const form of FORMS.filter((_, n) => n % 37 === 0)) assert.deepEqual(makeCase(form, 7, 3), makeCase(form, 7, 3));
+    for (const form of FORMS.filter((_, n) => n % 37 === 0))
+      assert.deepEqual(makeCase(form, 7, 3), makeCase(form, 7, 3));
   });
 
   test('another seed makes another case', () => {
@@ -125,11 +157,13 @@ describe('cases', () => {
   });
 
   test('an independent disassembler reads each form as its mnemonic and its whole length', () => {
-    const aliases = /^(undefined|locked|privileged|sal|xchg|nop|cbw|cwd|set|cmov|j|loop|mov|pause|fi?sub|fi?div|fn|fld|fst|fsave|xlat|bsf|f|cmp|pushf|popf|push|pop)/;
+    const aliases =
+      /^(undefined|locked|privileged|sal|xchg|nop|cbw|cwd|set|cmov|j|loop|mov|pause|fi?sub|fi?div|fn|fld|fst|fsave|xlat|bsf|f|cmp|pushf|popf|push|pop)/;
     for (const form of FORMS) {
       const test = makeCase(form, 1, 0);
-      const text = disassemble(test);
       if (form.group === 'invalid') continue;
+      const text = disassemble(test);
+      assert.equal(lengthOf(test), test.code.length, `${form.name}: ${text}`);
       assert.doesNotMatch(text, /bad/, `${form.name}: ${Buffer.from(test.code).toString('hex')}`);
       if (!aliases.test(form.mnemonic)) assert.match(text, new RegExp(`\\b${form.mnemonic}`), form.name);
     }
@@ -173,35 +207,83 @@ describe('compare', () => {
   };
 
   test('every committed vector agrees with itself', () => {
-    for (const test of all.filter((_, n) => n % 101 === 0)) assert.equal(compare(test, replaying(test)), undefined, test.form);
+    for (const test of all.filter((_, n) => n % 101 === 0))
+      assert.equal(compare(test, replaying(test)), undefined, test.form);
   });
 
   test('each part of the result is looked at', () => {
-    assert.equal(altered(writing, ({ state }) => (state.general[5] ^= 1n)), 'rbp');
-    assert.equal(altered(writing, ({ state }) => (state.rip += 1n)), 'rip');
-    assert.equal(altered(writing, ({ state }) => (state.rflags ^= 1n)), 'rflags');
-    assert.equal(altered(writing, ({ state }) => (state.xmm[17] ^= 1)), 'xmm1 (little-endian)');
-    assert.equal(altered(writing, ({ state }) => (state.st[3] ^= 1)), 'st0 (little-endian)');
-    assert.equal(altered(writing, ({ state }) => (state.mxcsr ^= 1)), 'mxcsr');
-    assert.equal(altered(writing, ({ state }) => (state.fsw ^= 1)), 'fsw');
-    assert.match(altered(writing, (answer) => (answer.writes = [])), /^memory at 0x/);
-    assert.match(altered(writing, (answer) => (answer.writes = [...answer.writes, { address: BigInt(DATA), bytes: Uint8Array.of(~backgroundByte(DATA)) }])), /^memory at/);
-    assert.equal(altered(faulting, (answer) => (answer.fault = { vector: 13, errorCode: 0, address: 0n })), 'result');
-    assert.equal(altered(faulting, (answer) => answer.fault && (answer.fault = { ...answer.fault, errorCode: 0x10 })), 'error code');
-    assert.equal(altered(faulting, (answer) => answer.fault && (answer.fault = { ...answer.fault, address: 1n })), 'fault address');
-    assert.equal(altered(faulting, (answer) => delete answer.fault), 'result');
+    assert.equal(
+      altered(writing, ({ state }) => (state.general[5] ^= 1n)),
+      'rbp',
+    );
+    assert.equal(
+      altered(writing, ({ state }) => (state.rip += 1n)),
+      'rip',
+    );
+    assert.equal(
+      altered(writing, ({ state }) => (state.rflags ^= 1n)),
+      'rflags',
+    );
+    assert.equal(
+      altered(writing, ({ state }) => (state.xmm[17] ^= 1)),
+      'xmm1 (little-endian)',
+    );
+    assert.equal(
+      altered(writing, ({ state }) => (state.st[3] ^= 1)),
+      'st0 (little-endian)',
+    );
+    assert.equal(
+      altered(writing, ({ state }) => (state.mxcsr ^= 1)),
+      'mxcsr',
+    );
+    assert.equal(
+      altered(writing, ({ state }) => (state.fsw ^= 1)),
+      'fsw',
+    );
+    assert.match(
+      altered(writing, (answer) => (answer.writes = [])),
+      /^memory at 0x/,
+    );
+    assert.match(
+      altered(
+        writing,
+        (answer) =>
+          (answer.writes = [...answer.writes, { address: BigInt(DATA), bytes: Uint8Array.of(~backgroundByte(DATA)) }]),
+      ),
+      /^memory at/,
+    );
+    assert.equal(
+      altered(faulting, (answer) => (answer.fault = { vector: 13, errorCode: 0, address: 0n })),
+      'result',
+    );
+    assert.equal(
+      altered(faulting, (answer) => answer.fault && (answer.fault = { ...answer.fault, errorCode: 0x10 })),
+      'error code',
+    );
+    assert.equal(
+      altered(faulting, (answer) => answer.fault && (answer.fault = { ...answer.fault, address: 1n })),
+      'fault address',
+    );
+    assert.equal(
+      altered(faulting, (answer) => delete answer.fault),
+      'result',
+    );
   });
 
   test('memory is the background again afterwards', () => {
     const cpu = replaying(writing);
     compare(writing, cpu);
-    for (const [start, bytes] of cpu.memory) bytes.forEach((byte, n) => byte === backgroundByte(start + n) || assert.fail(`${start + n}`));
+    for (const [start, bytes] of cpu.memory)
+      bytes.forEach((byte, n) => byte === backgroundByte(start + n) || assert.fail(`${start + n}`));
   });
 
   test('what is undefined is not compared', () => {
     const form = FORMS.find(({ name }) => name === 'and 20 /r b') as (typeof FORMS)[number];
     const test = all.find((candidate) => candidate.form === form.name && !candidate.expected.fault) as Case;
-    assert.equal(altered(test, ({ state }) => (state.rflags ^= 0x10n)), '');
+    assert.equal(
+      altered(test, ({ state }) => (state.rflags ^= 0x10n)),
+      '',
+    );
   });
 
   test('a difference names the instruction, the state and both values', () => {
@@ -210,7 +292,8 @@ describe('compare', () => {
     const difference = compare(writing, cpu);
     assert.ok(difference);
     const text = describeDifference(difference, disassemble(writing));
-    for (const part of [writing.form, 'rax 0x', 'rip: expected 0x1000', 'got 0x1234']) assert.ok(text.includes(part), text);
+    for (const part of [writing.form, 'rax 0x', 'rip: expected 0x1000', 'got 0x1234'])
+      assert.ok(text.includes(part), text);
   });
 });
 
@@ -218,7 +301,10 @@ describe('vectors', () => {
   test('all files load, with a case for every form', () => {
     const forms = new Set<string>();
     for (const name of vectorNames()) for (const test of loadVectors(name)) forms.add(test.form);
-    assert.deepEqual(FORMS.filter((form) => !forms.has(form.name)), []);
+    assert.deepEqual(
+      FORMS.filter((form) => !forms.has(form.name)),
+      [],
+    );
   });
 
   test('encoding is reversible, and outcomes of changed questions are refused', () => {

@@ -74,7 +74,11 @@ function oneF32(random: Random): number {
     case 1:
       return random.u32();
     default: // near one, so that sums and products stay interesting
-      return (((random.u32() & 0x807fffff) | ((127 - 26 + random.below(60)) << 23)) & (random.chance(30) ? 0xffff0000 : -1)) >>> 0;
+      return (
+        (((random.u32() & 0x807fffff) | ((127 - 26 + random.below(60)) << 23)) &
+          (random.chance(30) ? 0xffff0000 : -1)) >>>
+        0
+      );
   }
 }
 

@@ -97,7 +97,8 @@ function writeSpans(writer: Writer, from: Uint8Array, to: Uint8Array): void {
   for (let at = 0; at < STATE_BYTES; at++) {
     if (from[at] === to[at]) continue;
     let end = at + 1;
-    for (let next = end; next < STATE_BYTES && next < end + MERGE_GAP && next < at + 255; next++) if (from[next] !== to[next]) end = next + 1;
+    for (let next = end; next < STATE_BYTES && next < end + MERGE_GAP && next < at + 255; next++)
+      if (from[next] !== to[next]) end = next + 1;
     for (; at - last >= 255; last += 255) writer.raw([255, 0]);
     writer.raw([at - last, end - at]);
     writer.raw(to.subarray(at, end));
@@ -107,7 +108,7 @@ function writeSpans(writer: Writer, from: Uint8Array, to: Uint8Array): void {
 }
 
 function readSpans(reader: Reader, state: Uint8Array): void {
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const skip = reader.number(1);
     const length = reader.number(1);
     if (skip === 0 && length === 0) return;
@@ -174,7 +175,11 @@ export function* loadVectors(name: string, wanted: (form: string) => boolean = (
 }
 
 /** Inverse of `encodeVectors`; refuses outcomes whose questions have changed since. */
-export function* decodeVectors(bytes: Uint8Array, name: string, wanted: (form: string) => boolean = () => true): Generator<Case> {
+export function* decodeVectors(
+  bytes: Uint8Array,
+  name: string,
+  wanted: (form: string) => boolean = () => true,
+): Generator<Case> {
   const reader = new Reader(bytes);
   if (reader.number(4) !== MAGIC) throw stale(name, 'it is not a vector file');
   const seed = reader.number(4);
@@ -195,5 +200,8 @@ export function* decodeVectors(bytes: Uint8Array, name: string, wanted: (form: s
 }
 
 function stale(name: string, why: string): UserError {
-  return new UserError(`the vectors ${name} are stale: ${why}`, 'run node tests/oracle/make-vectors.ts on a Linux x86-64 computer with gcc');
+  return new UserError(
+    `the vectors ${name} are stale: ${why}`,
+    'run node tests/oracle/make-vectors.ts on a Linux x86-64 computer with gcc',
+  );
 }

@@ -81,12 +81,6 @@ const execution: RuleDraft[] = [
   rule('controls.tpr-threshold.reserved', 'with "use TPR shadow" and without "virtual-interrupt delivery", bits 31:4 of the TPR threshold are 0',
     [...SECONDARY_READS, 'TPR_THRESHOLD'],
     (v) => !primaryHas(v, PRIMARY.USE_TPR_SHADOW) || secondaryHas(v, SECONDARY.VIRTUAL_INTERRUPT_DELIVERY) || (v.low(TPR_THRESHOLD) & 0xfffffff0) === 0),
-  { ...rule('controls.tpr-threshold.vtpr', 'with "use TPR shadow" and without "virtualize APIC accesses" and "virtual-interrupt delivery", the TPR threshold is not above bits 7:4 of VTPR',
-    [...SECONDARY_READS, 'TPR_THRESHOLD', 'VIRTUAL_APIC_PAGE_ADDR'],
-    (v, c) => !primaryHas(v, PRIMARY.USE_TPR_SHADOW)
-      || secondaryHas(v, SECONDARY.VIRTUAL_INTERRUPT_DELIVERY | SECONDARY.VIRTUALIZE_APIC_ACCESSES)
-      || (v.low(TPR_THRESHOLD) & 0xf) <= ((c.readPhysical32(addressAt(v, VIRTUAL_APIC_PAGE_ADDR) + 0x80) >>> 4) & 0xf)),
-    memory: 'VTPR, at offset 80H of the virtual-APIC page' },
   rule('controls.virtual-nmis', '"virtual NMIs" is 0 unless "NMI exiting" is 1', ['PIN_BASED_VM_EXEC_CONTROL'],
     (v) => pinHas(v, PIN.NMI_EXITING) || !pinHas(v, PIN.VIRTUAL_NMIS)),
   rule('controls.nmi-window', '"NMI-window exiting" is 0 unless "virtual NMIs" is 1', ['PIN_BASED_VM_EXEC_CONTROL', ...PRIMARY_READS],
@@ -105,6 +99,22 @@ const execution: RuleDraft[] = [
     (v) => !pinHas(v, PIN.PROCESS_POSTED_INTERRUPTS) || v.low(POSTED_INTR_NV) <= 0xff),
   ...pointer('controls.posted-interrupts.descriptor', 'POSTED_INTR_DESC_ADDR', 'the posted-interrupt descriptor address', 64,
     ['process posted interrupts', ['PIN_BASED_VM_EXEC_CONTROL'], (v) => pinHas(v, PIN.PROCESS_POSTED_INTERRUPTS)]),
+];
+
+const comparesVtpr: GroupCondition = {
+  sentence: '"use TPR shadow" is 1, "virtualize APIC accesses" and "virtual-interrupt delivery" are 0',
+  reads: SECONDARY_READS,
+  holds: (v) =>
+    primaryHas(v, PRIMARY.USE_TPR_SHADOW) &&
+    !secondaryHas(v, SECONDARY.VIRTUAL_INTERRUPT_DELIVERY | SECONDARY.VIRTUALIZE_APIC_ACCESSES),
+};
+const vtpr = (v: VmcsView, c: EntryContext): number => c.readPhysical32(addressAt(v, VIRTUAL_APIC_PAGE_ADDR) + 0x80);
+
+// prettier-ignore
+const tprThreshold: RuleDraft[] = [
+  { ...rule('controls.tpr-threshold.vtpr', 'with "use TPR shadow" and without "virtualize APIC accesses" and "virtual-interrupt delivery", the TPR threshold is not above bits 7:4 of VTPR',
+    ['TPR_THRESHOLD', 'VIRTUAL_APIC_PAGE_ADDR'],
+    (v, c) => (v.low(TPR_THRESHOLD) & 0xf) <= ((vtpr(v, c) >>> 4) & 0xf)), memory: 'VTPR, at offset 80H of the virtual-APIC page' },
 ];
 
 const secondaryActive: GroupCondition = {
@@ -185,14 +195,24 @@ function msrList(id: string, what: string, address: FieldName, count: FieldName)
   const reads = [address, count];
   const empty = (v: VmcsView): boolean => v.low(countOffset) === 0;
   return [
-    rule(`${id}.aligned`, `the ${what} address is 16-byte aligned`, reads, (v) =>
-      empty(v) || (v.low(addressOffset) & 0xf) === 0,
+    rule(
+      `${id}.aligned`,
+      `the ${what} address is 16-byte aligned`,
+      reads,
+      (v) => empty(v) || (v.low(addressOffset) & 0xf) === 0,
     ),
-    rule(`${id}.width`, `the ${what} address lies within the physical-address width`, reads, (v, c) =>
-      empty(v) || withinPhysicalWidth(v, addressOffset, c),
+    rule(
+      `${id}.width`,
+      `the ${what} address lies within the physical-address width`,
+      reads,
+      (v, c) => empty(v) || withinPhysicalWidth(v, addressOffset, c),
     ),
-    rule(`${id}.end`, `the last byte of the ${what} area lies within the physical-address width`, reads, (v, c) =>
-      empty(v) || addressAt(v, addressOffset) + 16 * v.low(countOffset) - 1 < 2 ** c.facts.physicalAddressWidth,
+    rule(
+      `${id}.end`,
+      `the last byte of the ${what} area lies within the physical-address width`,
+      reads,
+      (v, c) =>
+        empty(v) || addressAt(v, addressOffset) + 16 * v.low(countOffset) - 1 < 2 ** c.facts.physicalAddressWidth,
     ),
   ];
 }
@@ -278,6 +298,7 @@ const injection: RuleDraft[] = [
 
 export const CONTROL_CHECKS: readonly EntryCheckGroup[] = [
   group('execution', 'controls', SECTION.execution, execution),
+  group('tpr-threshold', 'controls', SECTION.execution, tprThreshold, { when: comparesVtpr, everyEntry: true }),
   group('secondary', 'controls', SECTION.execution, secondary, { when: secondaryActive }),
   group('exit', 'controls', SECTION.exit, exit),
   group('entry', 'controls', SECTION.entry, entry),

@@ -49,7 +49,12 @@ function v8086Rules(register: Register): RuleDraft[] {
   ];
 }
 
-function rightsRule(register: Register, suffix: string, sentence: string, holds: (rights: number) => boolean): RuleDraft {
+function rightsRule(
+  register: Register,
+  suffix: string,
+  sentence: string,
+  holds: (rights: number) => boolean,
+): RuleDraft {
   const rights = OFFSET[rightsOf(register)];
   const applies = used(register);
   return rule(`${idOf(register)}.${suffix}`, `${ifUsed(register)}${sentence}`, [rightsOf(register)], (v) =>

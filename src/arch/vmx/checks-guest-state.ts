@@ -191,17 +191,22 @@ function pdpteRules(index: 0 | 1 | 2 | 3): RuleDraft[] {
 }
 
 export const GUEST_STATE_CHECKS: readonly EntryCheckGroup[] = [
-  group('interruptibility', 'guest', SECTION.guestNonRegister, interruptibility),
+  group('interruptibility', 'guest', SECTION.guestNonRegister, interruptibility, { everyEntry: true }),
   group('nmi-injection', 'guest', SECTION.guestNonRegister, nmiInjection, {
     qualification: ENTRY_FAILURE_QUALIFICATION.nmiInjection,
+    everyEntry: true,
   }),
-  group('pending-debug', 'guest', SECTION.guestNonRegister, pendingDebug),
+  group('pending-debug', 'guest', SECTION.guestNonRegister, pendingDebug, { everyEntry: true }),
   group('link-pointer', 'guest', SECTION.guestNonRegister, linkPointer, {
     when: linked,
     qualification: ENTRY_FAILURE_QUALIFICATION.linkPointer,
+    everyEntry: true,
   }),
 ];
 
 export const PDPTE_CHECKS: readonly EntryCheckGroup[] = [
-  group('pdptes', 'pdpte', SECTION.guestPdptes, ([0, 1, 2, 3] as const).flatMap(pdpteRules), { when: paePaging }),
+  group('pdptes', 'pdpte', SECTION.guestPdptes, ([0, 1, 2, 3] as const).flatMap(pdpteRules), {
+    when: paePaging,
+    everyEntry: true,
+  }),
 ];

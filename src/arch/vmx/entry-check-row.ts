@@ -46,6 +46,11 @@ export interface EntryCheckGroup {
   readonly name: string;
   readonly stage: EntryStage;
   readonly when?: GroupCondition;
+  /**
+   * What these rules depend on can change without VMWRITE: the processor's state, memory, or guest state that a running
+   * guest leaves inconsistent with the controls. They are checked at every entry.
+   */
+  readonly everyEntry: boolean;
   readonly checks: readonly EntryCheck[];
 }
 
@@ -78,13 +83,13 @@ export function group(
   stage: EntryStage,
   section: string,
   drafts: readonly RuleDraft[],
-  options: { readonly when?: GroupCondition; readonly qualification?: number } = {},
+  options: { readonly when?: GroupCondition; readonly qualification?: number; readonly everyEntry?: boolean } = {},
 ): EntryCheckGroup {
-  const { when, qualification } = options;
+  const { when, qualification, everyEntry = false } = options;
   const failure: EntryFailure =
     qualification === undefined ? FAILURES[stage] : { kind: 'exit', reason: 33, qualification };
   const checks = drafts.map((draft) => ({ ...draft, section, stage, failure }));
-  return when === undefined ? { name, stage, checks } : { name, stage, when, checks };
+  return when === undefined ? { name, stage, everyEntry, checks } : { name, stage, everyEntry, when, checks };
 }
 
 // Words that many rules share. Each says which fields it reads.
@@ -138,7 +143,7 @@ export function canonical(view: VmcsView, offset: number): boolean {
 export function validPat(view: VmcsView, offset: number): boolean {
   const invalid = (half: number): boolean =>
     // Bits 7:3 of each byte are 0; of types 0..7 only 2 and 3 (bit 1 without bit 2) do not exist.
-    (half & 0xf8f8f8f8) !== 0 || (((half >>> 1) & ~(half >>> 2)) & 0x01010101) !== 0;
+    (half & 0xf8f8f8f8) !== 0 || ((half >>> 1) & ~(half >>> 2) & 0x01010101) !== 0;
   return !invalid(view.low(offset)) && !invalid(view.high(offset));
 }
 

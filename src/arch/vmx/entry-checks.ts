@@ -7,7 +7,7 @@ import { GUEST_REGISTER_CHECKS, GUEST_TABLE_CHECKS } from './checks-guest-regist
 import { GUEST_SEGMENT_CHECKS } from './checks-guest-segments.ts';
 import { GUEST_STATE_CHECKS, PDPTE_CHECKS } from './checks-guest-state.ts';
 import { HOST_CHECKS } from './checks-host.ts';
-import type { EntryCheck, EntryCheckGroup, EntryStage } from './entry-check-row.ts';
+import type { EntryCheck, EntryCheckGroup, EntryStage, Holds } from './entry-check-row.ts';
 import { FIELDS_END } from './encoding.ts';
 import { OFFSET } from './fields.ts';
 import type { EntryContext } from './processor-facts.ts';
@@ -33,9 +33,11 @@ export function findEntryCheck(id: string): EntryCheck | undefined {
   return BY_ID.get(id);
 }
 
+/** Predicates in an array of their own: the loop over them is what each VM entry pays for. */
 interface CompiledGroup {
   readonly bit: number;
-  readonly when: EntryCheckGroup['when'];
+  readonly when: Holds | undefined;
+  readonly holds: readonly Holds[];
   readonly checks: readonly EntryCheck[];
 }
 
@@ -43,7 +45,12 @@ function compile(stage: EntryStage): CompiledGroup[] {
   const numbered = ENTRY_CHECK_GROUPS.map((group, index) => ({ group, bit: 1 << index }));
   return numbered
     .filter(({ group }) => group.stage === stage)
-    .map(({ group, bit }) => ({ bit, when: group.when, checks: group.checks }));
+    .map(({ group, bit }) => ({
+      bit,
+      when: group.when?.holds,
+      holds: group.checks.map((check) => check.holds),
+      checks: group.checks,
+    }));
 }
 
 const STAGES: { readonly [Stage in EntryStage]: readonly CompiledGroup[] } = {
@@ -68,8 +75,11 @@ export function firstFailure(
 ): EntryCheck | undefined {
   for (const group of STAGES[stage]) {
     if ((groups & group.bit) === 0) continue;
-    if (group.when !== undefined && !group.when.holds(view, context)) continue;
-    for (const check of group.checks) if (!check.holds(view, context)) return check;
+    if (group.when !== undefined && !group.when(view, context)) continue;
+    const { holds } = group;
+    for (let index = 0; index < holds.length; index++) {
+      if (!holds[index](view, context)) return group.checks[index];
+    }
   }
   return undefined;
 }
@@ -82,16 +92,16 @@ export function allFailures(view: VmcsView, context: EntryContext): EntryCheck[]
 }
 
 /**
- * For each field, by region offset / 8, the groups that read it. A processor that ors these into a mask at VMWRITE,
- * starts with ALL_GROUPS at VMPTRLD and clears the mask after an entry that succeeded, passes the mask on and checks
- * only what changed. This holds for the stages `controls` and `host` while `context` stays the same and rules with
- * `memory` are always included (`GROUPS_READING_MEMORY`); guest state also changes by running the guest.
+ * For each field, by region offset / 8, the groups that read it: what VMWRITE of the field makes worth checking again.
+ * A processor may keep a mask of groups to check: ALL_GROUPS at VMPTRLD (and when the shadow VMCS changes controls),
+ * or-ed with GROUPS_READING at VMWRITE, GROUPS_EVERY_ENTRY after an entry that succeeded. The state that a VM exit
+ * saves passes the groups left out then, since the guest ran with it.
  */
 export const GROUPS_READING: Int32Array = groupsReading();
 
-/** The groups with rules that read memory or the context's state: never to be left out. */
-export const GROUPS_READING_MEMORY: number = ENTRY_CHECK_GROUPS.reduce(
-  (mask, group, index) => (group.checks.some((check) => check.memory !== undefined) ? mask | (1 << index) : mask),
+/** The groups that are checked at every entry, whatever software wrote since the last. */
+export const GROUPS_EVERY_ENTRY: number = ENTRY_CHECK_GROUPS.reduce(
+  (mask, group, index) => (group.everyEntry ? mask | (1 << index) : mask),
   0,
 );
 

@@ -79,10 +79,7 @@ export interface ExampleVmcs {
 }
 
 /** A VMCS that passes every check on a processor with these capabilities and a 39-bit physical-address width. */
-export function exampleVmcs(
-  capabilities: VmxCapabilities = PROFILES['modern-1'],
-  other: OtherFacts = {},
-): ExampleVmcs {
+export function exampleVmcs(capabilities: VmxCapabilities = PROFILES['modern-1'], other: OtherFacts = {}): ExampleVmcs {
   const view = new RegionView(new Uint32Array(VMCS_REGION_SIZE / 4), 0);
   const memory = new Map<number, number>();
   view.words[0] = VMCS_REVISION_ID;

@@ -115,7 +115,9 @@ for (const name of PROFILE_NAMES) {
     });
 
     it('allows exactly the controls of its rows, and default1', () => {
-      const listed = new Set(PROFILE_CONTROLS.filter(([, shown]) => shown[PROFILE_NAMES.indexOf(name)]).map(([key]) => key));
+      const listed = new Set(
+        PROFILE_CONTROLS.filter(([, shown]) => shown[PROFILE_NAMES.indexOf(name)]).map(([key]) => key),
+      );
       for (const { group, bit, name: control } of CONTROLS) {
         const key = `${group}.${control}` as ControlKey;
         const default1 = CONTROL_GROUPS.find((row) => row.group === group)!.default1.includes(bit);
@@ -147,10 +149,18 @@ describe('the two profiles', () => {
       assert.ok(!supports(PROFILES['paper-1'], key), key);
     }
     for (const part of ['ACCESSED_DIRTY', 'EXECUTE_ONLY', 'PAGE_1GB'] as const) {
-      assert.deepEqual(PROFILE_NAMES.map((name) => eptSupports(PROFILES[name], part)), [false, true], part);
+      assert.deepEqual(
+        PROFILE_NAMES.map((name) => eptSupports(PROFILES[name], part)),
+        [false, true],
+        part,
+      );
     }
     for (const part of ['VMWRITE_ANY_FIELD', 'ZERO_LENGTH_INJECTION'] as const) {
-      assert.deepEqual(PROFILE_NAMES.map((name) => miscOf(PROFILES[name], part)), [0, 1], part);
+      assert.deepEqual(
+        PROFILE_NAMES.map((name) => miscOf(PROFILES[name], part)),
+        [0, 1],
+        part,
+      );
     }
     assert.ok(vpidSupports(PROFILES['modern-1'], 'INVVPID_INDIVIDUAL_ADDRESS'));
     assert.ok(vpidSupports(PROFILES['modern-1'], 'INVVPID_RETAINING_GLOBALS'));

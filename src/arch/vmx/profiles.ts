@@ -160,7 +160,10 @@ const bits = (numbers: Iterable<number>): number => {
   return mask >>> 0;
 };
 
-function column<Part extends string>(rows: { readonly [P in Part]?: Value }, profile: number): { [P in Part]?: number } {
+function column<Part extends string>(
+  rows: { readonly [P in Part]?: Value },
+  profile: number,
+): { [P in Part]?: number } {
   const entries = Object.entries(rows) as [Part, Value][];
   return Object.fromEntries(entries.map(([part, values]) => [part, values[profile]])) as { [P in Part]?: number };
 }

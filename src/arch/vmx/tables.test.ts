@@ -9,7 +9,12 @@ import { FIELDS_END, FIELDS_OFFSET, VMCS_REGION_SIZE, parseEncoding, regionOffse
 import { VM_INSTRUCTION_ERRORS, VM_INSTRUCTION_ERROR_NUMBER, vmInstructionError } from './errors.ts';
 import { EXIT_REASON, EXIT_REASONS, EXIT_REASON_FIELD, exitReason } from './exit-reasons.ts';
 import { ENCODING, FIELDS, OFFSET, fieldAtOffset, fieldNamed, fieldOfEncoding, findField } from './fields.ts';
-import { INSTRUCTION_INFORMATION, decodeMemoryOperand, encodeGdtrIdtr, encodeInsOuts } from './instruction-information.ts';
+import {
+  INSTRUCTION_INFORMATION,
+  decodeMemoryOperand,
+  encodeGdtrIdtr,
+  encodeInsOuts,
+} from './instruction-information.ts';
 import { encodeInvalidate, encodeLdtrTr, encodeMemoryOperand, encodeRegister } from './instruction-information.ts';
 import { encodeVmreadVmwrite } from './instruction-information.ts';
 import { MSR_LIST_RULES, msrEntryFailure } from './msr-load-rules.ts';
@@ -95,7 +100,13 @@ describe('controls', () => {
 
   it('have the masks that Linux knows them by', () => {
     assert.deepEqual(
-      [PIN.VIRTUAL_NMIS, PRIMARY.ACTIVATE_SECONDARY_CONTROLS, SECONDARY.ENABLE_EPT, EXIT.LOAD_IA32_EFER, ENTRY.IA32E_MODE_GUEST],
+      [
+        PIN.VIRTUAL_NMIS,
+        PRIMARY.ACTIVATE_SECONDARY_CONTROLS,
+        SECONDARY.ENABLE_EPT,
+        EXIT.LOAD_IA32_EFER,
+        ENTRY.IA32E_MODE_GUEST,
+      ],
       [0x20, 0x80000000, 2, 0x200000, 0x200],
     );
     assert.equal(controlOf('secondary.UNRESTRICTED_GUEST').bit, 7);
@@ -148,7 +159,10 @@ describe('bit layouts', () => {
 describe('exit reasons', () => {
   it('are in order, unique, and found by number', () => {
     const numbers = EXIT_REASONS.map((reason) => reason.number as number);
-    assert.deepEqual(numbers, [...numbers].sort((left, right) => left - right));
+    assert.deepEqual(
+      numbers,
+      [...numbers].sort((left, right) => left - right),
+    );
     assert.ok(unique(numbers) && unique(EXIT_REASONS.map((reason) => reason.name)));
     assert.equal(exitReason(48)?.name, 'EPT_VIOLATION');
     assert.equal(exitReason(35), undefined);
@@ -195,7 +209,10 @@ describe('VM-instruction errors', () => {
   it('are 1 to 28 without the four numbers that do not exist', () => {
     const missing = [14, 21, 23, 27];
     const expected = Array.from({ length: 28 }, (_, index) => index + 1).filter((number) => !missing.includes(number));
-    assert.deepEqual(VM_INSTRUCTION_ERRORS.map((error) => error.number), expected);
+    assert.deepEqual(
+      VM_INSTRUCTION_ERRORS.map((error) => error.number),
+      expected,
+    );
     assert.equal(VM_INSTRUCTION_ERROR_NUMBER.ENTRY_EVENTS_BLOCKED_BY_MOV_SS, 26);
     assert.equal(vmInstructionError(14), undefined);
     assert.equal(vmInstructionError(7)?.name, 'ENTRY_INVALID_CONTROL_FIELD');
@@ -204,7 +221,12 @@ describe('VM-instruction errors', () => {
 
 describe('MSR lists', () => {
   const context = { x2apicMode: true, inSmm: false };
-  const cases: readonly (readonly [id: string, list: 'entryLoad' | 'exitLoad' | 'exitStore', index: number, reserved: number])[] = [
+  const cases: readonly (readonly [
+    id: string,
+    list: 'entryLoad' | 'exitLoad' | 'exitStore',
+    index: number,
+    reserved: number,
+  ])[] = [
     ['msr.fs-base', 'entryLoad', 0xc0000100, 0],
     ['msr.gs-base', 'exitLoad', 0xc0000101, 0],
     ['msr.x2apic', 'exitStore', 0x808, 0],
@@ -221,7 +243,10 @@ describe('MSR lists', () => {
   }
 
   it('every rule has an example', () => {
-    assert.deepEqual(MSR_LIST_RULES.map((rule) => rule.id), cases.map(([id]) => id));
+    assert.deepEqual(
+      MSR_LIST_RULES.map((rule) => rule.id),
+      cases.map(([id]) => id),
+    );
   });
 
   it('leave other entries alone', () => {

@@ -1,7 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // See: ACPI 5.2.11.1 Differentiated System Description Table (DSDT).
 
-import { addressWindow, device, eisaId, fixedMemory, integer, ioPorts, isaInterrupt, list, name, resourceTemplate, scope, text } from '../../formats/aml.ts';
+import {
+  addressWindow,
+  device,
+  eisaId,
+  fixedMemory,
+  integer,
+  ioPorts,
+  isaInterrupt,
+  list,
+  name,
+  resourceTemplate,
+  scope,
+  text,
+} from '../../formats/aml.ts';
 import type { Aml } from '../../formats/aml.ts';
 import type { IsaDevice, PcLayout, PciInterrupt } from '../layout.ts';
 import { systemTable } from './table.ts';

@@ -20,16 +20,35 @@ function processor(apicId: number, uid: number): FieldRow[] {
     // prettier-ignore
     return [['type', 1, 9], ['length', 1, 16], ['reserved', 2, 0], ['x2apic id', 4, apicId], ['flags', 4, ENABLED], ['uid', 4, uid]];
   }
-  return [['type', 1, 0], ['length', 1, 8], ['uid', 1, uid], ['apic id', 1, apicId], ['flags', 4, ENABLED]];
+  return [
+    ['type', 1, 0],
+    ['length', 1, 8],
+    ['uid', 1, uid],
+    ['apic id', 1, apicId],
+    ['flags', 4, ENABLED],
+  ];
 }
 
 function interruptOverride(irq: number, gsi: number, flags: number): FieldRow[] {
-  return [['type', 1, 2], ['length', 1, 10], ['bus', 1, 0], ['source', 1, irq], ['gsi', 4, gsi], ['flags', 2, flags]];
+  return [
+    ['type', 1, 2],
+    ['length', 1, 10],
+    ['bus', 1, 0],
+    ['source', 1, irq],
+    ['gsi', 4, gsi],
+    ['flags', 2, flags],
+  ];
 }
 
 /** LINT1 of every processor is NMI. */
 function localNmi(): FieldRow[] {
-  return [['type', 1, 4], ['length', 1, 6], ['uid', 1, ALL_PROCESSORS], ['flags', 2, CONFORMING], ['lint', 1, 1]];
+  return [
+    ['type', 1, 4],
+    ['length', 1, 6],
+    ['uid', 1, ALL_PROCESSORS],
+    ['flags', 2, CONFORMING],
+    ['lint', 1, 1],
+  ];
 }
 
 export function multipleApics(layout: PcLayout): Uint8Array {

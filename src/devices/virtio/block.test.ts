@@ -52,14 +52,24 @@ function setup(disk = new Disk(256)) {
     driver.submit(header(type, sector), ...data, status);
     return driver.machine.ram[STATUS];
   };
-  return { driver, disk, header, status, request, data: (length: number) => driver.machine.ram.subarray(DATA, DATA + length) };
+  return {
+    driver,
+    disk,
+    header,
+    status,
+    request,
+    data: (length: number) => driver.machine.ram.subarray(DATA, DATA + length),
+  };
 }
 
 describe('virtio-blk', () => {
   it('describes the disk', () => {
     const { driver } = setup();
     assert.equal(driver.config(0, 4), 0x1042_1af4);
-    assert.deepEqual([0, 4, 12, 20].map((offset) => driver.read(DEVICE, offset, 4)), [256, 0, 126, 512]);
+    assert.deepEqual(
+      [0, 4, 12, 20].map((offset) => driver.read(DEVICE, offset, 4)),
+      [256, 0, 126, 512],
+    );
     assert.equal(driver.offered()[0] & 0xffff, 0x0244);
     const big = { readOnly: true, sectors: 2 ** 33 + 5, read() {}, write() {}, flush() {} };
     const other = new TestDriver(new VirtioBlock(big, ''));
@@ -70,7 +80,10 @@ describe('virtio-blk', () => {
   it('reads sectors', () => {
     const { driver, request, data } = setup();
     assert.equal(request(IN, 3, 1024), OK);
-    assert.deepEqual([data(1025)[0], data(1025)[511], data(1025)[512], data(1025)[1023], data(1025)[1024]], [4, 4, 5, 5, 0]);
+    assert.deepEqual(
+      [data(1025)[0], data(1025)[511], data(1025)[512], data(1025)[1023], data(1025)[1024]],
+      [4, 4, 5, 5, 0],
+    );
     assert.deepEqual(driver.used(0), { head: 0, length: 1025 });
     assert.equal(driver.interrupts.gsi[17], true);
   });
@@ -132,7 +145,11 @@ describe('virtio-blk', () => {
     data(512).fill(0x77);
     const before = disk.bytes.slice();
     assert.equal(request(IN, 256, 512), IOERR);
-    assert.equal(data(512).every((byte) => byte === 0), true, 'nothing of the buffer is said to be data');
+    assert.equal(
+      data(512).every((byte) => byte === 0),
+      true,
+      'nothing of the buffer is said to be data',
+    );
     assert.deepEqual([request(IN, 255, 1024), request(IN, 0, 513), request(IN, 2 ** 60, 512)], [IOERR, IOERR, IOERR]);
     assert.deepEqual([request(OUT, 256, 512), request(OUT, 0, 100)], [IOERR, IOERR]);
     assert.deepEqual(disk.bytes, before);

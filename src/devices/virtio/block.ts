@@ -82,12 +82,7 @@ export class VirtioBlock implements VirtioDevice {
     writeLittleEndian(this.config, CONFIG_BLK_SIZE, 4, SECTOR_BYTES);
   }
 
-  request(
-    queue: number,
-    chain: DescriptorChain,
-    memory: BusMasterPort,
-    completions: Completions,
-  ): Problem | undefined {
+  request(queue: number, chain: DescriptorChain, memory: BusMasterPort, completions: Completions): Problem | undefined {
     if (chain.readableLength < HEADER_BYTES || chain.writableLength < 1) return PROBLEM.REQUEST_FRAMING;
     const reader = new ChainCursor(memory, chain.readable);
     const writer = new ChainCursor(memory, chain.writable);

@@ -127,7 +127,7 @@ export class ChainCursor {
   }
 
   #advance(bytes: Uint8Array, access: (address: PhysicalAddress, part: Uint8Array) => void): void {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const { address, length } = this.#buffers[this.#buffer];
       const count = Math.min(length - this.#offset, bytes.length - done);
       if (count > 0) access(address + this.#offset, bytes.subarray(done, done + count));

@@ -110,7 +110,11 @@ export class TestDriver {
   setUpQueue(index = 0): void {
     this.write(1, 0x16, 2, index);
     this.write(1, 0x18, 2, this.size);
-    for (const [register, area] of [[0x20, DESC], [0x28, AVAIL], [0x30, USED]]) {
+    for (const [register, area] of [
+      [0x20, DESC],
+      [0x28, AVAIL],
+      [0x30, USED],
+    ]) {
       this.write(1, register, 4, area);
       this.write(1, register + 4, 4, 0);
     }

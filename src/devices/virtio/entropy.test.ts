@@ -18,7 +18,10 @@ describe('virtio-rng', () => {
     assert.equal(driver.config(0, 4), 0x1044_1af4);
     driver.submit({ at: BUFFERS, length: 5000, write: true }, { at: BUFFERS + 0x2000, length: 100, write: true });
     assert.deepEqual(driver.used(0), { head: 0, length: 5100 });
-    assert.equal(asked.reduce((sum, length) => sum + length), 5100);
+    assert.equal(
+      asked.reduce((sum, length) => sum + length),
+      5100,
+    );
     const { ram } = driver.machine;
     assert.deepEqual([ram[BUFFERS + 4999], ram[BUFFERS + 5000]], [4999 % 251, 0]);
     assert.deepEqual([ram[BUFFERS + 0x2000], ram[BUFFERS + 0x2063]], [5000 % 251, 5099 % 251]);

@@ -23,12 +23,7 @@ export class VirtioEntropy implements VirtioDevice {
     this.#source = source;
   }
 
-  request(
-    queue: number,
-    chain: DescriptorChain,
-    memory: BusMasterPort,
-    completions: Completions,
-  ): Problem | undefined {
+  request(queue: number, chain: DescriptorChain, memory: BusMasterPort, completions: Completions): Problem | undefined {
     if (chain.writableLength === 0) return PROBLEM.REQUEST_FRAMING;
     const writer = new ChainCursor(memory, chain.writable);
     while (writer.remaining > 0) {

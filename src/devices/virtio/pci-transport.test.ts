@@ -66,7 +66,13 @@ describe('the common configuration', () => {
 
   it('keeps FEATURES_OK only for features that will do', () => {
     const driver = new TestDriver(counting());
-    for (const [low, high, accepted] of [[0, 1, true], [F_INDIRECT, 3, true], [0, 0, false], [1, 1, false], [0, 5, false]] as const) {
+    for (const [low, high, accepted] of [
+      [0, 1, true],
+      [F_INDIRECT, 3, true],
+      [0, 0, false],
+      [1, 1, false],
+      [0, 5, false],
+    ] as const) {
       driver.negotiate(low, high);
       assert.equal((driver.status & 8) !== 0, accepted, `${low} ${high}`);
     }
@@ -82,10 +88,16 @@ describe('the common configuration', () => {
 
   it('shows queues by queue_select, none beyond the last', () => {
     const driver = new TestDriver(counting());
-    assert.deepEqual([driver.read(COMMON, 0x12, 2), driver.read(COMMON, 0x18, 2), driver.read(COMMON, 0x1e, 2)], [1, 8, 0]);
+    assert.deepEqual(
+      [driver.read(COMMON, 0x12, 2), driver.read(COMMON, 0x18, 2), driver.read(COMMON, 0x1e, 2)],
+      [1, 8, 0],
+    );
     driver.write(COMMON, 0x16, 2, 1);
     driver.write(COMMON, 0x18, 2, 4);
-    assert.deepEqual([0x18, 0x1c].map((register) => driver.read(COMMON, register, 2)), [0, 0]);
+    assert.deepEqual(
+      [0x18, 0x1c].map((register) => driver.read(COMMON, register, 2)),
+      [0, 0],
+    );
     assert.equal(driver.read(COMMON, 0x20, 4), 0);
   });
 
@@ -120,7 +132,10 @@ describe('the common configuration', () => {
     for (const register of [0x20, 0x28, 0x30]) driver.write(COMMON, register, 4, 0x7000);
     driver.write(COMMON, 0x18, 2, 4);
     driver.write(COMMON, 0x1c, 2, 0);
-    assert.deepEqual([0x20, 0x28, 0x30].map((register) => driver.read(COMMON, register, 4)), before);
+    assert.deepEqual(
+      [0x20, 0x28, 0x30].map((register) => driver.read(COMMON, register, 4)),
+      before,
+    );
     assert.deepEqual([driver.read(COMMON, 0x18, 2), driver.read(COMMON, 0x1c, 2)], [8, 1]);
   });
 
@@ -132,7 +147,13 @@ describe('the common configuration', () => {
     driver.status = 0;
     assert.equal(driver.interrupts.gsi[17], false);
     assert.deepEqual(
-      [driver.status, driver.read(COMMON, 0x1c, 2), driver.read(COMMON, 0x10, 2), driver.read(COMMON, 0x20, 4), driver.read(ISR, 0, 1)],
+      [
+        driver.status,
+        driver.read(COMMON, 0x1c, 2),
+        driver.read(COMMON, 0x10, 2),
+        driver.read(COMMON, 0x20, 4),
+        driver.read(ISR, 0, 1),
+      ],
       [0, 0, 0xffff, 0, 0],
     );
     driver.start();
@@ -144,7 +165,10 @@ describe('the common configuration', () => {
 describe('a split virtqueue', () => {
   it('serves a notified request and gives it back', () => {
     const driver = new TestDriver(counting()).start();
-    const head = driver.submit({ at: BUFFERS, length: 3, write: true }, { at: BUFFERS + 0x100, length: 2, write: true });
+    const head = driver.submit(
+      { at: BUFFERS, length: 3, write: true },
+      { at: BUFFERS + 0x100, length: 2, write: true },
+    );
     assert.deepEqual(driver.used(0), { head, length: 5 });
     assert.deepEqual([...driver.machine.ram.subarray(BUFFERS, BUFFERS + 4)], [1, 2, 3, 0]);
     assert.deepEqual([...driver.machine.ram.subarray(BUFFERS + 0x100, BUFFERS + 0x103)], [4, 5, 0]);
@@ -272,7 +296,13 @@ describe('a request completed later', () => {
     assert.deepEqual([device.heads, driver.usedIndex, driver.interrupts.messages.length], [heads, 0, 0]);
     driver.transport.complete(0, heads[1], 4);
     driver.transport.complete(0, heads[0], 2);
-    assert.deepEqual([driver.used(0), driver.used(1)], [{ head: heads[1], length: 4 }, { head: heads[0], length: 2 }]);
+    assert.deepEqual(
+      [driver.used(0), driver.used(1)],
+      [
+        { head: heads[1], length: 4 },
+        { head: heads[0], length: 2 },
+      ],
+    );
     assert.equal(driver.interrupts.messages.length, 2);
   });
 
@@ -284,41 +314,129 @@ describe('a request completed later', () => {
     const generation = driver.read(COMMON, 0x15, 1);
     driver.transport.configurationChanged();
     assert.equal(driver.read(COMMON, 0x15, 1), generation + 1);
-    assert.deepEqual(driver.interrupts.messages.map(({ data }) => data), [0x40]);
+    assert.deepEqual(
+      driver.interrupts.messages.map(({ data }) => data),
+      [0x40],
+    );
   });
 });
 
 describe('a driver that does wrong', () => {
   const cases: [title: string, pattern: RegExp, wrong: (driver: TestDriver) => void, features?: number][] = [
-    ['jumps ahead in the available ring', /more than the queue size/, (d) => { d.availIndex = 9; d.kick(); }],
-    ['makes a head available that is none', /not below the queue size/, (d) => { d.offer(8); d.kick(); }],
-    ['chains beyond the table', /beyond its table/, (d) => { d.describe(0, BUFFERS, 4, 1, 8); d.offer(0); d.kick(); }],
-    ['chains in a loop', /longer than its table/, (d) => {
-      d.describe(0, BUFFERS, 4, 1, 1);
-      d.describe(1, BUFFERS, 4, 1, 0);
-      d.offer(0);
-      d.kick();
-    }],
-    ['chains 4 GiB', /4 GiB/, (d) => { d.submit({ at: 0, length: 2 ** 31, write: true }, { at: 0, length: 2 ** 31, write: true }); }],
-    ['lets a readable buffer follow a writable one', /follows/, (d) => { d.submit(WRITE, { at: BUFFERS, length: 4 }); }],
-    ['points beyond physical addresses', /52 address bits/, (d) => { d.submit({ at: 2 ** 52, length: 4, write: true }); }],
-    ['uses an indirect table unasked', /without VIRTIO_F_INDIRECT_DESC/, (d) => { d.offer(d.indirectChain([WRITE])); d.kick(); }],
-    ['nests indirect tables', /within an indirect table/, (d) => {
-      d.describe(0, 0x4000, 16, 4, 0);
-      d.describe(0, 0x4000, 16, 4, 0, 0x4000);
-      d.offer(0);
-      d.kick();
-    }, F_INDIRECT],
-    ['chains on after an indirect table', /whole descriptors/, (d) => { d.describe(0, 0x4000, 16, 5, 1); d.offer(0); d.kick(); }, F_INDIRECT],
-    ['gives an indirect table of half a descriptor', /whole descriptors/, (d) => { d.describe(0, 0x4000, 24, 4, 0); d.offer(0); d.kick(); }, F_INDIRECT],
-    ['loops within an indirect table', /longer than its table/, (d) => {
-      d.describe(0, 0x4000, 32, 4, 0);
-      d.describe(0, BUFFERS, 1, 3, 1, 0x4000);
-      d.describe(1, BUFFERS, 1, 3, 0, 0x4000);
-      d.offer(0);
-      d.kick();
-    }, F_INDIRECT],
-    ['asks for no entropy', /lacks room/, (d) => { d.submit({ at: BUFFERS, length: 4 }); }],
+    [
+      'jumps ahead in the available ring',
+      /more than the queue size/,
+      (d) => {
+        d.availIndex = 9;
+        d.kick();
+      },
+    ],
+    [
+      'makes a head available that is none',
+      /not below the queue size/,
+      (d) => {
+        d.offer(8);
+        d.kick();
+      },
+    ],
+    [
+      'chains beyond the table',
+      /beyond its table/,
+      (d) => {
+        d.describe(0, BUFFERS, 4, 1, 8);
+        d.offer(0);
+        d.kick();
+      },
+    ],
+    [
+      'chains in a loop',
+      /longer than its table/,
+      (d) => {
+        d.describe(0, BUFFERS, 4, 1, 1);
+        d.describe(1, BUFFERS, 4, 1, 0);
+        d.offer(0);
+        d.kick();
+      },
+    ],
+    [
+      'chains 4 GiB',
+      /4 GiB/,
+      (d) => {
+        d.submit({ at: 0, length: 2 ** 31, write: true }, { at: 0, length: 2 ** 31, write: true });
+      },
+    ],
+    [
+      'lets a readable buffer follow a writable one',
+      /follows/,
+      (d) => {
+        d.submit(WRITE, { at: BUFFERS, length: 4 });
+      },
+    ],
+    [
+      'points beyond physical addresses',
+      /52 address bits/,
+      (d) => {
+        d.submit({ at: 2 ** 52, length: 4, write: true });
+      },
+    ],
+    [
+      'uses an indirect table unasked',
+      /without VIRTIO_F_INDIRECT_DESC/,
+      (d) => {
+        d.offer(d.indirectChain([WRITE]));
+        d.kick();
+      },
+    ],
+    [
+      'nests indirect tables',
+      /within an indirect table/,
+      (d) => {
+        d.describe(0, 0x4000, 16, 4, 0);
+        d.describe(0, 0x4000, 16, 4, 0, 0x4000);
+        d.offer(0);
+        d.kick();
+      },
+      F_INDIRECT,
+    ],
+    [
+      'chains on after an indirect table',
+      /whole descriptors/,
+      (d) => {
+        d.describe(0, 0x4000, 16, 5, 1);
+        d.offer(0);
+        d.kick();
+      },
+      F_INDIRECT,
+    ],
+    [
+      'gives an indirect table of half a descriptor',
+      /whole descriptors/,
+      (d) => {
+        d.describe(0, 0x4000, 24, 4, 0);
+        d.offer(0);
+        d.kick();
+      },
+      F_INDIRECT,
+    ],
+    [
+      'loops within an indirect table',
+      /longer than its table/,
+      (d) => {
+        d.describe(0, 0x4000, 32, 4, 0);
+        d.describe(0, BUFFERS, 1, 3, 1, 0x4000);
+        d.describe(1, BUFFERS, 1, 3, 0, 0x4000);
+        d.offer(0);
+        d.kick();
+      },
+      F_INDIRECT,
+    ],
+    [
+      'asks for no entropy',
+      /lacks room/,
+      (d) => {
+        d.submit({ at: BUFFERS, length: 4 });
+      },
+    ],
   ];
   for (const [title, pattern, wrong, features] of cases) {
     it(`${title}: the device needs a reset`, () => {
@@ -334,7 +452,12 @@ describe('a driver that does wrong', () => {
       driver.write(COMMON, 0x18, 2, 6);
     });
     assert.match(badSize.problem ?? '', /power of two/);
-    for (const [register, value] of [[0x20, 0x1008], [0x28, 0x2001], [0x30, 0x3002], [0x24, 2 ** 20]]) {
+    for (const [register, value] of [
+      [0x20, 0x1008],
+      [0x28, 0x2001],
+      [0x30, 0x3002],
+      [0x24, 2 ** 20],
+    ]) {
       const { problem } = problemOf((driver) => {
         driver.negotiate(0);
         driver.write(COMMON, register, 4, value);
@@ -348,7 +471,10 @@ describe('a driver that does wrong', () => {
     const driver = new TestDriver(counting()).start().useMessages();
     driver.availIndex = 9;
     driver.kick();
-    assert.deepEqual(driver.interrupts.messages.map(({ data }) => data), [0x40]);
+    assert.deepEqual(
+      driver.interrupts.messages.map(({ data }) => data),
+      [0x40],
+    );
     driver.availIndex = 1;
     driver.kick();
     driver.status = 15;
@@ -383,7 +509,10 @@ describe('the state of a transport', () => {
     second.usedEvent = 2;
     second.kick();
     assert.deepEqual([second.usedIndex, second.availEvent], [3, 3]);
-    assert.deepEqual(second.interrupts.messages.map(({ data }) => data), [0x41]);
+    assert.deepEqual(
+      second.interrupts.messages.map(({ data }) => data),
+      [0x41],
+    );
     assert.equal(first.usedIndex, 2);
   });
 });

@@ -9,7 +9,16 @@ import { readCommon, writeCommon } from './common-config.ts';
 import type { Completions, VirtioDevice } from './device.ts';
 import { RESERVED_FEATURES, featureWords, featuresAcceptable, hasFeature } from './features.ts';
 import type { FeatureWords } from './features.ts';
-import { BAR, BAR_BYTES, MSIX_BAR, NOTIFY_MULTIPLIER, PCI_CFG, STRUCTURES, structureAt, virtioCapabilities } from './pci-capabilities.ts';
+import {
+  BAR,
+  BAR_BYTES,
+  MSIX_BAR,
+  NOTIFY_MULTIPLIER,
+  PCI_CFG,
+  STRUCTURES,
+  structureAt,
+  virtioCapabilities,
+} from './pci-capabilities.ts';
 import { PROBLEM, problemSentence } from './problems.ts';
 import type { Problem } from './problems.ts';
 import { NO_VECTOR, Virtqueue, resetQueueState } from './queue.ts';
@@ -224,7 +233,10 @@ export class VirtioPci implements MemoryMappedDevice, ConfigWatcher, Completions
 
   /** The transport's own reset; PCI configuration space and the MSI-X table stay. */
   reset(): void {
-    restoreState(this.state, { ...resetRegisters(), queues: this.queues.map((queue) => resetQueueState(queue.maximum)) });
+    restoreState(this.state, {
+      ...resetRegisters(),
+      queues: this.queues.map((queue) => resetQueueState(queue.maximum)),
+    });
     this.function.setInterrupt(false);
   }
 

@@ -5,6 +5,7 @@ import type { Memory } from '../memory/memory.ts';
 import { Mmu } from '../mmu/mmu.ts';
 import { CLASS } from '../mmu/walk.ts';
 import type { PagingMode } from '../mmu/walk.ts';
+import type { ProcessorEnvironment } from './environment.ts';
 import { STATUS } from './interpreter/record.ts';
 import { MODE } from './mode.ts';
 import { CS, DS, ES, SEGMENT, SS, STATE, segmentOffset } from './state.ts';
@@ -48,6 +49,9 @@ export class Processor {
   readonly bytes: Uint8Array;
   readonly view: DataView;
 
+  /** What the processor is wired to; set when the machine is put together. */
+  environment!: ProcessorEnvironment;
+
   faulted = false;
   faultVector = 0;
   /** -1: the exception pushes no error code. */
@@ -55,10 +59,10 @@ export class Processor {
   /** The address of a page fault, for CR2. */
   faultLinearLow = 0;
   faultLinearHigh = 0;
-  /** Instructions retired when the current `run` began, plus its budget: now = this - remaining. */
+  /** Where the current run's budget ends, in ticks: now = this - remaining. */
   runEnd = 0;
-  /** What reads of the TSC add to the instruction count, and IA32_TSC_ADJUST. */
-  tscOffset = 0;
+  /** Ticks that passed while this processor did not run. */
+  idleTicks = 0;
 
   constructor(index: number, memory: Memory, bus: PhysicalBus) {
     this.index = index;
@@ -279,9 +283,17 @@ export class Processor {
 
   // --- time ----------------------------------------------------------------------------------------------------
 
-  /** Instructions retired since power-on, the current one included while its microcode runs. */
-  get instructions(): number {
+  /**
+   * Virtual time in ticks of the stated frequency: instructions retired (the current one included while its microcode
+   * runs) and the ticks of idleness that were skipped. In the middle of a block, that is after a slow access, the rest
+   * of the block is not yet retired.
+   */
+  get ticks(): number {
     return this.runEnd - this.words[STATE.remaining >> 2];
+  }
+  /** Instructions retired since power-on. */
+  get instructions(): number {
+    return this.ticks - this.idleTicks;
   }
 
   // --- memory by linear address: sticky faults -------------------------------------------------------------------

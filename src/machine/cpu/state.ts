@@ -119,6 +119,8 @@ export const ATTENTION = {
   stop: 8,
   /** VMX: monitor trap flag, windows, preemption timer. */
   vmx: 16,
+  /** The next deadline moved closer: the run's budget must be worked out again. */
+  reschedule: 32,
 } as const;
 
 /** `afterAccess` bits. */

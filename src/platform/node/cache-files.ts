@@ -18,8 +18,8 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
   ENOSPC:  'the disk is full',
   EDQUOT:  'your disk quota is used up',
   EACCES:  'you may not write there',
-  EPERM:    'you may not write there',
-  EROFS:    'that file system is read-only',
+  EPERM:   'you may not write there',
+  EROFS:   'that file system is read-only',
   ENOTDIR: 'a part of that path is a file',
   EEXIST:  'a part of that path is a file',
 };

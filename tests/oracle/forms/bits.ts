@@ -16,13 +16,21 @@ const byOne = (): number => 1;
 type Count = (d: Draft) => number;
 
 /** See: SDM 4.3 SAL/SAR/SHL/SHR (flags affected). SAR keeps CF defined at any count. */
-const shiftUndefined = (count: Count, arithmetic: boolean) => (d: Draft): number => {
-  const n = count(d);
-  if (n === 0) return 0;
-  return AF | (n === 1 ? 0 : OF) | (!arithmetic && n >= d.size * 8 ? CF : 0);
-};
-const rotateUndefined = (count: Count) => (d: Draft): number => (count(d) <= 1 ? 0 : OF);
-const doubleUndefined = (count: Count) => (d: Draft): number => (count(d) === 0 ? 0 : AF | (count(d) === 1 ? 0 : OF));
+const shiftUndefined =
+  (count: Count, arithmetic: boolean) =>
+  (d: Draft): number => {
+    const n = count(d);
+    if (n === 0) return 0;
+    return AF | (n === 1 ? 0 : OF) | (!arithmetic && n >= d.size * 8 ? CF : 0);
+  };
+const rotateUndefined =
+  (count: Count) =>
+  (d: Draft): number =>
+    count(d) <= 1 ? 0 : OF;
+const doubleUndefined =
+  (count: Count) =>
+  (d: Draft): number =>
+    count(d) === 0 ? 0 : AF | (count(d) === 1 ? 0 : OF);
 
 const OPERATIONS = ['rol', 'ror', 'rcl', 'rcr', 'shl', 'shr', 'sal', 'sar'];
 

@@ -142,7 +142,8 @@ function prepareCompare(d: D): void {
   d.reserved.add(0);
   if (d.random.chance(50)) return;
   const equal = d.register(0);
-  if (d.rm === undefined) d.targetBytes?.forEach((_, n, bytes) => (bytes[n] = Number((equal >> BigInt(8 * n)) & 0xffn)));
+  if (d.rm === undefined)
+    d.targetBytes?.forEach((_, n, bytes) => (bytes[n] = Number((equal >> BigInt(8 * n)) & 0xffn)));
   else d.setRegister(d.rm, d.state.general[0]);
 }
 

@@ -9,8 +9,14 @@ const RDI = 7;
 /** Intel bounds the error of RCPPS and RSQRTPS by 1.5 * 2^-12; two implementations differ by no more than twice that. */
 const APPROXIMATE_SINGLE = 1 / 1024;
 
-const xmm = (memory: number, more: FormOptions = {}): FormOptions => ({ reg: 'xmm', registers: 'xmm', memory, ...more });
-const aligned = (data: DataKind = 'vector', more: FormOptions = {}): FormOptions => xmm(16, { align: 16, data, ...more });
+const xmm = (memory: number, more: FormOptions = {}): FormOptions => ({
+  reg: 'xmm',
+  registers: 'xmm',
+  memory,
+  ...more,
+});
+const aligned = (data: DataKind = 'vector', more: FormOptions = {}): FormOptions =>
+  xmm(16, { align: 16, data, ...more });
 const byte = (value: number): string => value.toString(16).toUpperCase().padStart(2, '0');
 
 // ---- floating-point arithmetic: NP = ps, 66 = pd, F3 = ss, F2 = sd ----
@@ -211,12 +217,15 @@ export function shiftImmediate(d: Draft): void {
 function prepareStrings(d: Draft): void {
   for (const n of new Set([d.reg, d.rm ?? d.reg])) d.state.xmm.set(letters(d), 16 * n);
   if (d.rm === undefined) d.targetBytes = letters(d);
-  for (const n of [0, 2]) if (d.random.chance(80)) d.setRegister(n, BigInt.asUintN(64, BigInt(d.random.below(40) - 20)));
+  for (const n of [0, 2])
+    if (d.random.chance(80)) d.setRegister(n, BigInt.asUintN(64, BigInt(d.random.below(40) - 20)));
   d.reserved.add(0).add(2);
 }
 
 function letters(d: Draft): Uint8Array {
-  return Uint8Array.from({ length: 16 }, () => (d.random.chance(10) ? 0 : d.random.chance(10) ? 0x80 : 0x61 + d.random.below(3)));
+  return Uint8Array.from({ length: 16 }, () =>
+    d.random.chance(10) ? 0 : d.random.chance(10) ? 0x80 : 0x61 + d.random.below(3),
+  );
 }
 
 // prettier-ignore
@@ -254,4 +263,8 @@ export function shiftOperand(name: string) {
   };
 }
 
-export const SSE_FORMS = [...formsOf('sse-float', floatRows), ...formsOf('sse-move', moveRows), ...formsOf('sse-integer', integerRows)];
+export const SSE_FORMS = [
+  ...formsOf('sse-float', floatRows),
+  ...formsOf('sse-move', moveRows),
+  ...formsOf('sse-integer', integerRows),
+];

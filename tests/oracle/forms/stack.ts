@@ -103,7 +103,14 @@ const forward = (d: Draft): void => {
   d.immediates = [BigInt(d.random.u32() >>> 2)];
 };
 const smallCount = (d: Draft): void => {
-  d.setRegister(1, d.random.chance(50) ? BigInt(d.random.below(3)) : d.random.chance(50) ? BigInt(d.random.below(3)) << 32n : d.random.u64());
+  d.setRegister(
+    1,
+    d.random.chance(50)
+      ? BigInt(d.random.below(3))
+      : d.random.chance(50)
+        ? BigInt(d.random.below(3)) << 32n
+        : d.random.u64(),
+  );
 };
 
 // prettier-ignore

@@ -42,7 +42,10 @@ function prepare(source: boolean, destination: boolean, prefix: Prefix, address3
     const filler = random.chance(50) ? Number(state.general[0] & 0xffn) : random.below(256);
     if (random.chance(60)) state.general[0] = BigInt(`0x${filler.toString(16).padStart(2, '0').repeat(8)}`);
     const high = address32 ? BigInt.asUintN(64, random.u64() << 32n) : 0n;
-    for (const [used, register] of [[source, RSI], [destination, RDI]] as const) {
+    for (const [used, register] of [
+      [source, RSI],
+      [destination, RDI],
+    ] as const) {
       if (!used) continue;
       let start = chooseStart(d);
       if (address32 && start >> 32n) start = BigInt(DATA + 0x800);

@@ -20,7 +20,8 @@ type StackKind = 'usual' | 'trigonometric' | 'scaled' | 'below-one' | 'small' | 
 function fillStack(d: Draft, kind: StackKind = 'usual'): void {
   const { random, state } = d;
   const top = random.below(8);
-  state.fsw = (top << 11) | (random.chance(30) ? random.u32() & 0x4700 : 0) | (random.chance(20) ? random.u32() & 0x3f : 0);
+  state.fsw =
+    (top << 11) | (random.chance(30) ? random.u32() & 0x4700 : 0) | (random.chance(20) ? random.u32() & 0x3f : 0);
   state.ftw = (kind === 'usual' || kind === 'close') && random.chance(15) ? random.u32() & 0xff : 0xff;
   const masks = random.chance(85) ? 0x3f : random.u32() & 0x3f;
   const precision = random.chance(70) ? 0x300 : random.pick([0, 0x200, 0x300]);
@@ -42,7 +43,9 @@ function stackValue(d: Draft, kind: StackKind, n: number): readonly [number, big
     case 'trigonometric':
       return [sign | (0x3fff - 30 + random.below(34)), significand];
     case 'scaled':
-      return n === 1 ? [sign | (0x3fff + random.below(16)), significand] : [sign | (0x3fff - 40 + random.below(80)), significand];
+      return n === 1
+        ? [sign | (0x3fff + random.below(16)), significand]
+        : [sign | (0x3fff - 40 + random.below(80)), significand];
     case 'below-one':
       return [sign | (0x3fff - 1 - random.below(40)), significand];
     case 'small':
@@ -50,7 +53,10 @@ function stackValue(d: Draft, kind: StackKind, n: number): readonly [number, big
     case 'positive':
       return [0x3fff - 40 + random.below(80), significand];
     case 'close':
-      return [sign | (0x3fff + (n === 0 ? random.below(60) : random.below(8))), significand & (random.chance(50) ? ~0xffff_ffffn : -1n)];
+      return [
+        sign | (0x3fff + (n === 0 ? random.below(60) : random.below(8))),
+        significand & (random.chance(50) ? ~0xffff_ffffn : -1n),
+      ];
   }
 }
 
@@ -73,9 +79,11 @@ function setSt(d: Draft, n: number, [head, significand]: readonly [number, bigin
   view.setUint16(8, head, true);
 }
 
-const undefinedConditions = (bits: number) => (d: Draft): void => {
-  d.allowance.fsw |= bits;
-};
+const undefinedConditions =
+  (bits: number) =>
+  (d: Draft): void => {
+    d.allowance.fsw |= bits;
+  };
 
 const usual = (more: FormOptions = {}): FormOptions => ({
   registers: 'x87',
@@ -110,10 +118,12 @@ const arithmeticRows: Row[] = OPERATIONS.flatMap((name, n): Row[] => [
   [name, `DC /${n}`, { ...memory(8, 'f64'), ...compares(name) }],
   [name.replace('f', 'fi'), `DA /${n}`, { ...memory(4), ...compares(name) }],
   [name.replace('f', 'fi'), `DE /${n}`, { ...memory(2), ...compares(name) }],
-  [name, `D8 /${n} st`, { ...register(), ...compares(name), emit: (d) => [0xd8, 0xc0 | (n << 3) | (d.random.below(8))] }],
+  [name, `D8 /${n} st`, { ...register(), ...compares(name), emit: (d) => [0xd8, 0xc0 | (n << 3) | d.random.below(8)] }],
 ]);
 
-const stOperand = (opcode: number, base: number) => (d: Draft): number[] => [opcode, base + d.random.below(8)];
+const stOperand =
+  (opcode: number, base: number) =>
+  (d: Draft): number[] => [opcode, base + d.random.below(8)];
 
 /** See: SDM Table 8-6 Floating-point constants and others in Volume 2 for opcodes. */
 // prettier-ignore
@@ -247,7 +257,13 @@ function prepareImage(d: Draft): void {
 
 // ---- MMX: the same registers, seen as eight 64-bit integers ----
 
-const mmx = (more: FormOptions = {}): FormOptions => ({ reg: 'mmx', registers: 'mmx', memory: 8, data: 'vector', ...more });
+const mmx = (more: FormOptions = {}): FormOptions => ({
+  reg: 'mmx',
+  registers: 'mmx',
+  memory: 8,
+  data: 'vector',
+  ...more,
+});
 
 /** PHADDx and so on exist as MMX too; PMULUDQ, PADDQ and PSUBQ came with SSE2. */
 // prettier-ignore

@@ -46,10 +46,13 @@ export function runNative(cases: readonly CaseInput[]): Outcome[] {
 function runBatch(path: string, cases: readonly CaseInput[]): Outcome[] {
   const run = spawnSync(path, [], { input: encodeCases(cases), maxBuffer: 1 << 30 });
   if (run.status !== 0) {
-    throw new InternalError(`native runner ended with ${run.signal ?? run.status}: ${run.stderr.toString()}${blame(path, cases)}`);
+    throw new InternalError(
+      `native runner ended with ${run.signal ?? run.status}: ${run.stderr.toString()}${blame(path, cases)}`,
+    );
   }
   const outcomes = decodeOutcomes(new Uint8Array(run.stdout.buffer, run.stdout.byteOffset, run.stdout.byteLength));
-  if (outcomes.length !== cases.length) throw new InternalError(`native runner answered ${outcomes.length} of ${cases.length} cases`);
+  if (outcomes.length !== cases.length)
+    throw new InternalError(`native runner answered ${outcomes.length} of ${cases.length} cases`);
   return outcomes;
 }
 

@@ -3,10 +3,22 @@
 import type { Socket } from 'node:net';
 
 import { InternalError } from '../../../src/base/assert.ts';
-import { encodeGdbPacket, GDB_ACKNOWLEDGE, GdbDecoder, gdbHex, gdbText, gdbUnhex } from '../../../src/formats/gdb-packet.ts';
+import {
+  encodeGdbPacket,
+  GDB_ACKNOWLEDGE,
+  GdbDecoder,
+  gdbHex,
+  gdbText,
+  gdbUnhex,
+} from '../../../src/formats/gdb-packet.ts';
 
 /** One register of the target's description, and where it stands in the `g` packet. */
-export type TargetRegister = { readonly name: string; readonly number: number; readonly offset: number; readonly bytes: number };
+export type TargetRegister = {
+  readonly name: string;
+  readonly number: number;
+  readonly offset: number;
+  readonly bytes: number;
+};
 
 /** The side of the remote protocol that asks, for stepping a stopped target. One request at a time. */
 export class GdbClient {
@@ -76,7 +88,7 @@ export class GdbClient {
   /** The target's description with its includes in place. */
   async #readFeatures(name: string): Promise<string> {
     let text = '';
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const reply = await this.request(`qXfer:features:read:${name}:${text.length.toString(16)},800`);
       if (!/^[lm]/.test(reply)) throw new InternalError(`gdb stub has no ${name}: "${reply}"`);
       text += reply.slice(1);
@@ -130,7 +142,8 @@ export class GdbClient {
   async monitor(line: string): Promise<string> {
     let text = '';
     let reply = await this.request(`qRcmd,${gdbHex(new TextEncoder().encode(line))}`);
-    for (; reply.startsWith('O') && reply !== 'OK'; reply = await this.#next()) text += gdbText(this.#bytesOf(reply.slice(1), 'qRcmd'));
+    for (; reply.startsWith('O') && reply !== 'OK'; reply = await this.#next())
+      text += gdbText(this.#bytesOf(reply.slice(1), 'qRcmd'));
     return text;
   }
 

@@ -16,7 +16,9 @@ const ATTEMPTS = 200;
 
 /** Why QEMU cannot run here, or undefined if it can. */
 export function whyNoQemu(): string | undefined {
-  return spawnSync('qemu-system-x86_64', ['--version']).status === 0 ? undefined : 'qemu-system-x86_64 is not installed';
+  return spawnSync('qemu-system-x86_64', ['--version']).status === 0
+    ? undefined
+    : 'qemu-system-x86_64 is not installed';
 }
 
 export function whyNoAssembler(): string | undefined {

@@ -77,13 +77,14 @@ export function divide(env: FloatEnvironment, format: Format, a: Unpacked, b: Un
   if (nan) return packSpecial(format, nan);
   const sign = a.sign === b.sign ? 0 : 1;
   if (a.kind === b.kind && a.kind !== KIND.finite) return packSpecial(format, invalid(env));
-  noteDenormals(env, a, b);
-  if (a.kind === KIND.infinity) return packSpecial(format, infinity(sign));
-  if (b.kind === KIND.infinity || a.kind === KIND.zero) return packSpecial(format, zero(sign));
-  if (b.kind === KIND.zero) {
+  if (b.kind === KIND.zero && a.kind === KIND.finite) {
+    // Of higher priority than denormal. See: SDM 4.9.2 Floating-Point Exception Priority.
     env.raise(EXCEPTION.zeroDivide);
     return packSpecial(format, infinity(sign));
   }
+  noteDenormals(env, a, b);
+  if (a.kind === KIND.infinity) return packSpecial(format, infinity(sign));
+  if (b.kind === KIND.infinity || a.kind === KIND.zero) return packSpecial(format, zero(sign));
   const dividend = a.significand << 66n;
   const quotient = dividend / b.significand;
   return roundPack(env, format, sign, a.exponent - b.exponent - 66, quotient, quotient * b.significand !== dividend);

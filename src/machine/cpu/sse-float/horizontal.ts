@@ -2,7 +2,6 @@
 import { add, multiply, subtract } from '../softfloat/arithmetic.ts';
 import type { Binary } from '../softfloat/arithmetic.ts';
 import { PACKED_SHAPES } from './unit.ts';
-import { unmasked } from './mxcsr.ts';
 import type { SseFloatInstruction, SseFloatUnit, Shape } from './unit.ts';
 
 /** Even elements are subtracted, odd ones added. See: SDM ADDSUBPS—Packed Single Precision Floating-Point Add/Subtract. */
@@ -50,7 +49,7 @@ function products(unit: SseFloatUnit, shape: Shape, destination: number, source:
 /** Adds neighbours until one value is left: (0 + 1) + (2 + 3). */
 function sumPairs(unit: SseFloatUnit, { format }: Shape, values: bigint[]): bigint {
   let level = values;
-  while (level.length > 1 && unmasked(unit.env) === 0) {
+  while (level.length > 1 && unit.endStep()) {
     const next: bigint[] = [];
     for (let n = 0; n < level.length; n += 2)
       next.push(add(unit.env, format, unit.unpack(level[n], format), unit.unpack(level[n + 1], format)));

@@ -44,6 +44,8 @@ export class SseFloatUnit {
   /** The result, held back until it is known that no exception is unmasked. */
   readonly #result: DataView = new DataView(new ArrayBuffer(16));
   #written = 0;
+  /** Flags of finished steps. */
+  #earlier = 0;
 
   constructor(buffer: ArrayBufferLike) {
     this.view = new DataView(buffer);
@@ -68,12 +70,24 @@ export class SseFloatUnit {
     if (instruction.fast !== undefined && instruction.fast(this, destination, source, immediate)) return false;
     loadEnvironment(this.env, mxcsr);
     this.#written = 0;
+    this.#earlier = 0;
     instruction.run(this, destination, source, immediate);
-    this.mxcsr = mxcsr | reportedFlags(this.env);
+    this.mxcsr = mxcsr | this.#earlier | reportedFlags(this.env);
     if (unmasked(this.env) !== 0) return true;
     for (let n = 0; n < this.#written; n += 4)
       this.view.setUint32(destination + n, this.#result.getUint32(n, true), true);
     return false;
+  }
+
+  /**
+   * Ends one of several dependent steps of an instruction (DPPS). Its flags stay whatever a later step raises. False if it raised an
+   * unmasked exception: then no further step is to be taken.
+   */
+  endStep(): boolean {
+    if (unmasked(this.env) !== 0) return false;
+    this.#earlier |= this.env.flags;
+    this.env.flags = 0;
+    return true;
   }
 
   /** Element `lane` of an operand, as its encoding. */

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Engine } from './interpreter/engine.ts';
+import { MODE } from './mode.ts';
+import { RFLAGS } from './processor.ts';
+import type { Processor } from './processor.ts';
+import { ATTENTION, STATE } from './state.ts';
+
+/** Activity states. See: SDM 25.4.2 Guest Non-Register State. */
+export const ACTIVITY = { active: 0, halted: 1, shutdown: 2, waitForSipi: 3 } as const;
+
+const LARGEST_RUN = 0x3fffffff;
+const BLOCKING_BY_STI_OR_MOV_SS = 3;
+
+/** What the run loop asks between instructions. */
+export interface EventSource {
+  /** Delivers the event of highest priority that may be delivered now, if any; true when it did. */
+  deliverPending(cpu: Processor): boolean;
+  /** Whether an event would end HLT now. */
+  wakes(cpu: Processor): boolean;
+  /** After an instruction that began with RFLAGS.TF set. */
+  singleStepTrap(cpu: Processor): void;
+  /** Before an instruction while debug registers are in use: true when an instruction breakpoint was raised. */
+  instructionBreakpoint(cpu: Processor): boolean;
+}
+
+/**
+ * Runs one processor up to an exact tick: compiled blocks while nothing is wanted, single instructions with the
+ * checks between while something is.
+ */
+export class RunLoop {
+  /** Set by the fault delivery: the last instruction did not complete. */
+  faultDelivered = false;
+  private readonly cpu: Processor;
+  private readonly engine: Engine;
+  private readonly events: EventSource;
+
+  constructor(cpu: Processor, engine: Engine, events: EventSource) {
+    this.cpu = cpu;
+    this.engine = engine;
+    this.events = events;
+  }
+
+  /** Returns at `end`, or before when the processor is not active or `stop` or `reschedule` was asked for. */
+  runUntil(end: number): void {
+    const { cpu } = this;
+    const { words } = cpu;
+    for (let now = cpu.ticks; now < end; now = cpu.ticks) {
+      if (words[STATE.activity >> 2] !== ACTIVITY.active && !this.wake()) return;
+      const attention = words[STATE.attention >> 2];
+      if (attention === 0) this.runBlocks(now, end);
+      else if (!this.attend(attention)) return;
+    }
+  }
+
+  private runBlocks(now: number, end: number): void {
+    const { words } = this.cpu;
+    this.setBudget(now, Math.min(end - now, LARGEST_RUN));
+    words[STATE.mode >> 2] &= ~MODE.single;
+    this.engine.run();
+    const short = words[STATE.remaining >> 2] > 0 && words[STATE.attention >> 2] === 0 && words[STATE.activity >> 2] === ACTIVITY.active;
+    if (!short || this.leftByMicrocode()) return;
+    words[STATE.mode >> 2] |= MODE.single;
+    this.engine.run();
+    words[STATE.mode >> 2] &= ~MODE.single;
+  }
+
+  /** Microcode asked to leave although the budget lasts: a long run is simply entered again. */
+  private leftByMicrocode(): boolean {
+    return this.cpu.words[STATE.remaining >> 2] > 64;
+  }
+
+  private setBudget(now: number, budget: number): void {
+    this.cpu.runEnd = now + budget;
+    this.cpu.words[STATE.remaining >> 2] = budget;
+  }
+
+  /** HLT ends by an event; shutdown and wait-for-SIPI are ended by others. */
+  private wake(): boolean {
+    const { cpu } = this;
+    if (cpu.words[STATE.activity >> 2] !== ACTIVITY.halted || !this.events.wakes(cpu)) return false;
+    cpu.words[STATE.activity >> 2] = ACTIVITY.active;
+    cpu.words[STATE.attention >> 2] |= ATTENTION.interrupt;
+    return true;
+  }
+
+  /** Does what was asked for; false when the caller is to look. */
+  private attend(attention: number): boolean {
+    const { words } = this.cpu;
+    const leave = ATTENTION.stop | ATTENTION.reschedule;
+    if (attention & leave) {
+      words[STATE.attention >> 2] &= ~leave;
+      return false;
+    }
+    words[STATE.attention >> 2] &= ~ATTENTION.interrupt;
+    if (attention & ATTENTION.interrupt && this.events.deliverPending(this.cpu)) return true;
+    if (attention & (ATTENTION.shadow | ATTENTION.debug)) this.step(attention);
+    return true;
+  }
+
+  /** One instruction, whatever asks for attention, and what must follow it. */
+  private step(attention: number): void {
+    const { cpu } = this;
+    const { words } = cpu;
+    if (attention & ATTENTION.debug && this.events.instructionBreakpoint(cpu)) return;
+    const trap = (words[STATE.flagsOther >> 2] & RFLAGS.TF) !== 0;
+    const blocking = words[STATE.interruptibility >> 2] & BLOCKING_BY_STI_OR_MOV_SS;
+    words[STATE.attention >> 2] = 0;
+    this.faultDelivered = false;
+    this.setBudget(cpu.ticks, 1);
+    words[STATE.mode >> 2] |= MODE.single;
+    this.engine.run();
+    words[STATE.mode >> 2] &= ~MODE.single;
+    this.endShadow(blocking);
+    if (trap && !this.faultDelivered && cpu.words[STATE.activity >> 2] === ACTIVITY.active) this.events.singleStepTrap(cpu);
+    if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & 0xff) words[STATE.attention >> 2] |= ATTENTION.debug;
+    words[STATE.attention >> 2] |= ATTENTION.interrupt;
+  }
+
+  /** The shadow held for one instruction, unless that one cast a new one. */
+  private endShadow(before: number): void {
+    const { words } = this.cpu;
+    if ((words[STATE.attention >> 2] & ATTENTION.shadow) === 0 && before !== 0) words[STATE.interruptibility >> 2] &= ~BLOCKING_BY_STI_OR_MOV_SS;
+  }
+}
+
