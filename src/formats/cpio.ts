@@ -10,7 +10,13 @@ export type CpioEntry =
   | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly bytes: Uint8Array }
   | { readonly kind: 'directory'; readonly path: string; readonly mode: number }
   | { readonly kind: 'symlink'; readonly path: string; readonly target: string }
-  | { readonly kind: 'device'; readonly path: string; readonly mode: number; readonly major: number; readonly minor: number };
+  | {
+      readonly kind: 'device';
+      readonly path: string;
+      readonly mode: number;
+      readonly major: number;
+      readonly minor: number;
+    };
 
 const MAGIC = '070701';
 const HEADER_SIZE = 110;
@@ -95,7 +101,8 @@ function entryOf(path: string, header: Required<Header>, bytes: Uint8Array): Cpi
   if (type === FILE_TYPE.file) return { kind: 'file', path, mode, bytes };
   if (type === FILE_TYPE.directory) return { kind: 'directory', path, mode };
   if (type === FILE_TYPE.symlink) return { kind: 'symlink', path, target: latin1(bytes) };
-  if (type === FILE_TYPE.device) return { kind: 'device', path, mode, major: header.specialMajor, minor: header.specialMinor };
+  if (type === FILE_TYPE.device)
+    return { kind: 'device', path, mode, major: header.specialMajor, minor: header.specialMinor };
   throw malformed(`${path} is of a kind we do not read`);
 }
 

@@ -4,11 +4,16 @@ import { test } from 'node:test';
 import { dependencyNames, readDeb822 } from './deb822.ts';
 
 test('paragraphs, comments and continuation lines', () => {
-  const paragraphs = readDeb822('Package: a\nDescription: short\n long\n .\n more\n\n# note\nPackage: b\nDepends:\n c\n');
-  assert.deepEqual(paragraphs.map((fields) => Object.fromEntries(fields)), [
-    { Package: 'a', Description: 'short\nlong\n.\nmore' },
-    { Package: 'b', Depends: '\nc' },
-  ]);
+  const paragraphs = readDeb822(
+    'Package: a\nDescription: short\n long\n .\n more\n\n# note\nPackage: b\nDepends:\n c\n',
+  );
+  assert.deepEqual(
+    paragraphs.map((fields) => Object.fromEntries(fields)),
+    [
+      { Package: 'a', Description: 'short\nlong\n.\nmore' },
+      { Package: 'b', Depends: '\nc' },
+    ],
+  );
   assert.throws(() => readDeb822('no field here'), /no field in the line/);
 });
 

@@ -33,7 +33,13 @@ function paragraph(block: string): Paragraph {
 export function dependencyNames(field: string | undefined): string[] {
   return (field ?? '')
     .split(',')
-    .map((relation) => relation.split('|')[0]!.trim().split(/[\s(:]/)[0]!)
+    .map(
+      (relation) =>
+        relation
+          .split('|')[0]!
+          .trim()
+          .split(/[\s(:]/)[0]!,
+    )
     .filter((name) => name !== '');
 }
 

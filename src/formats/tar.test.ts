@@ -26,7 +26,13 @@ function block({ name, type = '0', body = '', target = '', prefix = '', magic = 
   put(target, 157);
   put(magic, 257);
   put(prefix, 345);
-  put(`${header.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148);
+  put(
+    `${header
+      .reduce((sum, byte) => sum + byte, 0)
+      .toString(8)
+      .padStart(6, '0')}\0 `,
+    148,
+  );
   return Buffer.concat([header, bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)]);
 }
 const archive = (...rows: Row[]) => Buffer.concat([...rows.map(block), Buffer.alloc(1024)]);
@@ -76,7 +82,10 @@ test('long names: prefix, GNU L and K, pax', () => {
       { name: 'after' },
     ),
   );
-  assert.deepEqual(entries.map(({ path }) => path), ['a/b/file', long, 'link', 'grün/ß', 'after']);
+  assert.deepEqual(
+    entries.map(({ path }) => path),
+    ['a/b/file', long, 'link', 'grün/ß', 'after'],
+  );
   assert.equal(entries[2]!.target, long);
 });
 

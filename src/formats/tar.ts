@@ -151,11 +151,16 @@ function decodeUtf8(bytes: Uint8Array): string {
     latin1 += String.fromCharCode(byte);
     ascii &&= byte < 0x80;
   }
-  return ascii ? latin1 : decodeURIComponent(latin1.replace(/[%\u0080-\u00ff]/g, (c) => `%${c.charCodeAt(0).toString(16)}`));
+  return ascii
+    ? latin1
+    : decodeURIComponent(latin1.replace(/[%\u0080-\u00ff]/g, (c) => `%${c.charCodeAt(0).toString(16)}`));
 }
 
 function normal(path: string): string {
-  return path.replace(/^(\.?\/+)+/, '').replace(/\/+$/, '').replace(/^\.$/, '');
+  return path
+    .replace(/^(\.?\/+)+/, '')
+    .replace(/\/+$/, '')
+    .replace(/^\.$/, '');
 }
 
 function malformed(what: string): UserError {

@@ -5,7 +5,10 @@ import { archiveNames, configuration, downloadPercent, indexTargets } from './ap
 
 test('what apt prints: archives with escaped epochs, download status, index targets', () => {
   const lines = "'http://x/a_1.deb' a_1%3a2.0-1+b1_amd64.deb 100 MD5Sum:0\nnoise\n'file:/b' libb_3~x_all.deb 5 \n";
-  assert.deepEqual(archiveNames(lines), [{ name: 'a', version: '1:2.0-1+b1' }, { name: 'libb', version: '3~x' }]);
+  assert.deepEqual(archiveNames(lines), [
+    { name: 'a', version: '1:2.0-1+b1' },
+    { name: 'libb', version: '3~x' },
+  ]);
   assert.equal(downloadPercent('dlstatus:3:41.5:Retrieving file 3 of 4'), 41.5);
   assert.equal(downloadPercent('Get:1 a [1 kB]'), undefined);
   const dump = [

@@ -81,7 +81,13 @@ export class Apt {
     const total = missing.reduce((sum, { size }) => sum + size, 0);
     const what = `download ${missing.map(({ name }) => name).join(' ')}`;
     progress.stage(`downloading ${missing.length} packages`);
-    const args = ['-q', '-o', 'APT::Status-Fd=1', 'download', ...missing.map(({ name, version }) => `${name}=${version}`)];
+    const args = [
+      '-q',
+      '-o',
+      'APT::Status-Fd=1',
+      'download',
+      ...missing.map(({ name, version }) => `${name}=${version}`),
+    ];
     await this.#run('apt-get', args, what, PACKAGES, (line) => {
       const percent = downloadPercent(line);
       if (percent !== undefined) progress.amount((total * percent) / 100, total, 'bytes');
@@ -124,21 +130,31 @@ export class Apt {
 
   async #configure(): Promise<void> {
     const { cache, codecs } = this.#host;
-    for (const folder of ['state/lists/partial', 'cache/archives/partial']) await cache.makeFolder(`${FOLDER}/${folder}`);
+    for (const folder of ['state/lists/partial', 'cache/archives/partial'])
+      await cache.makeFolder(`${FOLDER}/${folder}`);
     await cache.makeFolder(PACKAGES);
     await cache.write(`${FOLDER}/status`, new Uint8Array(0));
     const dump = await this.#host.commands.run('apt-config', ['dump', 'Acquire::IndexTargets'], cache.path(FOLDER));
     await cache.write(CONFIGURATION, codecs.utf8(configuration(cache.path(FOLDER), indexTargets(dump.stdout))));
   }
 
-  async #run(program: string, args: string[], what: string, folder = FOLDER, onLine?: (line: string) => void): Promise<CommandResult> {
+  async #run(
+    program: string,
+    args: string[],
+    what: string,
+    folder = FOLDER,
+    onLine?: (line: string) => void,
+  ): Promise<CommandResult> {
     const { cache, commands } = this.#host;
     const all = ['-c', cache.path(CONFIGURATION), ...args];
     const result = await commands.run(program, all, cache.path(folder), onLine);
     if (result.status === undefined) throw this.#failure(what, `this machine has no ${program}`);
     if (result.status === 0) return result;
     if (/No space left on device/i.test(result.stderr)) {
-      throw new UserError(`The disk with ${cache.path('')} is full: apt could not ${what}.`, 'make room there, or choose another folder with XDG_CACHE_HOME');
+      throw new UserError(
+        `The disk with ${cache.path('')} is full: apt could not ${what}.`,
+        'make room there, or choose another folder with XDG_CACHE_HOME',
+      );
     }
     throw this.#failure(what, problems(result.stderr) || `${program} ended with status ${result.status}`);
   }
@@ -221,10 +237,18 @@ function isMatch(request: string, candidate: DebianPackage): boolean {
   return candidate.name === name && (version === undefined || candidate.version === version);
 }
 
-/** The error lines of apt, or failing those its warnings, on one line. */
+/** The first two error lines of apt, or failing those of its warnings, on one line: the rest repeats them. */
 function problems(stderr: string): string {
   const lines = stderr.split('\n');
   const errors = lines.filter((line) => line.startsWith('E: '));
   const chosen = errors.length > 0 ? errors : lines.filter((line) => line.startsWith('W: '));
-  return chosen.map((line) => line.slice(3).trim().replace(/\.$/, '')).join('; ');
+  return chosen
+    .slice(0, 2)
+    .map((line) =>
+      line
+        .slice(3)
+        .trim()
+        .replace(/[.:]+$/, ''),
+    )
+    .join('; ');
 }

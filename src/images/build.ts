@@ -57,7 +57,13 @@ async function kernelPackage(name: string, apt: Apt): Promise<DebianPackage> {
 }
 
 /** Downloads what is missing, unpacks it, and puts the guest together. The same packages give the same bytes. */
-export async function buildGuest(recipe: Recipe, packages: ResolvedPackages, apt: Apt, host: ImageHost, inner: InnerGuests): Promise<GuestImage> {
+export async function buildGuest(
+  recipe: Recipe,
+  packages: ResolvedPackages,
+  apt: Apt,
+  host: ImageHost,
+  inner: InnerGuests,
+): Promise<GuestImage> {
   const files = new PackageFiles();
   await unpack([packages.kernel, ...packages.named, ...packages.libraries], files, apt, host);
   const kernel = kernelFile(files, packages.kernel);
@@ -65,10 +71,19 @@ export async function buildGuest(recipe: Recipe, packages: ResolvedPackages, apt
   host.progress.stage(`putting together ${recipe.name}`);
   const builder = new InitramfsBuilder(host.codecs);
   for (const content of recipe.contents) await addContent(builder, content, files, host, inner);
-  return { kernel: kernel.entry.bytes.slice(), initrd: builder.archive(), manifest: builder.manifest(recipe.name, kernel) };
+  return {
+    kernel: kernel.entry.bytes.slice(),
+    initrd: builder.archive(),
+    manifest: builder.manifest(recipe.name, kernel),
+  };
 }
 
-async function unpack(packages: readonly DebianPackage[], files: PackageFiles, apt: Apt, host: ImageHost): Promise<void> {
+async function unpack(
+  packages: readonly DebianPackage[],
+  files: PackageFiles,
+  apt: Apt,
+  host: ImageHost,
+): Promise<void> {
   await apt.fetch(packages);
   host.progress.stage(`unpacking ${packages.length} packages`);
   for (const [index, row] of packages.entries()) {
@@ -79,7 +94,11 @@ async function unpack(packages: readonly DebianPackage[], files: PackageFiles, a
 
 function kernelFile(files: PackageFiles, from: DebianPackage): PackagedFile {
   const path = [...files.paths()].find((candidate) => candidate.startsWith('boot/vmlinuz-'));
-  if (path === undefined) throw new UserError(`The package ${from.name} holds no kernel (no file /boot/vmlinuz-*).`, 'name a linux-image package');
+  if (path === undefined)
+    throw new UserError(
+      `The package ${from.name} holds no kernel (no file /boot/vmlinuz-*).`,
+      'name a linux-image package',
+    );
   return files.at(path)!;
 }
 
@@ -93,7 +112,13 @@ function missingLibraries(recipe: Recipe, files: PackageFiles): Map<string, stri
   return missing;
 }
 
-async function addContent(builder: InitramfsBuilder, content: Content, files: PackageFiles, host: ImageHost, inner: InnerGuests): Promise<void> {
+async function addContent(
+  builder: InitramfsBuilder,
+  content: Content,
+  files: PackageFiles,
+  host: ImageHost,
+  inner: InnerGuests,
+): Promise<void> {
   switch (content.kind) {
     case 'directory':
     case 'symlink':
@@ -119,22 +144,43 @@ function addProgram(builder: InitramfsBuilder, content: Content & { kind: 'progr
   const closure = programClosure(files, content.from);
   for (const [name, neededBy] of closure.missing) {
     if (name === content.from) throw absent(content.package, name);
-    throw new UserError(`No package that ${content.package} depends on has ${name}, which ${neededBy} needs.`, 'choose another version of the package');
+    throw new UserError(
+      `No package that ${content.package} depends on has ${name}, which ${neededBy} needs.`,
+      'choose another version of the package',
+    );
   }
   for (const path of closure.paths) builder.addFollowed(path, files);
 }
 
-async function addModules(builder: InitramfsBuilder, content: Content & { kind: 'modules' }, files: PackageFiles, host: ImageHost): Promise<void> {
+async function addModules(
+  builder: InitramfsBuilder,
+  content: Content & { kind: 'modules' },
+  files: PackageFiles,
+  host: ImageHost,
+): Promise<void> {
   const order = await moduleLoadingOrder(files, content.names, host.codecs);
   for (const path of order) builder.addFollowed(path, files);
-  builder.addGenerated(content.list, host.codecs.utf8(order.map((path) => `/${path}\n`).join('')), 'module dependencies');
+  builder.addGenerated(
+    content.list,
+    host.codecs.utf8(order.map((path) => `/${path}\n`).join('')),
+    'module dependencies',
+  );
 }
 
-function addGuest(builder: InitramfsBuilder, content: Content & { kind: 'guest' }, host: ImageHost, guest: PreparedGuest): void {
+function addGuest(
+  builder: InitramfsBuilder,
+  content: Content & { kind: 'guest' },
+  host: ImageHost,
+  guest: PreparedGuest,
+): void {
   const { manifest } = guest;
   builder.addPackaged(`${content.path}/kernel`, kernelAsPackaged(guest));
   builder.addGenerated(`${content.path}/initrd`, guest.initrd, `recipe ${manifest.recipe}`);
-  builder.addGenerated(`${content.path}/command-line`, host.codecs.utf8(`${guest.commandLine}\n`), `recipe ${manifest.recipe}`);
+  builder.addGenerated(
+    `${content.path}/command-line`,
+    host.codecs.utf8(`${guest.commandLine}\n`),
+    `recipe ${manifest.recipe}`,
+  );
   builder.addGuest(content.path, manifest);
 }
 
@@ -142,7 +188,13 @@ function addGuest(builder: InitramfsBuilder, content: Content & { kind: 'guest' 
 function kernelAsPackaged({ kernel, manifest }: GuestImage): PackagedFile {
   const { origin } = manifest.kernel;
   const row = manifest.packages.find(({ name }) => origin.kind === 'package' && name === origin.package)!;
-  const entry = { path: origin.kind === 'generated' ? '' : origin.path, kind: 'file', mode: 0o644, target: '', bytes: kernel } as const;
+  const entry = {
+    path: origin.kind === 'generated' ? '' : origin.path,
+    kind: 'file',
+    mode: 0o644,
+    target: '',
+    bytes: kernel,
+  } as const;
   return { package: { ...row, section: 'kernel', size: 0, dependsOn: [] }, entry };
 }
 

@@ -24,7 +24,11 @@ export function elf(libraries: readonly string[], interpreter = ''): Buffer {
   file.writeUInt8(0x40, 0x20);
   file.writeUInt16LE(56, 0x36);
   file.writeUInt16LE(interpreter === '' ? 2 : 3, 0x38);
-  const rows = [[1, 0, 0x1000], [2, 0x400, 0x400], [3, 0x200, 0x100]];
+  const rows = [
+    [1, 0, 0x1000],
+    [2, 0x400, 0x400],
+    [3, 0x200, 0x100],
+  ];
   rows.forEach(([type, offset, size], index) => {
     file.writeUInt32LE(type!, 0x40 + index * 56);
     file.writeUInt32LE(offset!, 0x48 + index * 56);
@@ -33,12 +37,15 @@ export function elf(libraries: readonly string[], interpreter = ''): Buffer {
   });
   file.write(interpreter, 0x200);
   let name = 0x801;
-  [[5, 0x800], ...libraries.map((library) => {
-    const at = name;
-    file.write(library, at);
-    name += library.length + 1;
-    return [1, at - 0x800];
-  })].forEach(([tag, value], index) => {
+  [
+    [5, 0x800],
+    ...libraries.map((library) => {
+      const at = name;
+      file.write(library, at);
+      name += library.length + 1;
+      return [1, at - 0x800];
+    }),
+  ].forEach(([tag, value], index) => {
     file.writeUInt32LE(tag!, 0x400 + index * 16);
     file.writeUInt32LE(value!, 0x408 + index * 16);
   });
@@ -75,8 +82,16 @@ export function makeDeb({ files = {} }: FakePackage): Buffer {
   const parts = Object.entries(files).map(([path, content]) => tarBlock(`./${path}`, content));
   const data = gzipSync(Buffer.concat([...parts, Buffer.alloc(1024)]));
   const member = (name: string, bytes: Uint8Array) =>
-    Buffer.concat([Buffer.from(`${name.padEnd(48)}${String(bytes.length).padEnd(10)}\`\n`), bytes, Buffer.alloc(bytes.length & 1)]);
-  return Buffer.concat([Buffer.from('!<arch>\n'), member('debian-binary', Buffer.from('2.0\n')), member('data.tar.gz', data)]);
+    Buffer.concat([
+      Buffer.from(`${name.padEnd(48)}${String(bytes.length).padEnd(10)}\`\n`),
+      bytes,
+      Buffer.alloc(bytes.length & 1),
+    ]);
+  return Buffer.concat([
+    Buffer.from('!<arch>\n'),
+    member('debian-binary', Buffer.from('2.0\n')),
+    member('data.tar.gz', data),
+  ]);
 }
 
 function tarBlock(name: string, content: Uint8Array | string): Buffer {
@@ -89,7 +104,13 @@ function tarBlock(name: string, content: Uint8Array | string): Buffer {
   header.write(typeof content === 'string' ? '2' : '0', 156);
   if (typeof content === 'string') header.write(content.slice('-> '.length), 157);
   header.write('ustar\x0000', 257);
-  header.write(`${header.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148);
+  header.write(
+    `${header
+      .reduce((sum, byte) => sum + byte, 0)
+      .toString(8)
+      .padStart(6, '0')}\0 `,
+    148,
+  );
   return Buffer.concat([header, bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)]);
 }
 
@@ -106,13 +127,23 @@ export class FakeApt implements Commands {
     this.#cache = cache;
   }
 
-  async run(program: string, args: readonly string[], folder: string, onLine?: (line: string) => void): Promise<CommandResult> {
+  async run(
+    program: string,
+    args: readonly string[],
+    folder: string,
+    onLine?: (line: string) => void,
+  ): Promise<CommandResult> {
     const words = args.slice(args[0] === '-c' ? 2 : 0);
     this.asked.push([program, ...words].join(' '));
     for (const [text, result] of this.failures) if (this.asked.at(-1)!.includes(text)) return result;
     const at = (verb: string) => words.slice(words.indexOf(verb) + 1);
     if (words.includes('show')) return this.#show(at('show'));
-    if (words.includes('install')) return done(this.#closure(at('install')).map((row) => `'x' ${fileName(row)} 1 SHA256:0\n`).join(''));
+    if (words.includes('install'))
+      return done(
+        this.#closure(at('install'))
+          .map((row) => `'x' ${fileName(row)} 1 SHA256:0\n`)
+          .join(''),
+      );
     if (words.includes('download')) {
       onLine?.('dlstatus:1:50.0:Retrieving');
       for (const row of at('download').map((name) => this.#find(name)!)) {
@@ -137,14 +168,19 @@ export class FakeApt implements Commands {
     for (const row of names.map((name) => this.#find(name)!)) {
       if (seen.has(row)) continue;
       seen.add(row);
-      this.#closure((row.depends ?? '').split(', ').filter((name) => name !== ''), seen);
+      this.#closure(
+        (row.depends ?? '').split(', ').filter((name) => name !== ''),
+        seen,
+      );
     }
     return [...seen];
   }
 
   #find(request: string): FakePackage | undefined {
     const [name, version] = request.split('=');
-    return this.packages.find((row) => row.name === name && (version === undefined || version === (row.version ?? '1')));
+    return this.packages.find(
+      (row) => row.name === name && (version === undefined || version === (row.version ?? '1')),
+    );
   }
 }
 
@@ -192,7 +228,10 @@ export interface FakeHost extends ImageHost {
   readonly notices: string[];
 }
 
-export function fakeHost(packages: FakePackage[], scripts: Readonly<Record<string, string>> = { 'init.sh': '#!/bin/sh\n' }): FakeHost {
+export function fakeHost(
+  packages: FakePackage[],
+  scripts: Readonly<Record<string, string>> = { 'init.sh': '#!/bin/sh\n' },
+): FakeHost {
   const cache = new FakeCache();
   const notices: string[] = [];
   return {
@@ -206,6 +245,16 @@ export function fakeHost(packages: FakePackage[], scripts: Readonly<Record<strin
 }
 
 test('the packages made here are ones that can be opened', async () => {
-  const entries = await openDeb(makeDeb({ name: 'a', files: { 'bin/x': Buffer.from('1'), 'bin/y': '-> x' } }), 'a', codecs);
-  assert.deepEqual(entries.map(({ path, kind, target }) => [path, kind, target]), [['bin/x', 'file', ''], ['bin/y', 'symlink', 'x']]);
+  const entries = await openDeb(
+    makeDeb({ name: 'a', files: { 'bin/x': Buffer.from('1'), 'bin/y': '-> x' } }),
+    'a',
+    codecs,
+  );
+  assert.deepEqual(
+    entries.map(({ path, kind, target }) => [path, kind, target]),
+    [
+      ['bin/x', 'file', ''],
+      ['bin/y', 'symlink', 'x'],
+    ],
+  );
 });

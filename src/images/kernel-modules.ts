@@ -16,12 +16,17 @@ const COMPRESSION: Readonly<Record<string, CompressionFormat | undefined>> = {
  * Paths of the modules `names` and of all that they depend on, each after those it needs. The dependencies are read
  * from the modules themselves: a package has no modules.dep (depmod makes it when the package is installed).
  */
-export async function moduleLoadingOrder(files: PackageFiles, names: readonly string[], codecs: Codecs): Promise<string[]> {
+export async function moduleLoadingOrder(
+  files: PackageFiles,
+  names: readonly string[],
+  codecs: Codecs,
+): Promise<string[]> {
   const paths = modulePaths(files);
   const order = new Set<string>();
   const visit = async (name: string): Promise<void> => {
     const path = paths.get(canonical(name));
-    if (path === undefined) throw new UserError(`The kernel package has no module ${name}.`, 'choose a kernel that has it as a module');
+    if (path === undefined)
+      throw new UserError(`The kernel package has no module ${name}.`, 'choose a kernel that has it as a module');
     if (order.has(path)) return;
     for (const dependency of await dependencies(files, path, codecs)) await visit(dependency);
     order.add(path);

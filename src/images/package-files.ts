@@ -34,7 +34,10 @@ export async function openDeb(archive: Uint8Array, name: string, codecs: Codecs)
     const format = COMPRESSION[data.name]!;
     return readTar(format === 'none' ? data.bytes : await codecs.decompress(format, data.bytes));
   } catch (error) {
-    throw new UserError(`The package ${name} cannot be read: ${(error as Error).message.replace(/\.$/, '')}.`, 'is it a Debian package?');
+    throw new UserError(
+      `The package ${name} cannot be read: ${(error as Error).message.replace(/\.$/, '')}.`,
+      'is it a Debian package?',
+    );
   }
 }
 
@@ -66,7 +69,11 @@ export class PackageFiles {
    * The symlinks from `path` on and the file at their end, each with the path that leads to it; undefined when there
    * is nothing, or a link leads nowhere.
    */
-  follow(path: string): { readonly links: readonly [path: string, target: string][]; readonly path: string; readonly file: PackagedFile } | undefined {
+  follow(
+    path: string,
+  ):
+    | { readonly links: readonly [path: string, target: string][]; readonly path: string; readonly file: PackagedFile }
+    | undefined {
     const links: [string, string][] = [];
     let at = path;
     for (let step = 0; step < MAXIMUM_SYMLINKS; step++) {

@@ -19,7 +19,12 @@ export interface CommandResult {
 /** Runs programs of the computer itself, with LC_ALL=C and without standard input. */
 export interface Commands {
   /** `folder` is the working directory; `onLine` sees every line of standard output as it comes. */
-  run(program: string, args: readonly string[], folder: string, onLine?: (line: string) => void): Promise<CommandResult>;
+  run(
+    program: string,
+    args: readonly string[],
+    folder: string,
+    onLine?: (line: string) => void,
+  ): Promise<CommandResult>;
 }
 
 /** A folder of our own. Names are relative to it, with slashes. Full disks and missing rights come out as UserError. */

@@ -24,13 +24,25 @@ const KERNEL: FakePackage = {
 const PACKAGES: FakePackage[] = [
   { name: 'linux-image-cloud', section: 'kernel', depends: KERNEL.name },
   KERNEL,
-  { name: 'qemu', version: '1:7', section: 'otherosfs', depends: 'liba1, tool', files: { 'usr/bin/qemu': elf(['liba.so.1'], '/lib64/ld.so') } },
+  {
+    name: 'qemu',
+    version: '1:7',
+    section: 'otherosfs',
+    depends: 'liba1, tool',
+    files: { 'usr/bin/qemu': elf(['liba.so.1'], '/lib64/ld.so') },
+  },
   {
     name: 'liba1',
     depends: 'libc6',
-    files: { 'usr/lib/x86_64-linux-gnu/liba.so.1': '-> liba.so.1.2', 'usr/lib/x86_64-linux-gnu/liba.so.1.2': elf(['libc.so.6']) },
+    files: {
+      'usr/lib/x86_64-linux-gnu/liba.so.1': '-> liba.so.1.2',
+      'usr/lib/x86_64-linux-gnu/liba.so.1.2': elf(['libc.so.6']),
+    },
   },
-  { name: 'libc6', files: { 'lib/x86_64-linux-gnu/libc.so.6': elf([]), 'usr/lib64/ld.so': '-> /lib/x86_64-linux-gnu/libc.so.6' } },
+  {
+    name: 'libc6',
+    files: { 'lib/x86_64-linux-gnu/libc.so.6': elf([]), 'usr/lib64/ld.so': '-> /lib/x86_64-linux-gnu/libc.so.6' },
+  },
   { name: 'tool', section: 'admin', files: { 'usr/bin/tool': Buffer.from('t') } },
 ];
 const INNER: Recipe = {
@@ -60,7 +72,10 @@ function fileIn(initrd: Uint8Array, path: string): string {
 }
 
 async function userError(work: Promise<unknown>): Promise<UserError> {
-  const error = await work.then(() => undefined, (reason: unknown) => reason);
+  const error = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   assert.ok(error instanceof UserError, `a UserError, not ${String(error)}`);
   return error;
 }
@@ -71,7 +86,11 @@ test('a guest holds the program with its libraries, the modules in loading order
   const guest = await prepareGuest(OUTER, fakeHost(PACKAGES));
   assert.equal(guest.commandLine, 'console=ttyS0 panic=-1');
   assert.equal(Buffer.from(guest.kernel).toString(), 'a kernel');
-  const kinds = Object.fromEntries(readCpio(guest.initrd).filter((row) => row.kind !== 'directory').map((row) => [row.path, row.kind]));
+  const kinds = Object.fromEntries(
+    readCpio(guest.initrd)
+      .filter((row) => row.kind !== 'directory')
+      .map((row) => [row.path, row.kind]),
+  );
   assert.deepEqual(kinds, {
     'etc/modules': 'file',
     'guest/command-line': 'file',
@@ -86,7 +105,10 @@ test('a guest holds the program with its libraries, the modules in loading order
     'usr/lib/x86_64-linux-gnu/liba.so.1': 'symlink',
     'usr/lib/x86_64-linux-gnu/liba.so.1.2': 'file',
   });
-  assert.equal(fileIn(guest.initrd, 'etc/modules'), ['irqbypass', 'kvm', 'kvm-intel'].map((name) => `/${MODULES}/${name}.ko\n`).join(''));
+  assert.equal(
+    fileIn(guest.initrd, 'etc/modules'),
+    ['irqbypass', 'kvm', 'kvm-intel'].map((name) => `/${MODULES}/${name}.ko\n`).join(''),
+  );
   assert.equal(fileIn(guest.initrd, 'guest/command-line'), 'quiet\n');
   assert.equal(fileIn(guest.initrd, 'guest/kernel'), 'a kernel');
 });
@@ -99,9 +121,15 @@ test('the manifest says of every file which package it is from, and its checksum
     assert.equal(row?.sha256, sha256(entry.bytes), entry.path);
   }
   assert.deepEqual(manifest.files.find(({ path }) => path === 'usr/bin/qemu')!.origin, {
-    kind: 'package', package: 'qemu', version: '1:7', path: 'usr/bin/qemu',
+    kind: 'package',
+    package: 'qemu',
+    version: '1:7',
+    path: 'usr/bin/qemu',
   });
-  assert.deepEqual(manifest.packages.map(({ name }) => name), ['liba1', 'libc6', KERNEL.name, 'qemu']);
+  assert.deepEqual(
+    manifest.packages.map(({ name }) => name),
+    ['liba1', 'libc6', KERNEL.name, 'qemu'],
+  );
   assert.equal(manifest.guests.guest!.recipe, 'inner');
 });
 
@@ -118,7 +146,10 @@ test('with a warm cache no program is run; with two cold ones the bytes are the 
 test('another recipe, script or package version is another entry', async () => {
   const host = fakeHost(PACKAGES);
   await prepareGuest(INNER, host);
-  const entries = () => new Set([...host.cache.files.keys()].filter((name) => name.startsWith('images/')).map((name) => name.split('/')[1]));
+  const entries = () =>
+    new Set(
+      [...host.cache.files.keys()].filter((name) => name.startsWith('images/')).map((name) => name.split('/')[1]),
+    );
   await prepareGuest({ ...INNER, contents: [...INNER.contents, { kind: 'text', path: 'x', text: 'y' }] }, host);
   assert.equal(entries().size, 2);
   await prepareGuest(INNER, { ...host, scripts: { read: async () => Buffer.from('#!/bin/sh\nother\n') } });
@@ -200,11 +231,23 @@ test('a package that is not there, with what the update complained about', async
 test('packages without what the recipe takes from them', async () => {
   const cases: [Recipe, RegExp][] = [
     [{ ...INNER, kernelPackage: 'libc6' }, /libc6 holds no kernel/],
-    [{ ...INNER, contents: [{ kind: 'file', path: 'a', package: 'tool', from: 'usr/bin/none' }] }, /tool has no file \/usr\/bin\/none/],
-    [{ ...INNER, contents: [{ kind: 'program', package: 'tool', from: 'usr/bin/none' }] }, /tool has no file \/usr\/bin\/none/],
+    [
+      { ...INNER, contents: [{ kind: 'file', path: 'a', package: 'tool', from: 'usr/bin/none' }] },
+      /tool has no file \/usr\/bin\/none/,
+    ],
+    [
+      { ...INNER, contents: [{ kind: 'program', package: 'tool', from: 'usr/bin/none' }] },
+      /tool has no file \/usr\/bin\/none/,
+    ],
     [{ ...INNER, contents: [{ kind: 'modules', names: ['nfs'], list: 'x' }] }, /no module nfs/],
   ];
-  for (const [recipe, message] of cases) assert.match((await userError(prepareGuest(recipe, fakeHost(PACKAGES)))).message, message);
-  const broken = PACKAGES.map((row) => (row.name === 'qemu' ? { ...row, files: { 'usr/bin/qemu': elf(['libz.so']) } } : row));
-  assert.match((await userError(prepareGuest(OUTER, fakeHost(broken)))).message, /libz\.so, which usr\/bin\/qemu needs/);
+  for (const [recipe, message] of cases)
+    assert.match((await userError(prepareGuest(recipe, fakeHost(PACKAGES)))).message, message);
+  const broken = PACKAGES.map((row) =>
+    row.name === 'qemu' ? { ...row, files: { 'usr/bin/qemu': elf(['libz.so']) } } : row,
+  );
+  assert.match(
+    (await userError(prepareGuest(OUTER, fakeHost(broken)))).message,
+    /libz\.so, which usr\/bin\/qemu needs/,
+  );
 });

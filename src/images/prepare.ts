@@ -19,7 +19,11 @@ export interface PrepareOptions {
  * The guest of a recipe, from the cache, or built into it. With the guest in the cache no other program is run and
  * nothing is fetched. Throws UserError when a package cannot be had or the disk is full.
  */
-export async function prepareGuest(recipe: Recipe, host: ImageHost, options: PrepareOptions = {}): Promise<PreparedGuest> {
+export async function prepareGuest(
+  recipe: Recipe,
+  host: ImageHost,
+  options: PrepareOptions = {},
+): Promise<PreparedGuest> {
   const cached = options.refresh === true ? undefined : await fromCache(recipe, host);
   if (cached !== undefined) return cached;
   const waiting = () => host.progress.notice('another turtles is building guests in the same cache: waiting for it');
@@ -30,7 +34,12 @@ export async function prepareGuest(recipe: Recipe, host: ImageHost, options: Pre
   }
 }
 
-async function inCacheOrBuilt(recipe: Recipe, host: ImageHost, apt: Apt, options: PrepareOptions): Promise<PreparedGuest> {
+async function inCacheOrBuilt(
+  recipe: Recipe,
+  host: ImageHost,
+  apt: Apt,
+  options: PrepareOptions,
+): Promise<PreparedGuest> {
   const cached = options.refresh === true ? undefined : await fromCache(recipe, host);
   if (cached !== undefined) return cached;
   await apt.update();
@@ -79,7 +88,10 @@ function innerRecipes(recipe: Recipe): Recipe[] {
 function keyOfImage(recipeKey: string, packages: ResolvedPackages, inner: InnerGuests, host: ImageHost): string {
   const all = [packages.kernel, ...packages.named, ...packages.libraries, ...packages.others];
   const versions = all.map(({ name, version, sha256 }) => [name, version, sha256]);
-  const guests = [...inner.values()].map(({ kernel, initrd }) => [host.codecs.sha256(kernel), host.codecs.sha256(initrd)]);
+  const guests = [...inner.values()].map(({ kernel, initrd }) => [
+    host.codecs.sha256(kernel),
+    host.codecs.sha256(initrd),
+  ]);
   return `images/${host.codecs.sha256(host.codecs.utf8(JSON.stringify([recipeKey, versions, guests])))}`;
 }
 

@@ -22,7 +22,13 @@ export interface ReasonedWord {
 export type Content =
   | { readonly kind: 'directory'; readonly path: string; readonly mode: number }
   | { readonly kind: 'symlink'; readonly path: string; readonly target: string }
-  | { readonly kind: 'device'; readonly path: string; readonly mode: number; readonly major: number; readonly minor: number }
+  | {
+      readonly kind: 'device';
+      readonly path: string;
+      readonly mode: number;
+      readonly major: number;
+      readonly minor: number;
+    }
   | { readonly kind: 'text'; readonly path: string; readonly text: string }
   /** A file of the folder `guests`, executable. */
   | { readonly kind: 'script'; readonly path: string; readonly script: string }

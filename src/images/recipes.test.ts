@@ -3,7 +3,16 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { DEBIAN, hypervisorGuest, innerGuest, MARKERS, plainGuest, QEMU_WORDS, SELF_CHECK_SHA256, BATCH_WORD } from './recipes.ts';
+import {
+  DEBIAN,
+  hypervisorGuest,
+  innerGuest,
+  MARKERS,
+  plainGuest,
+  QEMU_WORDS,
+  SELF_CHECK_SHA256,
+  BATCH_WORD,
+} from './recipes.ts';
 
 const script = (name: string) => readFileSync(new URL(`../../guests/${name}`, import.meta.url), 'utf8');
 const SCRIPTS = script('init.sh') + script('hypervisor-init.sh');

@@ -111,6 +111,16 @@ export function hypervisorGuest(choice: DebianChoice = DEBIAN, inner: Recipe = i
 
 /** What QEMU loads into a microvm that boots a kernel directly. */
 const FIRMWARE: readonly Content[] = [
-  { kind: 'file', path: 'usr/share/qemu/bios-microvm.bin', package: 'qemu-system-data', from: 'usr/share/qemu/bios-microvm.bin' },
-  { kind: 'file', path: 'usr/share/qemu/linuxboot_dma.bin', package: 'qemu-system-data', from: 'usr/share/qemu/linuxboot_dma.bin' },
+  {
+    kind: 'file',
+    path: 'usr/share/qemu/bios-microvm.bin',
+    package: 'qemu-system-data',
+    from: 'usr/share/qemu/bios-microvm.bin',
+  },
+  {
+    kind: 'file',
+    path: 'usr/share/qemu/linuxboot_dma.bin',
+    package: 'qemu-system-data',
+    from: 'usr/share/qemu/linuxboot_dma.bin',
+  },
 ];

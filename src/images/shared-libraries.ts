@@ -44,7 +44,12 @@ export function programClosure(files: PackageFiles, path: string): ProgramClosur
   return { paths: [...paths], missing };
 }
 
-function findLibrary(files: PackageFiles, name: string, searchPath: readonly string[], origin: string): string | undefined {
+function findLibrary(
+  files: PackageFiles,
+  name: string,
+  searchPath: readonly string[],
+  origin: string,
+): string | undefined {
   const own = searchPath.map((folder) => resolvePath('', folder.replace(/\$(ORIGIN|\{ORIGIN\})/, `/${origin}`)));
   const candidates = [...own, ...DEFAULT_FOLDERS].map((folder) => `${folder}/${name}`);
   const found = candidates.filter((path) => files.follow(path) !== undefined);

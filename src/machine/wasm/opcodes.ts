@@ -41,7 +41,7 @@ export const SIMD = {
   i32x4_abs: 160, i32x4_bitmask: 164, i32x4_extend_low_i16x8_s: 167, i32x4_extend_high_i16x8_s: 168, i32x4_extend_low_i16x8_u: 169, i32x4_extend_high_i16x8_u: 170, i32x4_shl: 171, i32x4_shr_s: 172, i32x4_shr_u: 173,
   i32x4_add: 174, i32x4_sub: 177, i32x4_mul: 181, i32x4_min_s: 182, i32x4_min_u: 183, i32x4_max_s: 184, i32x4_max_u: 185, i32x4_dot_i16x8_s: 186, i32x4_extmul_low_i16x8_s: 188, i32x4_extmul_high_i16x8_s: 189, i32x4_extmul_low_i16x8_u: 190, i32x4_extmul_high_i16x8_u: 191,
   i64x2_abs: 192, i64x2_bitmask: 196, i64x2_extend_low_i32x4_s: 199, i64x2_extend_low_i32x4_u: 201, i64x2_shl: 203, i64x2_shr_s: 204, i64x2_shr_u: 205, i64x2_add: 206, i64x2_sub: 209, i64x2_mul: 213, i64x2_extmul_low_i32x4_s: 220, i64x2_extmul_low_i32x4_u: 222,
-  i16x8_extadd_pairwise_i8x16_s: 124, i32x4_extadd_pairwise_i16x8_s: 126,
+  i16x8_extadd_pairwise_i8x16_s: 124, i16x8_extadd_pairwise_i8x16_u: 125, i32x4_extadd_pairwise_i16x8_s: 126, i32x4_extadd_pairwise_i16x8_u: 127,
 } as const;
 
 export type SimdName = keyof typeof SIMD;

@@ -30,7 +30,13 @@ describe('a cache folder', () => {
     await cache.write('a/b', Buffer.from('1'));
     await cache.write('a/b', Buffer.from('2'));
     assert.equal(Buffer.from((await cache.read('a/b'))!).toString(), '2');
-    await cache.writeFolder('a/f', new Map([['x', Buffer.from('1')], ['y', Buffer.from('2')]]));
+    await cache.writeFolder(
+      'a/f',
+      new Map([
+        ['x', Buffer.from('1')],
+        ['y', Buffer.from('2')],
+      ]),
+    );
     await cache.writeFolder('a/f', new Map([['z', Buffer.from('3')]]));
     assert.deepEqual(await cache.list('a/f'), ['z']);
     await cache.remove('a');
@@ -39,7 +45,10 @@ describe('a cache folder', () => {
 
   test('a failed write leaves no trace', async () => {
     await cache.write('keep', Buffer.from('old'));
-    const bad = new Map([['x', Buffer.from('1')], ['not/possible', Buffer.from('2')]]);
+    const bad = new Map([
+      ['x', Buffer.from('1')],
+      ['not/possible', Buffer.from('2')],
+    ]);
     await assert.rejects(cache.writeFolder('new', bad));
     assert.equal(await cache.read('new/x'), undefined);
     assert.deepEqual(await readdir(cache.path('temporary')), []);
@@ -48,7 +57,10 @@ describe('a cache folder', () => {
   test('errors of the file system are explained', async () => {
     await writeFile(cache.path('plain'), '');
     const refused = (work: Promise<unknown>, message: RegExp) =>
-      assert.rejects(work, (error) => error instanceof UserError && message.test(error.message) && /XDG_CACHE_HOME/.test(error.hint));
+      assert.rejects(
+        work,
+        (error) => error instanceof UserError && message.test(error.message) && /XDG_CACHE_HOME/.test(error.hint),
+      );
     await refused(cache.write('plain/x', Buffer.from('')), /Cannot use .*plain\/x: a part of that path is a file/);
     await refused(cache.read('plain/x'), /a part of that path is a file/);
     await cache.remove('plain');
@@ -57,13 +69,19 @@ describe('a cache folder', () => {
   test('one at a time, and what an interrupted process left is removed', async () => {
     await writeFile(cache.path('temporary/left'), '');
     const order: string[] = [];
-    const first = cache.exclusively(() => order.push('first waits'), async () => {
-      order.push('first');
-      await sleep(300);
-      order.push('first done');
-    });
+    const first = cache.exclusively(
+      () => order.push('first waits'),
+      async () => {
+        order.push('first');
+        await sleep(300);
+        order.push('first done');
+      },
+    );
     await sleep(50);
-    await new CacheFolder(join(root, 'cache')).exclusively(() => order.push('second waits'), async () => void order.push('second'));
+    await new CacheFolder(join(root, 'cache')).exclusively(
+      () => order.push('second waits'),
+      async () => void order.push('second'),
+    );
     await first;
     assert.deepEqual(order, ['first', 'second waits', 'first done', 'second']);
     assert.deepEqual(await readdir(cache.path('temporary')), []);
@@ -72,7 +90,8 @@ describe('a cache folder', () => {
   test('the lock of a process that is gone counts for nothing, that of a living one holds', async () => {
     const gone = spawn(process.execPath, ['-e', '']);
     await new Promise((resolve) => gone.on('exit', resolve));
-    const lock = (pid: number, started: string) => writeFile(cache.path('lock'), JSON.stringify({ host: hostname(), pid, started }));
+    const lock = (pid: number, started: string) =>
+      writeFile(cache.path('lock'), JSON.stringify({ host: hostname(), pid, started }));
     let ran = 0;
     const work = async () => void ran++;
     await lock(gone.pid!, '1');

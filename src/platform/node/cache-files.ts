@@ -29,7 +29,11 @@ export function defaultCacheFolder(environment: Readonly<Record<string, string |
   const base = environment.XDG_CACHE_HOME;
   if (base !== undefined && base.startsWith('/')) return join(base, 'turtles');
   const home = environment.HOME;
-  if (home === undefined || home === '') throw new UserError('There is no place for the cache: neither XDG_CACHE_HOME nor HOME is set.', 'set XDG_CACHE_HOME to a folder of yours');
+  if (home === undefined || home === '')
+    throw new UserError(
+      'There is no place for the cache: neither XDG_CACHE_HOME nor HOME is set.',
+      'set XDG_CACHE_HOME to a folder of yours',
+    );
   return join(home, '.cache', 'turtles');
 }
 
@@ -165,7 +169,10 @@ export class CacheFolder {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === undefined || error instanceof UserError) return error;
     const explanation = EXPLANATIONS[code] ?? message;
-    return new UserError(`Cannot use ${this.path(name)}: ${explanation}.`, 'make room or give rights there, or choose another folder with XDG_CACHE_HOME');
+    return new UserError(
+      `Cannot use ${this.path(name)}: ${explanation}.`,
+      'make room or give rights there, or choose another folder with XDG_CACHE_HOME',
+    );
   }
 }
 
@@ -190,7 +197,11 @@ async function syncFolder(path: string): Promise<void> {
 
 /** A lock of another computer cannot be checked, so it holds. */
 function isHeld(lock: Uint8Array): boolean {
-  const { host, pid, started } = JSON.parse(Buffer.from(lock).toString()) as { host: string; pid: number; started: string };
+  const { host, pid, started } = JSON.parse(Buffer.from(lock).toString()) as {
+    host: string;
+    pid: number;
+    started: string;
+  };
   if (host !== hostname()) return true;
   try {
     process.kill(pid, 0);

@@ -16,7 +16,8 @@ test('gzip, zstd and xz', async () => {
 });
 
 test('what is not in the format is refused', async () => {
-  for (const format of ['gzip', 'zstd', 'xz'] as const) await assert.rejects(codecs.decompress(format, Buffer.from('nonsense nonsense nonsense')));
+  for (const format of ['gzip', 'zstd', 'xz'] as const)
+    await assert.rejects(codecs.decompress(format, Buffer.from('nonsense nonsense nonsense')));
   await assert.rejects(codecs.decompress('xz', Buffer.from(XZ, 'base64').subarray(0, 40)));
 });
 

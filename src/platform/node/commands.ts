@@ -11,7 +11,12 @@ export interface CommandResult {
 /** Runs programs of this computer. They end with us, however we end. */
 export class Commands {
   /** `status` is undefined when there is no such program, and 128 + n when signal n ended it. */
-  run(program: string, args: readonly string[], folder: string, onLine?: (line: string) => void): Promise<CommandResult> {
+  run(
+    program: string,
+    args: readonly string[],
+    folder: string,
+    onLine?: (line: string) => void,
+  ): Promise<CommandResult> {
     return new Promise((resolve, reject) => {
       const environment = { ...process.env, LC_ALL: 'C' };
       const child = spawn(program, args, { cwd: folder, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -24,7 +24,10 @@ export interface ConsoleOutput {
 }
 
 /** Colours are for terminals, unless the user wants none. See: no-color.org. */
-export function wantsColours(output: { readonly isTTY?: boolean }, environment: Readonly<Record<string, string | undefined>>): boolean {
+export function wantsColours(
+  output: { readonly isTTY?: boolean },
+  environment: Readonly<Record<string, string | undefined>>,
+): boolean {
   return output.isTTY === true && (environment.NO_COLOR ?? '') === '' && environment.TERM !== 'dumb';
 }
 
@@ -74,7 +77,9 @@ export class ConsoleMux {
     const coloured = this.#output.colours && colour !== '';
     const before = coloured ? `\u001b[${colour}m` : this.#output.colours ? '' : `${name}: `;
     const after = (coloured ? RESET : '') + this.#output.newline;
-    this.#output.write(Buffer.concat([Buffer.from(before), Uint8Array.from(this.#pending[level]!), Buffer.from(after)]));
+    this.#output.write(
+      Buffer.concat([Buffer.from(before), Uint8Array.from(this.#pending[level]!), Buffer.from(after)]),
+    );
     this.#pending[level] = [];
   }
 

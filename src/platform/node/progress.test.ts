@@ -6,7 +6,11 @@ import { describeAmount, ProgressReporter } from './progress.ts';
 function reporter(isTerminal: boolean) {
   const shown: string[] = [];
   const clock = { time: 0 };
-  return { shown, clock, progress: new ProgressReporter({ write: (text) => shown.push(text), isTerminal, now: () => clock.time }) };
+  return {
+    shown,
+    clock,
+    progress: new ProgressReporter({ write: (text) => shown.push(text), isTerminal, now: () => clock.time }),
+  };
 }
 
 test('nothing for two seconds, then the stage and how far it is, on one line of a terminal', () => {
@@ -22,7 +26,11 @@ test('nothing for two seconds, then the stage and how far it is, on one line of 
   clock.time = 2250;
   progress.amount(3, 4, 'packages');
   progress.done();
-  assert.deepEqual(shown, ['\r\u001b[Kturtles: downloading: 2 of 4 packages', '\r\u001b[Kturtles: downloading: 3 of 4 packages', '\r\u001b[K']);
+  assert.deepEqual(shown, [
+    '\r\u001b[Kturtles: downloading: 2 of 4 packages',
+    '\r\u001b[Kturtles: downloading: 3 of 4 packages',
+    '\r\u001b[K',
+  ]);
 });
 
 test('elsewhere whole lines, at most one in five seconds besides beginnings and ends; notices at once', () => {
@@ -35,7 +43,12 @@ test('elsewhere whole lines, at most one in five seconds besides beginnings and 
   clock.time = 8100;
   progress.amount(5, 10, 'files');
   progress.amount(10, 10, 'files');
-  assert.deepEqual(shown, ['turtles: look\n', 'turtles: b\n', 'turtles: b: 5 of 10 files\n', 'turtles: b: 10 of 10 files\n']);
+  assert.deepEqual(shown, [
+    'turtles: look\n',
+    'turtles: b\n',
+    'turtles: b: 5 of 10 files\n',
+    'turtles: b: 10 of 10 files\n',
+  ]);
 });
 
 test('amounts', () => {

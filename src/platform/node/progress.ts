@@ -76,5 +76,9 @@ export function describeAmount(done: number, total: number, unit: Unit): string 
 /** Progress on standard error. */
 export function standardErrorProgress(): ProgressReporter {
   const isTerminal = process.stderr.isTTY === true;
-  return new ProgressReporter({ write: (text) => process.stderr.write(text), isTerminal, now: () => performance.now() });
+  return new ProgressReporter({
+    write: (text) => process.stderr.write(text),
+    isTerminal,
+    now: () => performance.now(),
+  });
 }

@@ -28,7 +28,10 @@ class FakeProcess extends EventEmitter {
 
 function typed(filter: EscapeFilter, ...chunks: string[]) {
   const results = chunks.map((chunk) => filter.accept(Buffer.from(chunk)));
-  return { guest: results.map(({ guest }) => Buffer.from(guest).toString()).join(''), commands: results.flatMap(({ commands }) => commands) };
+  return {
+    guest: results.map(({ guest }) => Buffer.from(guest).toString()).join(''),
+    commands: results.flatMap(({ commands }) => commands),
+  };
 }
 
 // prettier-ignore
@@ -49,7 +52,11 @@ for (const [what, chunks, guest, commands] of TYPED) {
 test('keys and commands arrive; the terminal is raw in between', () => {
   const [input, target] = [new FakeInput(), new FakeProcess()];
   const seen: string[] = [];
-  const detach = attachTerminal({ onKeys: (bytes) => seen.push(Buffer.from(bytes).toString()), onCommand: (command) => seen.push(command) }, input, target);
+  const detach = attachTerminal(
+    { onKeys: (bytes) => seen.push(Buffer.from(bytes).toString()), onCommand: (command) => seen.push(command) },
+    input,
+    target,
+  );
   input.emit('data', Buffer.from('ls\u0001x'));
   detach();
   detach();
@@ -59,7 +66,11 @@ test('keys and commands arrive; the terminal is raw in between', () => {
   assert.deepEqual(target.eventNames(), []);
 });
 
-for (const [signal, status] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]] as const) {
+for (const [signal, status] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
   test(`${signal}: restored, status ${status}`, () => {
     const [input, target] = [new FakeInput(), new FakeProcess()];
     attachTerminal({ onKeys: () => {}, onCommand: () => {} }, input, target);
@@ -85,6 +96,9 @@ for (const [signal, status] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 12
 test('without a terminal there is a way out', () => {
   const input = new FakeInput();
   input.isTTY = false;
-  assert.throws(() => attachTerminal({ onKeys: () => {}, onCommand: () => {} }, input, new FakeProcess()), (error) => error instanceof UserError && /--batch/.test(error.hint));
+  assert.throws(
+    () => attachTerminal({ onKeys: () => {}, onCommand: () => {} }, input, new FakeProcess()),
+    (error) => error instanceof UserError && /--batch/.test(error.hint),
+  );
   assert.deepEqual(input.raw, []);
 });

@@ -25,9 +25,16 @@ export interface TerminalOptions {
  * Gives the keyboard to the guest: raw mode, with Ctrl-A as the way out. Until the returned function is called; the
  * terminal is restored then, and also when the process exits, fails, or is told to end by a signal (128 + n).
  */
-export function attachTerminal(options: TerminalOptions, input: TerminalInput = process.stdin, target: ProcessSignals = process): () => void {
+export function attachTerminal(
+  options: TerminalOptions,
+  input: TerminalInput = process.stdin,
+  target: ProcessSignals = process,
+): () => void {
   if (input.isTTY !== true) {
-    throw new UserError('The shell needs a terminal, and standard input is none.', 'run with --batch, which needs no terminal');
+    throw new UserError(
+      'The shell needs a terminal, and standard input is none.',
+      'run with --batch, which needs no terminal',
+    );
   }
   const filter = new EscapeFilter();
   const listener = (chunk: Uint8Array) => {

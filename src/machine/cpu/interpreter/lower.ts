@@ -157,7 +157,7 @@ export class Lowering {
   private read(place: Place, type: Type): void {
     if ('offset' in place) return this.loadState(type, place.offset);
     this.loadRecord(OP.i32_load, SLOT_FIELDS[place.slot]);
-    this.code.memory(loadOpcode(type), this.around.area);
+    this.code.memory(loadOpcode(type), this.around.area + (place.add ?? 0));
   }
 
   private write(place: Place, value: Node, extend: boolean): void {
@@ -165,7 +165,7 @@ export class Lowering {
     else this.loadRecord(OP.i32_load, SLOT_FIELDS[place.slot]);
     this.emit(value);
     if (extend) this.code.op(OP.i64_extend_i32_u);
-    const offset = 'offset' in place ? place.offset : 0;
+    const offset = 'offset' in place ? place.offset : (place.add ?? 0);
     this.code.memory(extend ? OP.i64_store : storeOpcode(value.type), this.around.area + offset);
   }
 

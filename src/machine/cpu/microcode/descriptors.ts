@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LinearAddress, Processor } from '../processor.ts';
 import { LDTR, STATE } from '../state.ts';
-import { VECTOR } from './exceptions.ts';
+import { VECTOR, refuse } from './exceptions.ts';
 import { implicitClass } from './implicit-access.ts';
 
 /** Access rights as segment registers hold them. See: SDM Table 25-2 Format of Access Rights. */
@@ -100,10 +100,7 @@ export function isNull(selector: number): boolean {
  */
 export function fetchDescriptor(cpu: Processor, selector: number, into: Descriptor, vector: number = VECTOR.GP): boolean {
   const inTable = descriptorAddress(cpu, selector, 8);
-  if (Number.isNaN(inTable)) {
-    cpu.fault(vector, selector & 0xfffc);
-    return false;
-  }
+  if (Number.isNaN(inTable)) return refuse(cpu, vector, selector & 0xfffc);
   return readDescriptor(cpu, inTable, selector, into);
 }
 
@@ -121,10 +118,7 @@ export function readDescriptor(cpu: Processor, address: LinearAddress, selector:
 
 /** Reads the upper half of a 16-byte descriptor, whose type field must be zero. */
 export function fetchUpperHalf(cpu: Processor, into: Descriptor, vector: number = VECTOR.GP): boolean {
-  if (Number.isNaN(descriptorAddress(cpu, into.selector, 16))) {
-    cpu.fault(vector, into.selector & 0xfffc);
-    return false;
-  }
+  if (Number.isNaN(descriptorAddress(cpu, into.selector, 16))) return refuse(cpu, vector, into.selector & 0xfffc);
   const host = cpu.mmu.locate(into.address + 8, 8, false, implicitClass(cpu));
   if (host === -1) return false;
   into.baseHigh = cpu.memory.view.getInt32(host, true);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Processor } from '../processor.ts';
 
 /** Vectors by the SDM's mnemonics. See: SDM Table 6-1 Exceptions and Interrupts. */
 // prettier-ignore
@@ -9,6 +10,12 @@ export const VECTOR = {
 
 /** Error-code bits. See: SDM 6.13 Error Code. */
 export const ERROR_CODE = { external: 1, idt: 2 } as const;
+
+/** Records a fault and gives false, for checks that answer whether to go on. */
+export function refuse(cpu: Processor, vector: number, errorCode: number): false {
+  cpu.fault(vector, errorCode);
+  return false;
+}
 
 /** How an event came about; the VMCS knows the same seven. See: SDM 25.8.3 VM-Entry Controls for Event Injection. */
 export type EventKind = 'fault' | 'trap' | 'external' | 'nmi' | 'software' | 'softwareException' | 'privilegedSoftware';

@@ -2,7 +2,7 @@
 import type { Processor } from '../processor.ts';
 import { CS, LDTR, SEGMENT, SS, TR, segmentOffset } from '../state.ts';
 import { Descriptor, RIGHTS, TYPE, fetchDescriptor, fetchUpperHalf, isNull, markAccessed, setBusy } from './descriptors.ts';
-import { VECTOR } from './exceptions.ts';
+import { VECTOR, refuse } from './exceptions.ts';
 
 /** Access rights that loading a segment register sets in real-address and in virtual-8086 mode. */
 const REAL_RIGHTS = 0x93;
@@ -94,7 +94,7 @@ export function loadCode(cpu: Processor, descriptor: Descriptor, cpl: number): v
 /** LLDT: null makes LDTR unusable. Faults with `vector`; #NP when not present (#TS for task switches). */
 export function loadLdtr(cpu: Processor, selector: number, vector: number = VECTOR.GP): boolean {
   const code = selector & 0xfffc;
-  if (selector & 4) return cpu.fault(vector, code) === 0;
+  if (selector & 4) return refuse(cpu, vector, code);
   if (isNull(selector)) {
     loadNull(cpu, LDTR, selector, 0);
     return true;
@@ -110,8 +110,8 @@ export function loadLdtr(cpu: Processor, selector: number, vector: number = VECT
 /** LTR: an available task-state segment, which becomes busy. */
 export function loadTr(cpu: Processor, selector: number): boolean {
   const code = selector & 0xfffc;
-  if (isNull(selector)) return cpu.generalProtection() === 0;
-  if (selector & 4) return cpu.generalProtection(code) === 0;
+  if (isNull(selector)) return refuse(cpu, VECTOR.GP, 0);
+  if (selector & 4) return refuse(cpu, VECTOR.GP, code);
   if (!fetchDescriptor(cpu, selector, loaded)) return false;
   const available = loaded.type === TYPE.tss32 || (loaded.type === TYPE.tss16 && !cpu.longMode);
   if (!loaded.system || !available) cpu.generalProtection(code);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { assert } from '../../../base/assert.ts';
+import type { SimdName } from '../../wasm/opcodes.ts';
 
 /**
  * What an instruction means, as data: a list of statements over typed values, built once per instruction form by a
@@ -14,8 +15,11 @@ export type BinaryOperator =
   | 'add' | 'sub' | 'mul' | 'and' | 'or' | 'xor' | 'shl' | 'shr' | 'sar' | 'rotl' | 'rotr'
   | 'eq' | 'ne' | 'ltu' | 'lts' | 'leu' | 'les' | 'divu' | 'divs' | 'remu' | 'rems' | 'div' | 'lt';
 
-/** Where a register operand is found: a field of the decoded record, or a fixed place in the state block. */
-export type Place = { readonly slot: 0 | 1 | 2 } | { readonly offset: number };
+/**
+ * Where a register operand is found: a field of the decoded record (`add` bytes into the register), or a fixed place in
+ * the state block.
+ */
+export type Place = { readonly slot: 0 | 1 | 2; readonly add?: number } | { readonly offset: number };
 
 /** How an access is meant; the order decides nothing, the names are those of the fault rules. */
 export type Intent = 'read' | 'write' | 'modify';
@@ -26,7 +30,7 @@ export type Node = (
   | { readonly op: 'binary'; readonly operator: BinaryOperator; readonly a: Node; readonly b: Node }
   | { readonly op: 'convert'; readonly how: 'zext' | 'sext' | 'trunc' | 'reinterpret'; readonly a: Node }
   | { readonly op: 'select'; readonly condition: Node; readonly a: Node; readonly b: Node }
-  | { readonly op: 'simd'; readonly name: string; readonly args: readonly Node[]; readonly lane: number | undefined; readonly bytes: Uint8Array | undefined }
+  | { readonly op: 'simd'; readonly name: SimdName; readonly args: readonly Node[]; readonly lane: number | undefined; readonly bytes: Uint8Array | undefined }
   | { readonly op: 'read'; readonly place: Place }
   | { readonly op: 'immediate' }
   | { readonly op: 'nextRip' }
@@ -193,6 +197,19 @@ export class Value {
   reinterpret(type: Type): Value {
     return this.convert('reinterpret', type);
   }
+  /** The WebAssembly SIMD operation with this as its first operand. */
+  simd(name: SimdName, ...others: readonly Value[]): Value {
+    return this.graph.simd(name, [this, ...others]);
+  }
+  /** A splat, or one lane taken out or replaced, of a lane shape such as `i32x4`. */
+  lane(name: SimdName, lane: number, ...others: readonly Value[]): Value {
+    return this.graph.simd(name, [this, ...others], lane);
+  }
+  /** Bytes chosen from this (0 to 15) and another vector (16 to 31). */
+  shuffle(other: Value, bytes: readonly number[]): Value {
+    return this.graph.simd('i8x16_shuffle', [this, other], undefined, bytes);
+  }
+
   /** this (an i1) ? a : b */
   select(a: Value, b: Value): Value {
     assert(this.type === 'i1' && a.type === b.type, 'select of unlike types');
@@ -220,6 +237,12 @@ export function use(node: Node): Node {
   return node;
 }
 
+function typeOfSimd(name: SimdName): Type {
+  if (name === 'v128_any_true') return 'i1';
+  if (name === 'i64x2_extract_lane') return 'i64';
+  return name.includes('extract_lane') || name.includes('bitmask') ? 'i32' : 'v128';
+}
+
 /** Collects the statements of one form; pure nodes are listed too, so that shared ones get a place of their own. */
 export class Graph {
   statements: Statement[] = [];
@@ -232,6 +255,16 @@ export class Graph {
   constant(type: Type, value: number | bigint): Value {
     const bits = BITS[type];
     return this.value({ op: 'const', value: BigInt.asUintN(bits, BigInt(value)), type, uses: 0 });
+  }
+
+  simd(name: SimdName, args: readonly Value[], lane?: number, bytes?: readonly number[]): Value {
+    const nodes = args.map((arg) => use(arg.node));
+    return this.value({ op: 'simd', name, args: nodes, lane, bytes: bytes && Uint8Array.from(bytes), type: typeOfSimd(name), uses: 0 });
+  }
+  /** A vector that is a constant, given as 16 bytes. */
+  vector(bytes: readonly number[]): Value {
+    assert(bytes.length === 16, 'a vector has 16 bytes');
+    return this.simd('v128_const', [], undefined, bytes);
   }
 
   /** Collects what `body` states into a list of its own. */

@@ -66,6 +66,7 @@ export class RecordWriter {
     if (memory.index >= 0) this.set(RECORD.index, generalOffset(memory.index));
     this.set(RECORD.scale, memory.scale);
     this.set64(RECORD.displacement, low, high);
+    if (instruction.opcode.mnemonic === 'LEA') return;
     if (memory.segment >= FS) this.set(RECORD.segmentBase, segmentOffset(memory.segment) + SEGMENT.base);
     else if (memory.segment === SS) this.set(RECORD.segmentBase, STATE.zeroStack);
   }
@@ -85,6 +86,7 @@ export class RecordWriter {
 
 /** How a memory operand's address is made in this mode. */
 export function addressHandler(instruction: Instruction, mode: number): number {
+  if (instruction.opcode.mnemonic === 'LEA' && instruction.addressSize === 32) return HANDLER.address32;
   if (mode & MODE.code64) {
     if (instruction.addressSize === 64) return -1;
     return instruction.memory.segment >= FS ? HANDLER.address : HANDLER.address32;

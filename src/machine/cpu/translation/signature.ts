@@ -15,7 +15,7 @@ const SAME: Readonly<Record<string, string>> = {
 const ONLY_64 = new Set(['PUSH', 'POP', 'LEAVE', 'RET', 'CALL', 'LOOP', 'LOOPE', 'LOOPNE', 'JCXZ', 'XLAT']);
 
 const CONDITIONS = ['O', 'NO', 'B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'P', 'NP', 'L', 'GE', 'LE', 'G'];
-const CONDITIONAL = /^(J|CMOV|SET)(N?[OBESPLG]|AE|BE|GE|LE)$/;
+const CONDITIONAL = new RegExp(`^(J|CMOV|SET)(${CONDITIONS.join('|')})$`);
 
 /** A place, and the condition code for SETcc and CMOVcc (-1 otherwise). */
 export interface Match {

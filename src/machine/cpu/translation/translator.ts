@@ -194,9 +194,10 @@ export class Translator implements CodeWatcher {
 
   private match(mode: number): Match | null {
     const { instruction } = this;
-    const kinds = instruction.operands[0].kind + instruction.operands[1].kind * 16;
+    const [first, second, third] = instruction.operands;
+    const kinds = first.kind + second.kind * 16 + third.kind * 256;
     const sizes = instruction.operandSize / 16 + (instruction.addressSize / 16) * 8 + (instruction.segmentOverride >= 0 ? 64 : 0);
-    const cacheKey = ((instruction.opcode.id * 256 + kinds) * 128 + sizes) * 4 + (mode & MODE.code64 ? 1 : mode & MODE.flat && mode & MODE.code32 ? 2 : 0);
+    const cacheKey = ((instruction.opcode.id * 4096 + kinds) * 128 + sizes) * 4 + (mode & MODE.code64 ? 1 : mode & MODE.flat && mode & MODE.code32 ? 2 : 0);
     let match = this.forms.get(cacheKey);
     if (match === undefined) {
       match = matchForm(this.places, instruction, mode) ?? null;

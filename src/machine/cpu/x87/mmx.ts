@@ -14,7 +14,8 @@ export function markMmxWritten(x87: X87, register: number): void {
   x87.setPhysical(register, x87.physical(register) | (0xffffn << 64n));
 }
 
-/** EMMS: all registers are empty. */
+/** EMMS: all registers are empty, TOP 0. */
 export function emms(x87: X87): void {
+  x87.top = 0;
   x87.ftw = 0;
 }

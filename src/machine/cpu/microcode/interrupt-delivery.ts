@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+import { STATUS } from '../interpreter/record.ts';
+import type { Processor } from '../processor.ts';
+import { STATE } from '../state.ts';
+import { deliverLong } from './deliver-long.ts';
+import { deliverProtected } from './deliver-protected.ts';
+import { deliverReal } from './deliver-real.ts';
+import { ERROR_CODE, VECTOR, combine, isSoftware } from './exceptions.ts';
+import type { Event } from './exceptions.ts';
+
+/** `intercepted`: a VM exit takes the event's place, by the hook or recorded by a memory access of the delivery. */
+export type Delivery = 'delivered' | 'intercepted' | 'shutdown';
+
+/** What VMX hangs on a processor, and what it asks of it. */
+export interface EventHooks {
+  /**
+   * Asked before an event is delivered, before it becomes a double fault, and for the double fault. True: it is a VM
+   * exit instead. `during` is the event in whose delivery it came up. See: SDM 28.2 Other Causes of VM Exits.
+   */
+  interceptEvent?: (event: Event, during: Event | undefined) => boolean;
+  /** The event whose delivery is under way, or failed with a fault that is recorded but not yet raised. */
+  deliveringEvent?: Event | undefined;
+}
+
+export function eventHooks(cpu: Processor): EventHooks {
+  return cpu as Processor & EventHooks;
+}
+
+/** The original event after `intercepted`, for the IDT-vectoring fields; it is then forgotten. */
+export function takeDeliveringEvent(cpu: Processor): Event | undefined {
+  const hooks = eventHooks(cpu);
+  const event = hooks.deliveringEvent;
+  hooks.deliveringEvent = undefined;
+  return event;
+}
+
+const DOUBLE_FAULT: Event = { vector: VECTOR.DF, kind: 'fault', errorCode: 0 };
+/** `faultVector` when an access recorded a VM exit, not a fault. */
+export const VM_EXIT_RECORDED = -1;
+
+const BLOCKING_BY_STI_OR_MOV_SS = 3;
+const BLOCKING_BY_NMI = 8;
+/** DR7.GD: cleared by every #DB. */
+const GENERAL_DETECT = 0x2000;
+const SINGLE_STEP = 0x4000;
+
+/**
+ * Delivers an event at `cpu.rip`, and the faults that come up in doing so, until a handler is entered.
+ * For a fault `cpu.rip` is the faulting instruction, for the other kinds the one to return to.
+ */
+export function deliver(cpu: Processor, event: Event): Delivery {
+  return settle(cpu, event, undefined);
+}
+
+/** Delivers the fault recorded in the processor. `cpu.rip` is the faulting instruction. */
+export function raiseException(cpu: Processor): Delivery {
+  const during = takeDeliveringEvent(cpu);
+  if (cpu.faultVector === VM_EXIT_RECORDED) {
+    eventHooks(cpu).deliveringEvent = during;
+    return 'intercepted';
+  }
+  return settle(cpu, recordedFault(cpu), during);
+}
+
+/** After an instruction that began with RFLAGS.TF set. See: SDM 18.3.1.4 Single-Step Exception Condition. */
+export function singleStepTrap(cpu: Processor): Delivery {
+  return deliver(cpu, { vector: VECTOR.DB, kind: 'trap', errorCode: -1, debugStatus: SINGLE_STEP });
+}
+
+/** INT n, INT3, INTO, INT1: what the microcode routine returns. A fault leaves `deliveringEvent` for `raiseException`. */
+export function softwareInterrupt(cpu: Processor, event: Event): number {
+  const hooks = eventHooks(cpu);
+  if (hooks.interceptEvent?.(event, undefined)) return STATUS.exit;
+  return deliverOnce(cpu, event) ? STATUS.next : STATUS.fault;
+}
+
+function settle(cpu: Processor, first: Event, firstDuring: Event | undefined): Delivery {
+  const hooks = eventHooks(cpu);
+  let event = first;
+  let during = firstDuring;
+  for (;;) {
+    if (hooks.interceptEvent?.(event, during)) return 'intercepted';
+    const combined = during === undefined ? 'serial' : combine(during, event);
+    if (combined === 'shutdown') return 'shutdown';
+    if (combined === 'double') {
+      noteFaultAddress(cpu, event);
+      event = DOUBLE_FAULT;
+      if (hooks.interceptEvent?.(event, undefined)) return 'intercepted';
+    }
+    if (deliverOnce(cpu, event)) return 'delivered';
+    if (cpu.faultVector === VM_EXIT_RECORDED) return 'intercepted';
+    during = takeDeliveringEvent(cpu);
+    event = recordedFault(cpu);
+  }
+}
+
+/** Takes the recorded fault, so that the next one can be recorded. */
+function recordedFault(cpu: Processor): Event {
+  cpu.faulted = false;
+  return { vector: cpu.faultVector, kind: 'fault', errorCode: cpu.faultErrorCode };
+}
+
+/** One attempt. False: a fault was recorded and nothing but debug registers and CR2 changed. */
+function deliverOnce(cpu: Processor, event: Event): boolean {
+  const hooks = eventHooks(cpu);
+  hooks.deliveringEvent = event;
+  noteFaultAddress(cpu, event);
+  if (event.vector === VECTOR.DB && event.kind !== 'privilegedSoftware' && event.kind !== 'software') noteDebugStatus(cpu, event);
+  if (cpu.realMode) deliverReal(cpu, event);
+  else if (cpu.longMode) deliverLong(cpu, event);
+  else deliverProtected(cpu, event);
+  if (cpu.faulted) {
+    if (!isSoftware(event) && cpu.faultErrorCode >= 0 && cpu.faultVector <= VECTOR.GP) cpu.faultErrorCode |= ERROR_CODE.external;
+    return false;
+  }
+  hooks.deliveringEvent = undefined;
+  entered(cpu, event);
+  return true;
+}
+
+/** CR2 is written even when the page fault turns into a double fault. */
+function noteFaultAddress(cpu: Processor, event: Event): void {
+  if (event.vector !== VECTOR.PF || event.kind !== 'fault') return;
+  cpu.words[STATE.cr2 >> 2] = cpu.faultLinearLow;
+  cpu.words[(STATE.cr2 >> 2) + 1] = cpu.longMode ? cpu.faultLinearHigh : 0;
+}
+
+function noteDebugStatus(cpu: Processor, event: Event): void {
+  cpu.words[STATE.dr6 >> 2] |= event.debugStatus ?? 0;
+  cpu.words[STATE.dr7 >> 2] &= ~GENERAL_DETECT;
+}
+
+/** The handler is entered: the processor is active, shadows end, NMIs are blocked by an NMI. */
+function entered(cpu: Processor, event: Event): void {
+  const { words } = cpu;
+  let blocking = words[STATE.interruptibility >> 2] & ~BLOCKING_BY_STI_OR_MOV_SS;
+  if (event.kind === 'nmi') blocking |= BLOCKING_BY_NMI;
+  words[STATE.interruptibility >> 2] = blocking;
+  words[STATE.activity >> 2] = 0;
+}
