@@ -144,8 +144,9 @@ describe('memory of a DeviceBus', () => {
     bus.claimMemory(0x2000, 0x1000, 'right', right);
     assert.equal(bus.readMemory(0x1ffe, 4), 0x0100_fffe);
     bus.writeMemory(0x0fff, 2, 0xaabb);
-    assert.deepEqual(left.log, ['load ffe 1', 'load fff 1', 'store 0 1 aa']);
-    assert.deepEqual(right.log, ['load 0 1', 'load 1 1']);
+    bus.writeMemory(0x1fff, 2, 0xccdd);
+    assert.deepEqual(left.log, ['load ffe 1', 'load fff 1', 'store 0 1 aa', 'store fff 1 dd']);
+    assert.deepEqual(right.log, ['load 0 1', 'load 1 1', 'store 0 1 cc']);
   });
 
   it('refuses overlap on either side, and forgets a released region at once', () => {

@@ -228,8 +228,8 @@ export class DeviceBus implements BusRegistry, DwordPortRegistry {
 
   /** For the summary of a run: where accesses went that no device claims, by space and address. */
   unclaimed(): UnclaimedAccess[] {
-    return Array.from(this.#unclaimed.values(), (access) => ({ ...access })).toSorted(
-      (a, b) => a.space.localeCompare(b.space) || a.address - b.address,
+    return Array.from(this.#unclaimed.values(), (access) => ({ ...access })).toSorted((a, b) =>
+      a.space === b.space ? a.address - b.address : a.space < b.space ? -1 : 1,
     );
   }
 

@@ -30,6 +30,8 @@ describe('pc-testdev', () => {
     bus.writePort(0x2017, 1, 0x80);
     assert.deepEqual([interrupts.isa.indexOf(true), interrupts.gsi.indexOf(true)], [14, 23]);
     bus.writePort(0x200e, 1, 0);
+    bus.writePort(0x2002, 1, 1);
+    assert.equal(interrupts.gsi[2], true, 'the cascade has no ISA line');
     bus.writePort(0x2010, 2, 1);
     assert.deepEqual([interrupts.isa.includes(true), interrupts.gsi[16]], [false, false]);
   });

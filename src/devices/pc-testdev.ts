@@ -14,6 +14,8 @@ const PORTS = {
   lines:     { first: 0x2000, count: 24, name: 'pc-testdev interrupt lines' },
 } as const;
 const ISA_LINES = 16;
+/** Of the 8259A pair, no line of the bus. */
+const CASCADE = 2;
 const MEMORY_BASE = 0xff00_0000;
 const MEMORY_BYTES = 0x1_0000;
 
@@ -30,7 +32,7 @@ export class PcTestDevice implements PortDevice, MemoryMappedDevice, Stateful {
 
   constructor(interrupts: InterruptRouter) {
     this.#lines = Array.from({ length: PORTS.lines.count }, (_, number) =>
-      number < ISA_LINES ? interrupts.isaLine(number) : interrupts.gsiLine(number),
+      number < ISA_LINES && number !== CASCADE ? interrupts.isaLine(number) : interrupts.gsiLine(number),
     );
   }
 

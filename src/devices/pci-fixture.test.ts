@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
 import type { BusMasterPort, MemoryMappedDevice } from '../hardware/memory.ts';
 import type { InterruptRouter } from '../hardware/interrupts.ts';
 import { DeviceBus } from './bus.ts';
@@ -32,6 +33,7 @@ export class TestRouter implements InterruptRouter {
   readonly messages: { requesterId: number; address: number; data: number }[] = [];
 
   isaLine(irq: number) {
+    assert.notEqual(irq, 2, 'the cascade is no ISA interrupt');
     return { set: (asserted: boolean) => void (this.isa[irq] = asserted) };
   }
 

@@ -58,7 +58,11 @@ describe('configuration mechanism #1', () => {
     assert.equal(configAccess(bus, 3).read(0x3c, 1), 0);
     assert.equal(bus.readMemory(two, 4), 0x5678_1234);
     assert.equal(bus.readMemory(two + 8, 4), 0x1122_3309);
-    assert.equal(bus.readMemory(two + 0x100, 4), 0xffff_ffff, 'no extended configuration space');
+    assert.equal(bus.readMemory(ECAM_BASE + (3 << 15), 4), 0x5678_1234);
+    bus.writeMemory(two - 0x1000 + 0x13c, 1, 0x0c);
+    assert.equal(configAccess(bus, 3, 2).read(0x3c, 1), 0x0b, 'no extended configuration space to write');
+    pci.attach(3, 3, testFunction('three'));
+    assert.equal(bus.readMemory(two + 0x100, 4), 0xffff_ffff, 'nor to read');
     assert.equal(bus.readMemory(ECAM_BASE + 0x10_0000, 4), 0xffff_ffff, 'bus 1');
   });
 

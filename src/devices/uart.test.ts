@@ -168,6 +168,19 @@ describe('the 16550A', () => {
     assert.equal(read(MSR), 0xb0);
   });
 
+  it('reports only the end of a ring, and drives no line in loopback', () => {
+    const { read, write, line } = machine();
+    write(IER, 0x08);
+    write(MCR, 0x1b);
+    read(MSR);
+    write(MCR, 0x1f);
+    assert.equal(read(MSR), 0xf0);
+    write(MCR, 0x1b);
+    assert.equal(read(IIR), 0x00);
+    assert.equal(line(), false);
+    assert.equal(read(MSR), 0xb4);
+  });
+
   it('has a FIFO of 16 in loopback, whose overrun keeps the old bytes', () => {
     const { read, write } = machine();
     write(IIR, 0x07);

@@ -46,9 +46,13 @@ export class Schedule implements TimerService {
   toNanoseconds(ticks: number): number {
     return this.frequency === BILLION ? ticks : Math.floor((ticks * BILLION) / this.frequency);
   }
-  /** The first tick at which `nanoseconds` has been reached. */
+  /** The deadline, possibly a fraction, for which `toTicks` gives exactly this tick. */
+  nanosecondsAt(tick: number): number {
+    return this.frequency === BILLION ? tick : (tick * BILLION) / this.frequency;
+  }
+  /** The first tick at which `nanoseconds` has been reached (rounding of the division forgiven). */
   toTicks(nanoseconds: number): number {
-    return this.frequency === BILLION ? Math.ceil(nanoseconds) : Math.ceil((nanoseconds * this.frequency) / BILLION);
+    return this.frequency === BILLION ? Math.ceil(nanoseconds) : Math.ceil((nanoseconds * this.frequency) / BILLION - 1e-6);
   }
 
   timer(name: string, expired: () => void): Timer {

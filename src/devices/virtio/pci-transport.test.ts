@@ -187,8 +187,9 @@ describe('a split virtqueue', () => {
     assert.equal(driver.usedIndex, 1);
     driver.negotiate(0);
     driver.status = 15;
+    driver.ram.setUint16(2, 9, true);
     driver.kick();
-    assert.deepEqual([driver.usedIndex, driver.status], [1, 15]);
+    assert.deepEqual([driver.usedIndex, driver.status], [1, 15], 'a queue reset and not enabled');
   });
 
   it('goes round its rings, and over the end of the index', () => {
@@ -450,6 +451,7 @@ describe('a driver that does wrong', () => {
     const badSize = problemOf((driver) => {
       driver.negotiate(0);
       driver.write(COMMON, 0x18, 2, 6);
+      assert.equal(driver.read(ISR, 0, 1), 0, 'no interrupt before DRIVER_OK');
     });
     assert.match(badSize.problem ?? '', /power of two/);
     for (const [register, value] of [

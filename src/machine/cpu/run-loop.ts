@@ -56,12 +56,17 @@ export class RunLoop {
     const { words } = this.cpu;
     this.setBudget(now, Math.min(end - now, LARGEST_RUN));
     words[STATE.mode >> 2] &= ~MODE.single;
-    this.engine.run();
+    this.enter();
     const short = words[STATE.remaining >> 2] > 0 && words[STATE.attention >> 2] === 0 && words[STATE.activity >> 2] === ACTIVITY.active;
     if (!short || this.leftByMicrocode()) return;
     words[STATE.mode >> 2] |= MODE.single;
-    this.engine.run();
+    this.enter();
     words[STATE.mode >> 2] &= ~MODE.single;
+  }
+
+  private enter(): void {
+    this.engine.run();
+    this.cpu.words[STATE.record >> 2] = 0;
   }
 
   /** Microcode asked to leave although the budget lasts: a long run is simply entered again. */
@@ -108,7 +113,7 @@ export class RunLoop {
     this.faultDelivered = false;
     this.setBudget(cpu.ticks, 1);
     words[STATE.mode >> 2] |= MODE.single;
-    this.engine.run();
+    this.enter();
     words[STATE.mode >> 2] &= ~MODE.single;
     this.endShadow(blocking);
     if (trap && !this.faultDelivered && cpu.words[STATE.activity >> 2] === ACTIVITY.active) this.events.singleStepTrap(cpu);

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+import { AES } from '../operations/aes.ts';
 import { ALU } from '../operations/alu.ts';
 import { ATOMICS } from '../operations/atomic.ts';
 import { BITS } from '../operations/bits.ts';
+import { CARRYLESS } from '../operations/carryless.ts';
 import { CONTROL } from '../operations/control.ts';
 import { MOVES } from '../operations/move.ts';
 import { MULTIPLICATIONS } from '../operations/multiply.ts';
 import { Operation } from '../operations/operation.ts';
 import type { Description } from '../operations/operation.ts';
 import { SHIFTS } from '../operations/shift.ts';
+import { VECTOR_INTEGERS } from '../operations/vector-integer.ts';
+import { VECTOR_LANES } from '../operations/vector-lanes.ts';
+import { VECTOR_MOVES } from '../operations/vector-move.ts';
+import { VECTOR_SHIFTS } from '../operations/vector-shift.ts';
+import { VECTOR_SHUFFLES } from '../operations/vector-shuffle.ts';
 
 /** One instruction in one combination of operand kinds and sizes: what a handler is made for. */
 export interface Form {
@@ -17,7 +24,9 @@ export interface Form {
   readonly signature: string;
 }
 
-export const DESCRIPTIONS: readonly Description[] = [...ALU, ...MOVES, ...SHIFTS, ...MULTIPLICATIONS, ...BITS, ...ATOMICS, ...CONTROL];
+const VECTORS = [...VECTOR_MOVES, ...VECTOR_INTEGERS, ...VECTOR_SHIFTS, ...VECTOR_SHUFFLES, ...VECTOR_LANES, ...AES, ...CARRYLESS];
+
+export const DESCRIPTIONS: readonly Description[] = [...ALU, ...MOVES, ...SHIFTS, ...MULTIPLICATIONS, ...BITS, ...ATOMICS, ...CONTROL, ...VECTORS];
 
 export function formsOf(descriptions: readonly Description[]): Form[] {
   return descriptions.flatMap((description) =>

@@ -14,7 +14,7 @@ const gate = new Descriptor();
 const target = new Descriptor();
 
 /** Where in a 64-bit TSS RSP0 and IST1 lie. See: SDM 8.7 Task Management in 64-Bit Mode. */
-const TSS64 = { rsp0: 4, ist1: 0x24 } as const;
+export const TSS64 = { rsp0: 4, ist1: 0x24 } as const;
 
 /** Through a 16-byte gate of the IDT. See: SDM 6.14 Exception and Interrupt Handling in 64-bit Mode. */
 export function deliverLong(cpu: Processor, event: Event): void {

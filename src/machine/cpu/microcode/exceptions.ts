@@ -29,8 +29,10 @@ export interface Event {
   readonly errorCode: number;
   /** Bytes of the instruction, for the software kinds. */
   readonly instructionLength?: number;
-  /** For #DB: the DR6 bits that delivery sets. */
+  /** For #DB: the DR6 bits that delivery sets. Absent (an injected event): debug registers stay as they are. */
   readonly debugStatus?: number;
+  /** For #PF: the linear address that delivery puts into CR2. Absent (an injected event): CR2 stays as it is. */
+  readonly linear?: { readonly low: number; readonly high: number };
 }
 
 /** Whether the event is one that the program asked for with an instruction, so that the gate's DPL counts. */

@@ -97,7 +97,10 @@ function settle(cpu: Processor, first: Event, firstDuring: Event | undefined): D
 /** Takes the recorded fault, so that the next one can be recorded. */
 function recordedFault(cpu: Processor): Event {
   cpu.faulted = false;
-  return { vector: cpu.faultVector, kind: 'fault', errorCode: cpu.faultErrorCode };
+  const { faultVector: vector, faultErrorCode: errorCode } = cpu;
+  if (vector === VECTOR.PF) return { vector, kind: 'fault', errorCode, linear: { low: cpu.faultLinearLow, high: cpu.faultLinearHigh } };
+  if (vector === VECTOR.DB) return { vector, kind: 'fault', errorCode, debugStatus: 0 };
+  return { vector, kind: 'fault', errorCode };
 }
 
 /** One attempt. False: a fault was recorded and nothing but debug registers and CR2 changed. */
@@ -105,7 +108,7 @@ function deliverOnce(cpu: Processor, event: Event): boolean {
   const hooks = eventHooks(cpu);
   hooks.deliveringEvent = event;
   noteFaultAddress(cpu, event);
-  if (event.vector === VECTOR.DB && event.kind !== 'privilegedSoftware' && event.kind !== 'software') noteDebugStatus(cpu, event);
+  noteDebugStatus(cpu, event);
   if (cpu.realMode) deliverReal(cpu, event);
   else if (cpu.longMode) deliverLong(cpu, event);
   else deliverProtected(cpu, event);
@@ -120,13 +123,14 @@ function deliverOnce(cpu: Processor, event: Event): boolean {
 
 /** CR2 is written even when the page fault turns into a double fault. */
 function noteFaultAddress(cpu: Processor, event: Event): void {
-  if (event.vector !== VECTOR.PF || event.kind !== 'fault') return;
-  cpu.words[STATE.cr2 >> 2] = cpu.faultLinearLow;
-  cpu.words[(STATE.cr2 >> 2) + 1] = cpu.longMode ? cpu.faultLinearHigh : 0;
+  if (event.linear === undefined) return;
+  cpu.words[STATE.cr2 >> 2] = event.linear.low;
+  cpu.words[(STATE.cr2 >> 2) + 1] = event.linear.high;
 }
 
 function noteDebugStatus(cpu: Processor, event: Event): void {
-  cpu.words[STATE.dr6 >> 2] |= event.debugStatus ?? 0;
+  if (event.debugStatus === undefined) return;
+  cpu.words[STATE.dr6 >> 2] |= event.debugStatus;
   cpu.words[STATE.dr7 >> 2] &= ~GENERAL_DETECT;
 }
 

@@ -105,20 +105,22 @@ function encodeNormal(env: FloatEnvironment, format: Format, rounded: Unbounded,
 
 function overflow(env: FloatEnvironment, format: Format, rounded: Unbounded): bigint {
   env.raise(EXCEPTION.overflow);
-  if (!env.isMasked(EXCEPTION.overflow)) {
+  const unmasked = !env.isMasked(EXCEPTION.overflow);
+  if (unmasked) {
     note(env, rounded);
-    const fits = rounded.leading - EXTENDED_BIAS_ADJUSTMENT <= format.bias;
-    if (format === EXTENDED80 && fits) return encodeNormal(env, format, rounded, -EXTENDED_BIAS_ADJUSTMENT);
     if (format !== EXTENDED80) return 0n;
+    const fits = rounded.leading - EXTENDED_BIAS_ADJUSTMENT <= format.bias;
+    if (fits) return encodeNormal(env, format, rounded, -EXTENDED_BIAS_ADJUSTMENT);
   }
   env.raise(EXCEPTION.inexact);
-  return overflowed(env, format, rounded.sign);
+  return overflowed(env, format, rounded.sign, unmasked);
 }
 
-/** Infinity, or the largest finite value where the rounding mode points away from it. */
-function overflowed(env: FloatEnvironment, format: Format, sign: 0 | 1): bigint {
+/** Infinity, or the largest finite value where the rounding mode points away from it; FSCALE's massive overflow is always infinite. */
+function overflowed(env: FloatEnvironment, format: Format, sign: 0 | 1, massive: boolean): bigint {
   const precision = precisionOf(env, format);
-  env.roundedUp = env.rounding === ROUNDING.nearest || env.rounding === (sign === 1 ? ROUNDING.down : ROUNDING.up);
+  const away = env.rounding === ROUNDING.nearest || env.rounding === (sign === 1 ? ROUNDING.down : ROUNDING.up);
+  env.roundedUp = away || massive;
   if (env.roundedUp) return encode(format, sign, format.exponentMask, 1n << BigInt(format.precision - 1));
   const largest = ((1n << BigInt(precision)) - 1n) << BigInt(format.precision - precision);
   return encode(format, sign, format.exponentMask - 1, largest);
@@ -128,11 +130,11 @@ function underflow(env: FloatEnvironment, format: Format, exact: Exact, rounded:
   if (!env.isMasked(EXCEPTION.underflow)) {
     env.raise(EXCEPTION.underflow);
     note(env, rounded);
-    const fits = rounded.leading + EXTENDED_BIAS_ADJUSTMENT >= 1 - format.bias;
-    if (format === EXTENDED80 && fits) return encodeNormal(env, format, rounded, EXTENDED_BIAS_ADJUSTMENT);
     if (format !== EXTENDED80) return 0n;
-  }
-  if (!env.flushToZero) return denormalize(env, format, exact);
+    const fits = rounded.leading + EXTENDED_BIAS_ADJUSTMENT >= 1 - format.bias;
+    if (fits) return encodeNormal(env, format, rounded, EXTENDED_BIAS_ADJUSTMENT);
+  } else if (!env.flushToZero) return denormalize(env, format, exact);
+  // Flushed by MXCSR.FTZ, or FSCALE's massive underflow.
   env.raise(EXCEPTION.underflow | EXCEPTION.inexact);
   env.roundedUp = false;
   return encode(format, exact.sign, 0, 0n);

@@ -34,6 +34,8 @@ export interface MicrocodeTable {
 
 interface CodePage {
   readonly blocks: number[];
+  /** Keys of the blocks that begin or end in this page and cross into another. */
+  readonly crossings: number[];
   /** Bit n: bytes 64n .. 64n+63 hold translated code. */
   granulesLow: number;
   granulesHigh: number;
@@ -59,6 +61,7 @@ export class Translator implements CodeWatcher {
   private readonly instruction = new Instruction();
   private readonly pages = new Map<number, CodePage>();
   private readonly blocks = new Map<number, number>();
+  private readonly crossings = new Map<number, { second: HostAddress; record: number }>();
   private readonly forms = new Map<number, Match | null>();
   private readonly crossing = new Uint8Array(16);
   private top: number;
@@ -86,7 +89,7 @@ export class Translator implements CodeWatcher {
   translate(host: HostAddress, mode: number): number {
     assert(this.top + RECORDS_PER_BLOCK * RECORD.size <= this.memory.layout.recordPoolEnd, 'room for a block: ask `full` first');
     const start = this.top;
-    const pageEnd = (host | 0xfff) + 1;
+    const pageEnd = host - (host & 0xfff) + 0x1000;
     let at = host;
     let count = 0;
     let ended = false;
@@ -106,9 +109,8 @@ export class Translator implements CodeWatcher {
 
   /** The one-instruction block for bytes that begin at the end of one page and end in another. */
   translateCrossing(host: HostAddress, second: HostAddress, mode: number): number {
-    const crossingKey = key(host, mode) + second * 0x1000000000;
-    const known = this.blocks.get(crossingKey);
-    if (known !== undefined) return known;
+    const known = this.crossings.get(key(host, mode));
+    if (known !== undefined && known.second === second) return known.record;
     const first = 0x1000 - (host & 0xfff);
     this.crossing.set(this.memory.u8.subarray(host, host + first));
     this.crossing.set(this.memory.u8.subarray(second, second + 15 - first), first);
@@ -117,10 +119,10 @@ export class Translator implements CodeWatcher {
     assert(status !== DecodeStatus.TRUNCATED, 'fifteen bytes are enough');
     const ended = this.emit(status, host & 0xfff, mode, true);
     this.close(start, 1, ended, (host & 0xfff) + this.instruction.length, mode | MODE.single);
-    this.blocks.set(crossingKey, start);
+    this.crossings.set(key(host, mode), { second, record: start });
     this.counts.blocks++;
-    this.mark(host, first, crossingKey);
-    this.mark(second, Math.max(1, this.instruction.length - first), crossingKey);
+    this.mark(host, first).crossings.push(key(host, mode));
+    this.mark(second, Math.max(1, this.instruction.length - first)).crossings.push(key(host, mode));
     return start;
   }
 
@@ -133,6 +135,7 @@ export class Translator implements CodeWatcher {
     const { codeTable, recordPool } = this.memory.layout;
     this.memory.i32.fill(0, codeTable >> 2, recordPool >> 2);
     this.blocks.clear();
+    this.crossings.clear();
     this.pages.clear();
     this.codePages.fill(0);
     this.entries.length = 0;
@@ -156,11 +159,12 @@ export class Translator implements CodeWatcher {
     for (const blockKey of page.blocks) {
       const record = this.blocks.get(blockKey);
       this.blocks.delete(blockKey);
-      if (record === undefined || blockKey >= 0x1000000000 * 4096) continue;
+      if (record === undefined) continue;
       const host = Math.floor(blockKey / 2048);
       const slot = (memory.layout.codeTable + tableIndex(host) * 16) >> 2;
       if (memory.i32[slot + (CODE_TABLE.record >> 2)] === record) memory.i32.fill(0, slot, slot + 4);
     }
+    for (const crossingKey of page.crossings) this.crossings.delete(crossingKey);
     this.pages.delete(number);
     this.codePages[number] = 0;
     this.counts.pagesDropped++;
@@ -293,7 +297,7 @@ export class Translator implements CodeWatcher {
     this.blocks.set(key(host, mode), record);
     this.install(host, mode, record);
     this.counts.blocks++;
-    this.mark(host, length, key(host, mode));
+    this.mark(host, length).blocks.push(key(host, mode));
   }
 
   private install(host: HostAddress, mode: number, record: number): void {
@@ -303,21 +307,22 @@ export class Translator implements CodeWatcher {
     this.memory.i32[slot + 2] = record;
   }
 
-  private mark(host: HostAddress, length: number, blockKey: number): void {
+  /** Notes that bytes were read as code; returns their page. */
+  private mark(host: HostAddress, length: number): CodePage {
     const number = host >>> 12;
     let page = this.pages.get(number);
     if (page === undefined) {
-      page = { blocks: [], granulesLow: 0, granulesHigh: 0 };
+      page = { blocks: [], crossings: [], granulesLow: 0, granulesHigh: 0 };
       this.pages.set(number, page);
       this.codePages[number] = 1;
       this.dropWriteTags(host);
     }
-    page.blocks.push(blockKey);
     const last = Math.min(63, ((host & 0xfff) + length - 1) >> 6);
     for (let granule = (host & 0xfff) >> 6; granule <= last; granule++) {
       if (granule < 32) page.granulesLow |= 1 << granule;
       else page.granulesHigh |= 1 << (granule & 31);
     }
+    return page;
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ORDER, compare } from '../softfloat/compare.ts';
+import { EXCEPTION } from '../softfloat/environment.ts';
 import { EXTENDED80, KIND, unpack, zero } from '../softfloat/format.ts';
 import type { Unpacked } from '../softfloat/format.ts';
 import { M16INT, M32FP, M32INT, M64FP, NOTHING, instruction, plain } from './instruction.ts';
@@ -20,7 +21,7 @@ const CONDITIONS: Readonly<Record<number, number>> = {
 /** C3, C2 and C0 sit in the status word's high byte where ZF, PF and CF sit in the low byte of RFLAGS. */
 const toEflags = (conditions: number): number => conditions >> 8;
 
-/** The condition of ST(0) against an operand, or undefined when an unmasked exception ends the instruction. */
+/** The condition of ST(0) against an operand; `done` is false if an unmasked exception keeps the stack from moving. */
 function order(x87: X87, isEmpty: boolean, operand: () => Unpacked, signaling: boolean): { conditions: number; done: boolean } {
   if (isEmpty) return { conditions: UNORDERED, done: x87.stackFault(false) };
   const result = compare(x87.begin(), x87.value(0), operand(), signaling);
@@ -49,10 +50,11 @@ function memory(name: string, operand: MemoryOperand, pops: number): X87Instruct
 
 function integerFlags(name: string, signaling: boolean, pops: number): X87Instruction {
   return instruction(`${name} ST0 STi`, 'none', 0, (x87, { index: i = 0 }): X87Outcome => {
-    const { conditions, done } = order(x87, x87.isEmpty(0) || x87.isEmpty(i), () => x87.value(i), signaling);
-    if (!done) return NOTHING;
-    x87.pop(pops);
-    return { eflags: toEflags(conditions) };
+    const isEmpty = x87.isEmpty(0) || x87.isEmpty(i);
+    const { conditions, done } = order(x87, isEmpty, () => x87.value(i), signaling);
+    if (done) x87.pop(pops);
+    const isInvalid = !done && (isEmpty || (x87.env.flags & ~x87.env.masks & EXCEPTION.invalid) !== 0);
+    return isInvalid ? NOTHING : { eflags: toEflags(conditions) };
   });
 }
 

@@ -26,6 +26,11 @@ function rotate(x87: X87, by: number): void {
   x87.setC1(false);
 }
 
+function free(x87: X87, i: number): void {
+  x87.free(i);
+  x87.setC1(false);
+}
+
 function storeEnvironment(x87: X87, { format = 'protected32' }: X87Operand): { store: Uint8Array } {
   const store = packEnvironment(x87, format);
   x87.fcw |= FCW.masks;
@@ -75,9 +80,9 @@ export const CONTROL: readonly X87Instruction[] = [
   plain('FNOP', () => {}),
   plain('FINCSTP', (x87) => rotate(x87, 1)),
   plain('FDECSTP', (x87) => rotate(x87, -1)),
-  plain('FFREE STi', (x87, i) => x87.free(i)),
+  plain('FFREE STi', free),
   plain('FFREEP STi', (x87, i) => {
-    x87.free(i);
+    free(x87, i);
     x87.pop();
   }),
 ];

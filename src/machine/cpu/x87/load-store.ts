@@ -118,12 +118,10 @@ function storeRegister(name: string, pops: number): X87Instruction {
   });
 }
 
-/** Like FSTP, but nothing is said about an empty ST(0). */
+/** Like FSTP, but an empty ST(0) is only popped, without a stack fault. */
 function storeWithoutCheck(x87: X87, i: number): void {
   x87.setC1(false);
-  const wasEmpty = x87.isEmpty(0);
-  x87.set(i, x87.bits(0));
-  if (wasEmpty) x87.free(i);
+  if (!x87.isEmpty(0)) x87.set(i, x87.bits(0));
   x87.pop();
 }
 

@@ -17,8 +17,8 @@ const PARTIAL = 64;
 
 interface Remainder {
   readonly bits: bigint;
-  /** C0, C3 and C1 are bits 2, 1 and 0 of the quotient; C2 says that the reduction is not complete. */
-  readonly conditions: number;
+  /** C0, C3 and C1 are bits 2, 1 and 0 of the quotient; C2 says that the reduction is not complete. Absent: only C1 and C2 change. */
+  readonly conditions?: number;
 }
 
 function quotientConditions(quotient: bigint): number {
@@ -28,8 +28,8 @@ function quotientConditions(quotient: bigint): number {
 
 function remainder(env: FloatEnvironment, a: Unpacked, b: Unpacked, toNearest: boolean): Remainder {
   const nan = propagateNan(env, a, b);
-  if (nan) return { bits: packSpecial(EXTENDED80, nan), conditions: 0 };
-  if (a.kind === KIND.infinity || b.kind === KIND.zero) return { bits: packSpecial(EXTENDED80, invalid(env)), conditions: 0 };
+  if (nan) return { bits: packSpecial(EXTENDED80, nan) };
+  if (a.kind === KIND.infinity || b.kind === KIND.zero) return { bits: packSpecial(EXTENDED80, invalid(env)) };
   noteDenormals(env, a, b);
   if (a.kind === KIND.zero) return { bits: packSpecial(EXTENDED80, a), conditions: 0 };
   const distance = a.exponent - b.exponent;
@@ -69,6 +69,7 @@ function partialRemainder(env: FloatEnvironment, a: Unpacked, b: Unpacked, dista
 }
 
 function executeRemainder(x87: X87, toNearest: boolean): void {
+  x87.fsw &= ~FSW.c2;
   if (x87.isEmpty(0) || x87.isEmpty(1)) {
     if (x87.stackFault(false)) x87.set(0, INDEFINITE_BITS);
     return;
@@ -76,7 +77,7 @@ function executeRemainder(x87: X87, toNearest: boolean): void {
   const { bits, conditions } = remainder(x87.begin(), x87.value(0), x87.value(1), toNearest);
   if (!x87.finish()) return;
   x87.set(0, bits);
-  x87.setConditions(conditions);
+  if (conditions !== undefined) x87.setConditions(conditions);
 }
 
 /** Beyond it, every scaled value over- or underflows, even with an adjusted exponent. */

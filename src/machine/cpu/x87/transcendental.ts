@@ -31,8 +31,14 @@ const TOO_LARGE = 63;
 const ONE: Unpacked = { kind: KIND.finite, sign: 0, exponent: 0, significand: 1n << 63n, denormal: false };
 const ONE_BITS = encode(EXTENDED80, 0, EXTENDED80.bias, ONE.significand);
 
+const EXPONENT = 0x7fffn << 64n;
+
+/** A processor computes by approximation and says so even where the result happens to be exact (log2 of a power of two). */
 function pack(env: FloatEnvironment, a: Approximate): bigint {
-  return roundPack(env, EXTENDED80, a.sign, a.exponent, a.significand, !a.exact);
+  const bits = roundPack(env, EXTENDED80, a.sign, a.exponent, a.significand, !a.exact);
+  const isTiny = (bits & EXPONENT) === 0n;
+  env.raise(isTiny ? EXCEPTION.inexact | EXCEPTION.underflow : EXCEPTION.inexact);
+  return bits;
 }
 
 /** sin, cos and tan share what they do with all that is not finite, and with zero. */
@@ -67,6 +73,7 @@ function twoResults(
   first: (env: FloatEnvironment, a: Unpacked) => bigint,
   second: (env: FloatEnvironment, a: Unpacked) => bigint,
 ): void {
+  x87.fsw &= ~FSW.c2;
   if (x87.isEmpty(0) || !x87.isEmpty(-1)) {
     if (!x87.stackFault(!x87.isEmpty(0))) return;
     x87.set(0, INDEFINITE_BITS);
@@ -95,8 +102,10 @@ function powerMinusOne(env: FloatEnvironment, a: Unpacked): bigint {
   noteDenormals(env, a);
   if (a.kind === KIND.zero) return packSpecial(EXTENDED80, a);
   if (a.kind === KIND.infinity) return a.sign === 1 ? encode(EXTENDED80, 1, EXTENDED80.bias, ONE.significand) : packSpecial(EXTENDED80, a);
-  if (a.exponent > 0 || (a.exponent === 0 && a.significand !== ONE.significand))
+  if (a.exponent > 0 || (a.exponent === 0 && a.significand !== ONE.significand)) {
+    env.raise(EXCEPTION.inexact);
     return roundPack(env, EXTENDED80, a.sign, a.exponent - 63, a.significand);
+  }
   return pack(env, exponentialMinusOne(a));
 }
 

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { LocalApic } from '../../devices/lapic.ts';
+import type { ProcessorSignals } from '../../hardware/processor.ts';
+import { deliver, singleStepTrap } from './microcode/interrupt-delivery.ts';
+import type { Delivery } from './microcode/interrupt-delivery.ts';
+import type { Event } from './microcode/exceptions.ts';
+import { RFLAGS } from './processor.ts';
+import type { Processor } from './processor.ts';
+import { resetProcessor, startUp } from './reset.ts';
+import { ACTIVITY } from './run-loop.ts';
+import type { EventSource } from './run-loop.ts';
+import { ATTENTION, CS, STATE } from './state.ts';
+
+const NMI_VECTOR = 2;
+const BLOCKING = { sti: 1, movSs: 2, nmi: 8 } as const;
+const DEBUG_EXCEPTION = 1;
+
+/** INIT, SIPI, NMI and interrupts of one processor: what is pending, and when it may be delivered. */
+export class ProcessorEvents implements EventSource, ProcessorSignals {
+  localApic: LocalApic | undefined;
+  pendingNmi = false;
+  pendingInit = false;
+  /** Vector of a start-up IPI that waits, or -1. */
+  pendingStartup = -1;
+  private readonly cpu: Processor;
+  private readonly signature: number;
+  private readonly bootProcessor: boolean;
+  private readonly settle: (delivery: Delivery) => void;
+
+  /** `signature` is CPUID.1:EAX; `settle` turns a shutdown or an intercepted event into what it means. */
+  constructor(cpu: Processor, signature: number, bootProcessor: boolean, settle: (delivery: Delivery) => void) {
+    this.cpu = cpu;
+    this.signature = signature;
+    this.bootProcessor = bootProcessor;
+    this.settle = settle;
+  }
+
+  interruptsChanged(): void {
+    this.cpu.words[STATE.attention >> 2] |= ATTENTION.interrupt;
+  }
+  nmi(): void {
+    this.pendingNmi = true;
+    this.interruptsChanged();
+  }
+  init(): void {
+    this.pendingInit = true;
+    this.interruptsChanged();
+  }
+  startup(vector: number): void {
+    if (this.cpu.words[STATE.activity >> 2] === ACTIVITY.waitForSipi || this.pendingInit) this.pendingStartup = vector;
+  }
+
+  wakes(): boolean {
+    return this.pendingInit || this.nmiPossible() || this.interruptPossible();
+  }
+
+  /** See: SDM 6.9 Priority Among Concurrent Events (Table Priority Among Concurrent Events). */
+  deliverPending(cpu: Processor): boolean {
+    if (this.pendingInit) return this.initialize();
+    if (this.nmiPossible()) {
+      this.pendingNmi = false;
+      return this.deliver({ vector: NMI_VECTOR, kind: 'nmi', errorCode: -1 });
+    }
+    if (!this.interruptPossible()) return false;
+    cpu.words[STATE.activity >> 2] = ACTIVITY.active;
+    return this.deliver({ vector: this.localApic?.acknowledge() ?? 0, kind: 'external', errorCode: -1 });
+  }
+
+  /** For a processor that waits for a start-up IPI: true when one came. */
+  takeStartup(): boolean {
+    if (this.pendingInit) this.initialize();
+    if (this.pendingStartup < 0 || this.cpu.words[STATE.activity >> 2] !== ACTIVITY.waitForSipi) return false;
+    startUp(this.cpu, this.pendingStartup);
+    this.pendingStartup = -1;
+    return true;
+  }
+
+  singleStepTrap(cpu: Processor): void {
+    this.settle(singleStepTrap(cpu));
+  }
+
+  /** See: SDM 18.2.4 Debug Control Register (DR7), 18.3.1.1 Instruction-Breakpoint Exception Condition. */
+  instructionBreakpoint(cpu: Processor): boolean {
+    const { words } = cpu;
+    const dr7 = words[STATE.dr7 >> 2];
+    if ((dr7 & 0xff) === 0 || words[STATE.flagsOther >> 2] & RFLAGS.RF) {
+      words[STATE.flagsOther >> 2] &= ~RFLAGS.RF;
+      return false;
+    }
+    let hits = 0;
+    const linear = cpu.code64 ? cpu.rip : (cpu.segmentBase(CS) + cpu.rip) % 0x100000000;
+    for (let n = 0; n < 4; n++) {
+      const enabled = (dr7 >> (2 * n)) & 3;
+      const execute = ((dr7 >>> (16 + 4 * n)) & 0xf) === 0;
+      if (enabled && execute && cpu.getSigned(STATE.dr0 + 8 * n) === linear) hits |= 1 << n;
+    }
+    return hits !== 0 && this.deliver({ vector: DEBUG_EXCEPTION, kind: 'fault', errorCode: -1, debugStatus: hits });
+  }
+
+  private nmiPossible(): boolean {
+    return this.pendingNmi && (this.cpu.words[STATE.interruptibility >> 2] & (BLOCKING.nmi | BLOCKING.movSs | BLOCKING.sti)) === 0;
+  }
+  private interruptPossible(): boolean {
+    const { words } = this.cpu;
+    if ((words[STATE.flagsOther >> 2] & RFLAGS.IF) === 0 || words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)) return false;
+    return this.localApic?.interruptPending() ?? false;
+  }
+
+  private initialize(): boolean {
+    this.pendingInit = false;
+    this.localApic?.initialize();
+    resetProcessor(this.cpu, 'init', this.signature);
+    if (!this.bootProcessor) this.cpu.words[STATE.activity >> 2] = ACTIVITY.waitForSipi;
+    return true;
+  }
+
+  private deliver(event: Event): true {
+    this.settle(deliver(this.cpu, event));
+    return true;
+  }
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { InstructionExit } from '../../../arch/instructions/row.ts';
+import type { Instruction } from '../../../decode/instruction.ts';
+import type { InterceptDetails } from '../environment.ts';
+import { STATUS } from '../interpreter/record.ts';
+import type { Processor } from '../processor.ts';
+import { STATE } from '../state.ts';
+
+/** What a routine returns after `intercepted` said yes: the exit has been made, RIP is the host's. */
+export const INTERCEPTED = STATUS.exit;
+
+const NO_DETAILS: InterceptDetails = {};
+
+/** Whether the instruction causes a VM exit, which is then made. See: SDM 26.1.3 Instructions That Cause VM Exits Conditionally. */
+export function intercepted(cpu: Processor, instruction: Instruction, exit: InstructionExit, details = NO_DETAILS): boolean {
+  if (cpu.words[STATE.nonRoot >> 2] === 0) return false;
+  return cpu.environment.vmx?.intercept(cpu, instruction, exit, details) ?? false;
+}

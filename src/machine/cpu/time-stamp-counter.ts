@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { TimeStampCounter } from '../../hardware/processor.ts';
+import type { MutableHalves } from './environment.ts';
+
+const TWO_32 = 0x100000000;
+
+/** The part of a processor that counts. */
+export interface TickSource {
+  readonly ticks: number;
+}
+
+/**
+ * The time-stamp counter: ticks + offset, modulo 2^64, in unsigned halves. Every write of it changes IA32_TSC_ADJUST
+ * by the same amount, and the other way round. See: SDM 18.17.3 Time-Stamp Counter Adjustment.
+ */
+export class TimeStampCounterState implements TimeStampCounter {
+  readonly frequencyHz: number;
+  readonly offset: MutableHalves = { low: 0, high: 0 };
+  readonly adjust: MutableHalves = { low: 0, high: 0 };
+  private readonly source: TickSource;
+
+  constructor(source: TickSource, frequencyHz: number) {
+    this.source = source;
+    this.frequencyHz = frequencyHz;
+  }
+
+  /** Now, as unsigned halves. */
+  read(out: MutableHalves): void {
+    const { ticks } = this.source;
+    out.low = ticks % TWO_32;
+    out.high = Math.floor(ticks / TWO_32);
+    add(out, this.offset);
+  }
+
+  /** WRMSR of IA32_TIME_STAMP_COUNTER. */
+  write(low: number, high: number): void {
+    const now = { low: 0, high: 0 };
+    this.read(now);
+    this.move(difference(low, high, now));
+  }
+
+  /** WRMSR of IA32_TSC_ADJUST. */
+  writeAdjust(low: number, high: number): void {
+    this.move(difference(low, high, this.adjust));
+  }
+
+  private move(by: MutableHalves): void {
+    add(this.offset, by);
+    add(this.adjust, by);
+  }
+
+  nanosecondsAt(low: number, high: number): number {
+    const { ticks } = this.source;
+    const now = { low: 0, high: 0 };
+    this.read(now);
+    const ahead = (high >>> 0) - now.high || (low >>> 0) - now.low;
+    if (ahead <= 0) return 0;
+    const { low: deltaLow, high: deltaHigh } = difference(low, high, now);
+    // Beyond this a Number is not exact, and the machine never gets there.
+    if (deltaHigh >= 0x100000) return Infinity;
+    return Math.ceil(((ticks + deltaHigh * TWO_32 + deltaLow) * 1e9) / this.frequencyHz);
+  }
+}
+
+function add(to: MutableHalves, by: MutableHalves): void {
+  const low = to.low + by.low;
+  to.low = low % TWO_32;
+  to.high = (to.high + by.high + (low >= TWO_32 ? 1 : 0)) % TWO_32;
+}
+
+function difference(low: number, high: number, from: MutableHalves): MutableHalves {
+  const result = (low >>> 0) - from.low;
+  return { low: result >>> 0, high: ((high >>> 0) - from.high - (result < 0 ? 1 : 0)) >>> 0 };
+}

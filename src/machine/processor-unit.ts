@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CpuidModel, MICROCODE_REVISION, PROCESSOR_SIGNATURE } from '../arch/cpuid.ts';
+import { PROFILES } from '../arch/vmx/profiles.ts';
+import type { DeviceBus } from '../devices/bus.ts';
+import type { ApicBus } from '../devices/lapic-bus.ts';
+import { LOCAL_APIC_TIMER_HERTZ } from '../devices/lapic-timer.ts';
+import { LocalApic } from '../devices/lapic.ts';
+import { ProcessorEvents } from './cpu/events.ts';
+import { Engine } from './cpu/interpreter/engine.ts';
+import { DESCRIPTIONS, formsOf } from './cpu/interpreter/forms.ts';
+import { emitInterpreter } from './cpu/interpreter/module.ts';
+import { RECORD, STATUS } from './cpu/interpreter/record.ts';
+import { MICROCODE } from './cpu/microcode/all.ts';
+import { raiseException } from './cpu/microcode/interrupt-delivery.ts';
+import type { Delivery } from './cpu/microcode/interrupt-delivery.ts';
+import { resetMsrs, writeMsr } from './cpu/microcode/msr-table.ts';
+import { Routines } from './cpu/microcode/routines.ts';
+import { MonitorState } from './cpu/monitor-state.ts';
+import { MsrState } from './cpu/msr-state.ts';
+import { Processor } from './cpu/processor.ts';
+import { resetProcessor } from './cpu/reset.ts';
+import { ACTIVITY, RunLoop } from './cpu/run-loop.ts';
+import { STATE } from './cpu/state.ts';
+import { TimeStampCounterState } from './cpu/time-stamp-counter.ts';
+import { Translator } from './cpu/translation/translator.ts';
+import type { Memory } from './memory/memory.ts';
+import { PHYSICAL_ADDRESS_BITS } from './mmu/walk.ts';
+import { ProcessorBus } from './physical-bus.ts';
+import type { Schedule } from './schedule.ts';
+import { SeededEntropy } from './seeded-entropy.ts';
+
+export interface ProcessorUnitDescription {
+  readonly processors: number;
+  /** Ticks, instructions and TSC increments per virtual second. */
+  readonly frequencyHz: number;
+  readonly vmxProfile?: 'paper-1' | 'modern-1';
+  /** `+x` and `-x` of `-cpu`. */
+  readonly cpuFeatures?: readonly string[];
+  readonly seed: number;
+}
+
+/** What the processors of a machine share. */
+export interface SharedParts {
+  readonly memory: Memory;
+  readonly bus: DeviceBus;
+  readonly apicBus: ApicBus;
+  readonly schedule: Schedule;
+  readonly externalInterrupts: { acknowledge(): number };
+}
+
+/** Decoded code is shared: one translator, made with the first processor. */
+interface Decoding {
+  readonly translator: Translator;
+  readonly routines: Routines;
+}
+
+/** A processor with its local APIC, its engine and its events, wired. */
+export class ProcessorUnit {
+  readonly cpu: Processor;
+  readonly localApic: LocalApic;
+  readonly events: ProcessorEvents;
+  readonly cpuid: CpuidModel;
+  readonly decoding: Decoding;
+  private readonly loop: RunLoop;
+
+  constructor(index: number, description: ProcessorUnitDescription, shared: SharedParts, earlier: readonly ProcessorUnit[]) {
+    const bus = new ProcessorBus(shared.bus);
+    this.cpu = new Processor(index, shared.memory, bus);
+    const { cpu } = this;
+    this.cpuid = new CpuidModel({
+      frequencyHz: description.frequencyHz,
+      crystalHz: LOCAL_APIC_TIMER_HERTZ,
+      processors: description.processors,
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      edits: [...(description.cpuFeatures ?? []), ...(description.vmxProfile === undefined ? ['-vmx'] : [])],
+    });
+    const tsc = new TimeStampCounterState(cpu, description.frequencyHz);
+    this.events = new ProcessorEvents(cpu, PROCESSOR_SIGNATURE, index === 0, (delivery) => void this.settle(delivery));
+    this.localApic = new LocalApic(
+      { id: index, bootstrap: index === 0, x2apic: true, tscDeadline: true, physicalAddressBits: PHYSICAL_ADDRESS_BITS },
+      { signals: this.events, time: shared.schedule, tsc, bus: shared.apicBus, externalInterrupts: shared.externalInterrupts },
+    );
+    this.events.localApic = this.localApic;
+    bus.localApic = this.localApic;
+    const modules = emitInterpreter(index, shared.memory.layout.codeTable, formsOf(DESCRIPTIONS));
+    this.decoding = earlier[0]?.decoding ?? this.makeDecoding(modules.places, shared, earlier);
+    cpu.mmu.codePages = this.decoding.translator.codePages;
+    cpu.environment = {
+      localApic: this.localApic,
+      cpuid: this.cpuid,
+      msrs: new MsrState({ features: this.cpuid.features, physicalAddressBits: PHYSICAL_ADDRESS_BITS, frequencyHz: description.frequencyHz, microcodeRevision: MICROCODE_REVISION }),
+      tsc,
+      monitor: new MonitorState(),
+      random: new SeededEntropy(description.seed + index),
+      vmxCapabilities: description.vmxProfile === undefined ? undefined : PROFILES[description.vmxProfile],
+      vmx: undefined,
+    };
+    const engine = new Engine(cpu, this.decoding.translator, modules, this.decoding.routines.list, () => this.settle(raiseException(cpu)));
+    this.loop = new RunLoop(cpu, engine, this.events);
+    resetProcessor(cpu, 'reset', PROCESSOR_SIGNATURE);
+    resetMsrs(cpu);
+    if (index > 0) cpu.set32(STATE.activity, ACTIVITY.waitForSipi);
+  }
+
+  get activity(): number {
+    return this.cpu.words[STATE.activity >> 2];
+  }
+
+  /** Whether it would execute something if it were run now. */
+  get canRun(): boolean {
+    const { activity, events } = this;
+    if (activity === ACTIVITY.active) return true;
+    if (activity === ACTIVITY.halted) return events.wakes();
+    return activity === ACTIVITY.waitForSipi && (events.pendingInit || events.pendingStartup >= 0);
+  }
+
+  /** Now, also in the middle of a block that a device access interrupted. */
+  get exactTicks(): number {
+    const { cpu } = this;
+    const record = cpu.words[STATE.record >> 2];
+    return record === 0 ? cpu.ticks : cpu.ticks - (cpu.memory.i32[(record + RECORD.unretired) >> 2] - 1);
+  }
+
+  /** Runs up to `end`; returns the tick reached, which is `end` unless the run was to be worked out again. */
+  runTo(end: number): number {
+    const { cpu, loop } = this;
+    if (this.activity === ACTIVITY.waitForSipi && !this.events.takeStartup()) return end;
+    loop.runUntil(end);
+    return this.activity === ACTIVITY.active || this.activity === ACTIVITY.shutdown ? cpu.ticks : end;
+  }
+
+  /** Time passes without it. */
+  idleTo(tick: number): void {
+    const { cpu } = this;
+    const behind = tick - cpu.ticks;
+    if (behind <= 0) return;
+    cpu.idleTicks += behind;
+    cpu.runEnd = tick;
+    cpu.words[STATE.remaining >> 2] = 0;
+  }
+
+  attend(bits: number): void {
+    this.cpu.words[STATE.attention >> 2] |= bits;
+  }
+
+  /** What firmware does before the first instruction: false when the MSR refuses the value. */
+  presetMsr(index: number, value: bigint): boolean {
+    const { msrs } = this.cpu.environment;
+    if (msrs.row(index) !== undefined && !writeMsr(this.cpu, index, value)) msrs.set(index, value);
+    return msrs.row(index) !== undefined;
+  }
+
+  /** The boot processor begins to run, as it does after RESET. */
+  activate(): void {
+    this.cpu.set32(STATE.activity, ACTIVITY.active);
+  }
+
+  private makeDecoding(places: ConstructorParameters<typeof Translator>[1], shared: SharedParts, earlier: readonly ProcessorUnit[]): Decoding {
+    const routines = new Routines(MICROCODE);
+    const dropWriteTags = (host: number): void => {
+      this.cpu.mmu.buffers.dropWriteTags(host);
+      for (const unit of earlier) if (unit !== this) unit.cpu.mmu.buffers.dropWriteTags(host);
+    };
+    return { routines, translator: new Translator(shared.memory, places, routines, this.cpuid.features, dropWriteTags) };
+  }
+
+  /** What a delivery came to: the engine's status. */
+  private settle(delivery: Delivery): number {
+    this.loop.faultDelivered = true;
+    if (delivery === 'delivered') return STATUS.dispatch;
+    if (delivery === 'shutdown') this.cpu.words[STATE.activity >> 2] = ACTIVITY.shutdown;
+    return STATUS.exit;
+  }
+}

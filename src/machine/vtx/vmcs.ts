@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import { ABORT_INDICATOR_OFFSET, LAUNCH_STATE_OFFSET, REVISION_ID_OFFSET } from '../../arch/vmx/encoding.ts';
+import type { LaunchState } from '../../arch/vmx/encoding.ts';
+import { RegionView } from '../../arch/vmx/vmcs-view.ts';
+import type { PhysicalAddress } from '../../hardware/memory.ts';
+import type { Memory } from '../memory/memory.ts';
+
+/** The VMCS pointer that is not valid. See: SDM 25.1 Overview. */
+export const NO_VMCS = -1;
+
+/** A VMCS in guest RAM: fields at their offsets of the region, read and written where they lie. */
+export class Vmcs extends RegionView {
+  private readonly memory: Memory;
+
+  constructor(memory: Memory) {
+    super(new Uint32Array(memory.buffer), 0);
+    this.memory = memory;
+  }
+
+  /** Looks at the region at a physical address, which must be RAM. */
+  at(address: PhysicalAddress): this {
+    this.first = this.memory.host(address) >>> 2;
+    return this;
+  }
+
+  /** Writes a field of 32 or 16 bits. */
+  set(offset: number, value: number): void {
+    this.write(offset, value, 0);
+  }
+  /** A natural-width field as a signed Number: exact when it is a canonical address. */
+  signed(offset: number): number {
+    return (this.high(offset) | 0) * 0x100000000 + this.low(offset);
+  }
+  setSigned(offset: number, value: number): void {
+    this.write(offset, value, Math.floor(value / 0x100000000));
+  }
+
+  get revision(): number {
+    return this.word(REVISION_ID_OFFSET);
+  }
+  get launchState(): number {
+    return this.word(LAUNCH_STATE_OFFSET);
+  }
+  set launchState(state: LaunchState) {
+    this.words[this.first + (LAUNCH_STATE_OFFSET >> 2)] = state;
+  }
+  set abortIndicator(indicator: number) {
+    this.words[this.first + (ABORT_INDICATOR_OFFSET >> 2)] = indicator;
+  }
+
+  private word(offset: number): number {
+    return this.words[this.first + (offset >> 2)];
+  }
+}
+
+/** 4 bytes of physical memory, unsigned; all ones where there is no RAM. */
+export function readPhysical32(memory: Memory, address: PhysicalAddress): number {
+  const host = memory.host(address);
+  return host === -1 ? 0xffffffff : memory.i32[host >>> 2] >>> 0;
+}
