@@ -227,6 +227,7 @@ export class Mmu {
 
   /** The rest of the current block may be stale, or a device may have changed what is pending: end it here. */
   leaveBlock(): void {
+    this.sideEffect = true;
     this.cpu.words[STATE.afterAccess >> 2] |= AFTER.leave;
   }
 
@@ -252,6 +253,8 @@ export class Mmu {
   private readForModify(physical: PhysicalAddress, size: number, slot: number): void {
     if (this.modifying) this.readPhysical(physical, size, slot);
   }
+  /** Set by `leaveBlock`, for callers that run in the middle of a block. */
+  sideEffect = false;
   /** Set around `access` when the intent is to modify. */
   modifying = false;
 

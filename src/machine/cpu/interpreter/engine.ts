@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { assert } from '../../../base/assert.ts';
+import { BASE_RIP } from '../../../decode/instruction.ts';
 import type { Memory } from '../../memory/memory.ts';
 import { WebAssembly } from '../../webassembly.ts';
 import type { WasmFunction } from '../../webassembly.ts';
 import { MODE } from '../mode.ts';
 import type { Processor } from '../processor.ts';
-import { CS, STATE } from '../state.ts';
+import { AFTER, CS, STATE } from '../state.ts';
 import type { Microcode } from '../microcode/microcode.ts';
 import { addressRecord } from '../microcode/effective-address.ts';
 import type { Translator } from '../translation/translator.ts';
@@ -55,9 +56,10 @@ export class Engine {
       raise: (vector: number, errorCode: number) => void cpu.fault(vector, HAS_ERROR_CODE.has(vector) ? errorCode : -1),
       finish: () => (cpu.mmu.finishStore() ? 1 : 0),
       microcode: (record: number) => this.microcode(record),
+      helper: (record: number) => this.helper(record),
       lookup: () => this.lookup(),
       deliver: (record: number) => this.deliver(record),
-      address: (record: number) => addressRecord(cpu, this.entry(record).instruction),
+      address: (record: number) => this.address(record),
     };
     const cold = new WebAssembly.Instance(new WebAssembly.Module(modules.cold), { e: imports });
     for (let i = 0; i < modules.coldCount; i++) table.set(i, cold.exports[`f${i}`] as WasmFunction);
@@ -80,6 +82,18 @@ export class Engine {
     return this.deliverFault(cpu);
   }
 
+  /** Microcode in the middle of a block: what it did to devices or to code ends the block after it. */
+  private helper(record: number): number {
+    const { cpu } = this;
+    const { routine, instruction } = this.entry(record);
+    this.setRip(record, RECORD.nextOffset);
+    cpu.mmu.sideEffect = false;
+    const status = this.routines[routine](cpu, instruction);
+    if (status !== STATUS.next || !cpu.mmu.sideEffect) return status;
+    cpu.words[STATE.afterAccess >> 2] |= AFTER.leave;
+    return STATUS.afterAccess;
+  }
+
   /** A fault in a compiled record: the rest of the block is not retired; the delivery counts as one instruction. */
   private deliver(record: number): number {
     const { cpu, memory } = this;
@@ -88,6 +102,12 @@ export class Engine {
     cpu.words[STATE.remaining >> 2] += memory.i32[(record + RECORD.unretired) >> 2] - 1;
     this.setRip(record, RECORD.ripOffset);
     return this.deliverFault(cpu);
+  }
+
+  private address(record: number): number {
+    const { instruction } = this.entry(record);
+    if (instruction.memory.base === BASE_RIP) this.setRip(record, RECORD.nextOffset);
+    return addressRecord(this.cpu, instruction);
   }
 
   private setRip(record: number, field: number): void {

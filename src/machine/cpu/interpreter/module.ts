@@ -139,7 +139,7 @@ class MainFunction {
   private readonly area: number;
   private readonly codeTable: number;
   private readonly helpers: Helpers;
-  private readonly imports: Record<'microcode' | 'lookup' | 'deliver' | 'address', number>;
+  private readonly imports: Record<'microcode' | 'helper' | 'lookup' | 'deliver' | 'address', number>;
   private readonly coldType: number;
   private exit: Label = 0;
   private dispatch: Label = 0;
@@ -149,7 +149,7 @@ class MainFunction {
   private afterAccess: Label = 0;
   private fault: Label = 0;
 
-  constructor(area: number, codeTable: number, helpers: Helpers, imports: Record<'microcode' | 'lookup' | 'deliver' | 'address', number>, coldType: number) {
+  constructor(area: number, codeTable: number, helpers: Helpers, imports: Record<'microcode' | 'helper' | 'lookup' | 'deliver' | 'address', number>, coldType: number) {
     this.area = area;
     this.codeTable = codeTable;
     this.helpers = helpers;
@@ -292,7 +292,16 @@ class MainFunction {
       code.i64(0xffffffffn).op(OP.i64_and);
     });
     this.advance();
+    code.end();
+    this.callHelper();
     code.releaseLocals();
+  }
+
+  private callHelper(): void {
+    const { code } = this;
+    this.flush();
+    code.get(this.pc).call(this.imports.helper).tee(this.link).op(OP.i32_eqz).if_(() => this.advance());
+    code.get(this.link).i32(STATUS.fault).op(OP.i32_eq).brIf(this.fault).br(this.afterAccess);
   }
 
   private callCold(): void {
@@ -387,6 +396,7 @@ function emitMain(processor: number, codeTable: number, forms: readonly Form[]):
   const shared = importShared(module);
   const imports = {
     microcode: module.importFunction('microcode', TAKES_I32),
+    helper: module.importFunction('helper', TAKES_I32),
     lookup: module.importFunction('lookup', { parameters: [], results: [I32] }),
     deliver: module.importFunction('deliver', TAKES_I32),
     address: module.importFunction('address', TAKES_I32),

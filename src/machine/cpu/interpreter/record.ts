@@ -27,7 +27,17 @@ export const RECORD = {
 } as const;
 
 /** Handlers that are not forms of a described operation. */
-export const HANDLER = { end: 0, microcode: 1, cold: 2, address: 3, address32: 4, firstForm: 5 } as const;
+export const HANDLER = {
+  end: 0,
+  /** Ends the block: may change RIP, the mode, anything. */
+  microcode: 1,
+  cold: 2,
+  address: 3,
+  address32: 4,
+  /** Microcode that goes on with the next instruction: floating point, stack operations of 16-bit code. */
+  helper: 5,
+  firstForm: 6,
+} as const;
 
 /** What a cold function, or microcode, says to the engine. */
 export const STATUS = { next: 0, fault: 1, afterAccess: 2, dispatch: 3, exit: 4 } as const;

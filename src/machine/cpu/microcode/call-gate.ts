@@ -96,7 +96,7 @@ function callInner64(cpu: Processor, gate: Descriptor): number {
   if (cpu.faulted || !checkOffset(cpu, gate)) return STATUS.fault;
   frame.onNew64(cpu, top, cpl);
   frame.push(cpu.selector(SS));
-  frame.push(cpu.getSigned(RSP * 8));
+  frame.pushRegister(cpu, RSP);
   if (!pushReturn(cpu, gate)) return STATUS.fault;
   loadNull(cpu, SS, cpl, cpl);
   cpu.setSigned(RSP * 8, frame.pointer);

@@ -104,6 +104,12 @@ export function fetchDescriptor(cpu: Processor, selector: number, into: Descript
   return readDescriptor(cpu, inTable, selector, into);
 }
 
+/** As `fetchDescriptor`, but false without a fault when the selector is null or outside its table (LAR, LSL, VERR, VERW). */
+export function findDescriptor(cpu: Processor, selector: number, into: Descriptor): boolean {
+  const inTable = isNull(selector) ? NaN : descriptorAddress(cpu, selector, 8);
+  return !Number.isNaN(inTable) && readDescriptor(cpu, inTable, selector, into);
+}
+
 /** Reads the 8 bytes at an address of a table. */
 export function readDescriptor(cpu: Processor, address: LinearAddress, selector: number, into: Descriptor): boolean {
   into.selector = selector;

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Processor } from '../processor.ts';
-import { CS, DS, ES, FS, GS, RSP, SS, STATE, TR } from '../state.ts';
-import { tableAddress } from './descriptors.ts';
+import { CS, DS, ES, FS, GS, RSP, SS, STATE } from '../state.ts';
 import { VECTOR } from './exceptions.ts';
 import { checkReturnCode, checkReturnOffset, checkReturnStack, commitReturnCode, commitReturnStack, dropInnerSegments } from './far-return.ts';
-import { implicitClass } from './implicit-access.ts';
 import { loadReturnedFlags } from './iret-long.ts';
 import { loadVirtual8086 } from './segment-load.ts';
 import { setStackPointer } from './stack-frame.ts';
 import { popped } from './stack-reader.ts';
-import { switchTask } from './task-switch.ts';
 
 /** IRET in protected mode outside IA-32e mode; EIP, CS and EFLAGS were read into `popped`. */
 export function returnToProtected(cpu: Processor, operandSize: number): void {
@@ -48,10 +45,3 @@ export function returnToVirtual8086(cpu: Processor): void {
 
 /** Places of CS, SS, ES, DS, FS, GS among the nine values. */
 const VIRTUAL_8086_ORDER = [1, 4, 5, 6, 7, 8];
-
-/** IRET with NT set: back to the task whose selector the current one holds. See: SDM 8.3 Task Switching. */
-export function returnFromTask(cpu: Processor): void {
-  const link = cpu.load16(tableAddress(cpu, cpu.segmentBase(TR), 0), implicitClass(cpu));
-  if (!cpu.faulted) switchTask(cpu, link, 'iret', -1);
-}
-

@@ -7,11 +7,12 @@ import { CS, STATE } from '../state.ts';
 import { VECTOR } from './exceptions.ts';
 import { attendToFlags, changeableFlags } from './flags.ts';
 import { returnLong } from './iret-long.ts';
-import { returnFromTask, returnToProtected, returnToVirtual8086 } from './iret-protected.ts';
+import { returnToProtected, returnToVirtual8086 } from './iret-protected.ts';
 import type { MicrocodeRoutines } from './microcode.ts';
 import { loadReal, loadVirtual8086 } from './segment-load.ts';
 import { setStackPointer } from './stack-frame.ts';
 import { popped } from './stack-reader.ts';
+import { returnFromTask } from './task-transfer.ts';
 
 const BLOCKING_BY_NMI = 8;
 /** Flags that a return in real-address mode leaves: VM, VIF, VIP. */
@@ -25,7 +26,7 @@ function iret(cpu: Processor, instruction: Instruction): number {
   if (cpu.virtual8086 && (before & RFLAGS.IOPL) !== RFLAGS.IOPL) return cpu.generalProtection();
   if (cpu.realMode || cpu.virtual8086) returnReal(cpu, operandSize);
   else if (cpu.longMode) returnLong(cpu, operandSize);
-  else if (before & RFLAGS.NT) returnFromTask(cpu);
+  else if (before & RFLAGS.NT) return returnFromTask(cpu);
   else returnProtected(cpu, operandSize);
   if (cpu.faulted) return STATUS.fault;
   attendToFlags(cpu, before);

@@ -2,6 +2,7 @@
 import type { Processor } from '../processor.ts';
 import { CS, LDTR, SEGMENT, SS, TR, segmentOffset } from '../state.ts';
 import { Descriptor, RIGHTS, TYPE, fetchDescriptor, fetchUpperHalf, isNull, markAccessed, setBusy } from './descriptors.ts';
+import { canonical } from './effective-address.ts';
 import { VECTOR, refuse } from './exceptions.ts';
 
 /** Access rights that loading a segment register sets in real-address and in virtual-8086 mode. */
@@ -91,6 +92,13 @@ export function loadCode(cpu: Processor, descriptor: Descriptor, cpl: number): v
   loadFrom(cpu, CS, (descriptor.selector & 0xfffc) | cpl, descriptor);
 }
 
+/** In IA-32e mode these descriptors are 16 bytes, with a base that must be canonical. */
+function fetchWideBase(cpu: Processor, vector: number): boolean {
+  if (!cpu.longMode) return true;
+  if (!fetchUpperHalf(cpu, loaded, vector)) return false;
+  return canonical(loaded.base) || refuse(cpu, vector, loaded.selector & 0xfffc);
+}
+
 /** LLDT: null makes LDTR unusable. Faults with `vector`; #NP when not present (#TS for task switches). */
 export function loadLdtr(cpu: Processor, selector: number, vector: number = VECTOR.GP): boolean {
   const code = selector & 0xfffc;
@@ -102,7 +110,7 @@ export function loadLdtr(cpu: Processor, selector: number, vector: number = VECT
   if (!fetchDescriptor(cpu, selector, loaded, vector)) return false;
   if (!loaded.system || loaded.type !== TYPE.ldt) cpu.fault(vector, code);
   else if (!loaded.present) cpu.fault(vector === VECTOR.GP ? VECTOR.NP : vector, code);
-  if (cpu.faulted || (cpu.longMode && !fetchUpperHalf(cpu, loaded, vector))) return false;
+  if (cpu.faulted || !fetchWideBase(cpu, vector)) return false;
   loadFrom(cpu, LDTR, selector, loaded);
   return true;
 }
@@ -116,7 +124,7 @@ export function loadTr(cpu: Processor, selector: number): boolean {
   const available = loaded.type === TYPE.tss32 || (loaded.type === TYPE.tss16 && !cpu.longMode);
   if (!loaded.system || !available) cpu.generalProtection(code);
   else if (!loaded.present) cpu.fault(VECTOR.NP, code);
-  if (cpu.faulted || (cpu.longMode && !fetchUpperHalf(cpu, loaded))) return false;
+  if (cpu.faulted || !fetchWideBase(cpu, VECTOR.GP)) return false;
   if (!setBusy(cpu, loaded, true)) return false;
   loadFrom(cpu, TR, selector, loaded);
   return true;

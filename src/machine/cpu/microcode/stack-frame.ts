@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { CLASS } from '../../mmu/walk.ts';
 import type { LinearAddress, Processor } from '../processor.ts';
 import { RSP, SS } from '../state.ts';
 import { RIGHTS } from './descriptors.ts';
 import type { Descriptor } from './descriptors.ts';
-import { canonical, insideLimit } from './effective-address.ts';
+import { alignmentFault, canonical, insideLimit } from './effective-address.ts';
 import { VECTOR } from './exceptions.ts';
-import { dataClassAt, putSigned } from './implicit-access.ts';
+import { dataClassAt } from './implicit-access.ts';
 
 /**
  * Several values to be pushed at once: all places are checked and probed before the first is written, on the current
@@ -22,7 +23,8 @@ export class StackFrame {
   private faultCode = 0;
   private flat64 = false;
   private count = 0;
-  private readonly values = new Float64Array(48);
+  private readonly low = new Int32Array(48);
+  private readonly high = new Int32Array(48);
   private readonly places = new Float64Array(48);
 
   /** On the stack of SS:rSP. */
@@ -44,20 +46,31 @@ export class StackFrame {
     return this.on(0, 0, 0, pointer, dataClassAt(cpu, cpl), 0, true);
   }
 
+  /** A selector, flags, an instruction pointer: exact as a signed Number. */
   push(value: number): void {
-    this.values[this.count++] = value;
+    this.pushHalves(value | 0, Math.floor(value / 0x100000000));
+  }
+  /** Any 64 bits. */
+  pushHalves(low: number, high: number): void {
+    this.low[this.count] = low;
+    this.high[this.count++] = high;
+  }
+  /** A general register, whole. */
+  pushRegister(cpu: Processor, register: number): void {
+    this.pushHalves(cpu.words[register * 2], cpu.words[register * 2 + 1]);
   }
 
-  /** Writes the values, `size` bytes each, or records the fault and writes nothing. */
-  store(cpu: Processor, size: number): boolean {
+  /** Writes the values, `size` bytes apart, or records the fault and writes nothing. */
+  store(cpu: Processor, size: number, written = size): boolean {
     let pointer = this.pointer;
     for (let i = 0; i < this.count; i++) {
       pointer = this.wrap(pointer - size);
       const linear = this.linear(cpu, pointer, size);
-      if (cpu.faulted || !cpu.probeWrite(linear, size, this.accessClass)) return false;
+      if (cpu.faulted || (this.accessClass === CLASS.user && alignmentFault(cpu, linear, size))) return false;
+      if (!cpu.probeWrite(linear, size, this.accessClass)) return false;
       this.places[i] = linear;
     }
-    for (let i = 0; i < this.count; i++) this.write(cpu, this.places[i], size, this.values[i]);
+    for (let i = 0; i < this.count; i++) this.write(cpu, this.places[i], written, i);
     this.pointer = pointer;
     return true;
   }
@@ -85,12 +98,12 @@ export class StackFrame {
     return this.flat64 ? pointer : (this.base + pointer) >>> 0;
   }
 
-  private write(cpu: Processor, place: LinearAddress, size: number, value: number): void {
+  private write(cpu: Processor, place: LinearAddress, size: number, i: number): void {
     const host = cpu.mmu.locate(place, size, true, this.accessClass);
     const { view } = cpu.memory;
-    if (size === 2) view.setUint16(host, value, true);
-    else if (size === 4) view.setUint32(host, value, true);
-    else putSigned(view, host, value);
+    if (size === 2) view.setUint16(host, this.low[i], true);
+    else view.setInt32(host, this.low[i], true);
+    if (size === 8) view.setInt32(host + 4, this.high[i], true);
     cpu.mmu.finishStore();
   }
 }

@@ -38,7 +38,8 @@ class Elements {
 }
 
 function element(view: DataView, at: number, index: number, format: number): number {
-  if (format & WORDS) return format & SIGNED ? view.getInt16(at + index * 2, true) : view.getUint16(at + index * 2, true);
+  if (format & WORDS)
+    return format & SIGNED ? view.getInt16(at + index * 2, true) : view.getUint16(at + index * 2, true);
   return format & SIGNED ? view.getInt8(at + index) : view.getUint8(at + index);
 }
 
@@ -59,14 +60,15 @@ function equalAny(j: number): boolean {
 function inRanges(j: number): boolean {
   if (j >= second.length) return false;
   const value = second.values[j];
-  for (let i = 0; i + 1 < first.length; i += 2) if (value >= first.values[i] && value <= first.values[i + 1]) return true;
+  for (let i = 0; i + 1 < first.length; i += 2)
+    if (value >= first.values[i] && value <= first.values[i + 1]) return true;
   return false;
 }
 
 /** Both elements are valid and equal, or neither is valid. */
 function equalEach(j: number): boolean {
   const valid = j < first.length;
-  return valid === (j < second.length) && (!valid || first.values[j] === second.values[j]);
+  return valid === j < second.length && (!valid || first.values[j] === second.values[j]);
 }
 
 /** The first operand, as far as it is valid, is found at j (or its beginning, cut off by the register's end). */
@@ -121,7 +123,10 @@ function loadOperands(cpu: Processor, instruction: Instruction, explicit: boolea
 
 function setFlags(cpu: Processor, result: number, count: number): void {
   cpu.arithmeticFlags =
-    (result === 0 ? 0 : RFLAGS.CF) | (second.length < count ? RFLAGS.ZF : 0) | (first.length < count ? RFLAGS.SF : 0) | (result & 1 ? RFLAGS.OF : 0);
+    (result === 0 ? 0 : RFLAGS.CF) |
+    (second.length < count ? RFLAGS.ZF : 0) |
+    (first.length < count ? RFLAGS.SF : 0) |
+    (result & 1 ? RFLAGS.OF : 0);
 }
 
 /** ECX becomes the number of the first or last bit, or the number of elements when there is none. */
@@ -134,7 +139,8 @@ function writeIndex(cpu: Processor, result: number, immediate: number, count: nu
 function writeMask(cpu: Processor, result: number, immediate: number, count: number): void {
   const { bytes } = cpu;
   bytes.fill(0, STATE.xmm, STATE.xmm + 16);
-  if (immediate & FAR_OR_WIDE) for (let i = 0; i < 16; i++) bytes[STATE.xmm + i] = (result >> (count === 8 ? i >> 1 : i)) & 1 ? 0xff : 0;
+  if (immediate & FAR_OR_WIDE)
+    for (let i = 0; i < 16; i++) bytes[STATE.xmm + i] = (result >> (count === 8 ? i >> 1 : i)) & 1 ? 0xff : 0;
   else cpu.set32(STATE.xmm, result);
 }
 

@@ -2,6 +2,7 @@
 import { CR0, RFLAGS } from '../processor.ts';
 import type { Processor } from '../processor.ts';
 import { ATTENTION, CS, ES, LDTR, SS, STATE, TR } from '../state.ts';
+import { writeCr3 } from './control-registers.ts';
 import { Descriptor, TYPE, fetchDescriptor, isNull, markAccessed, setBusy, tableAddress } from './descriptors.ts';
 import { VECTOR, refuse } from './exceptions.ts';
 import { implicitClass } from './implicit-access.ts';
@@ -75,7 +76,7 @@ function enterTask(cpu: Processor, layout: TaskLayout): void {
   loadFrom(cpu, TR, descriptor.selector, descriptor);
   words[STATE.cr0 >> 2] |= CR0.TS;
   words[STATE.dr7 >> 2] &= ~LOCAL_BREAKPOINTS;
-  if (layout.bytes === 4 && cpu.cr0 & CR0.PG) loadPageTables(cpu, state.cr3);
+  if (layout.bytes === 4 && cpu.cr0 & CR0.PG) writeCr3(cpu, state.cr3, 0);
   for (let i = 0; i < 8; i++) cpu.setReg32(i, state.general[i]);
   cpu.rip = state.ip;
   cpu.rflags = layout.bytes === 4 ? state.flags : state.flags & 0xffff;
@@ -95,13 +96,6 @@ function enterTask(cpu: Processor, layout: TaskLayout): void {
 function taskTrap(cpu: Processor): void {
   cpu.words[STATE.dr6 >> 2] |= TASK_SWITCH_TRAP;
   cpu.fault(VECTOR.DB);
-}
-
-/** CR3 is loaded even when it does not change; PAE paging reads its four entries. */
-function loadPageTables(cpu: Processor, cr3: number): void {
-  cpu.setSigned(STATE.cr3, cr3);
-  cpu.mmu.pagingChanged();
-  cpu.mmu.forgetPcid(0);
 }
 
 /** Faults here are #TS of the new task, #NP and #SS where a segment is not present. */

@@ -10,7 +10,7 @@ import type { Description, Operation, Value } from './operation.ts';
 /** Multiplication in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1. */
 function multiply(a: number, b: number): number {
   let product = 0;
-  for (let bit = 7; bit >= 0; bit--) product = ((product << 1) ^ (product & 0x80 ? 0x11b : 0)) ^ ((b >> bit) & 1 ? a : 0);
+  for (let bit = 7; bit >= 0; bit--) product = (product << 1) ^ (product & 0x80 ? 0x11b : 0) ^ ((b >> bit) & 1 ? a : 0);
   return product;
 }
 
@@ -38,11 +38,17 @@ function substituted(o: Operation, state: Value, box: readonly number[]): Value 
 
 /** Byte r + 4c is row r of column c; row r moves by r columns. */
 function rowsShifted(state: Value, direction: 1 | -1): Value {
-  return state.shuffle(state, Array.from({ length: 16 }, (_, i) => (i + direction * (i % 4) * 4 + 16) % 16));
+  return state.shuffle(
+    state,
+    Array.from({ length: 16 }, (_, i) => (i + direction * (i % 4) * 4 + 16) % 16),
+  );
 }
 
 function columnsTurned(state: Value, rows: number): Value {
-  return state.shuffle(state, Array.from({ length: 16 }, (_, i) => i - (i % 4) + ((i + rows) % 4)));
+  return state.shuffle(
+    state,
+    Array.from({ length: 16 }, (_, i) => i - (i % 4) + ((i + rows) % 4)),
+  );
 }
 
 function doubled(o: Operation, state: Value): Value {
@@ -67,7 +73,11 @@ function columnsUnmixed(o: Operation, a: Value): Value {
 function assistKey(o: Operation): void {
   const words = substituted(o, source(o, 1), SBOX);
   const spread = words.shuffle(words, [4, 5, 6, 7, 5, 6, 7, 4, 12, 13, 14, 15, 13, 14, 15, 12]);
-  const round = o.read(2).as('i32').simd('i32x4_splat').simd('v128_and', constant(o, 4, [0, 0xff, 0, 0xff]));
+  const round = o
+    .read(2)
+    .as('i32')
+    .simd('i32x4_splat')
+    .simd('v128_and', constant(o, 4, [0, 0xff, 0, 0xff]));
   o.write(0, spread.simd('v128_xor', round));
 }
 

@@ -27,7 +27,8 @@ const UPPER_WORDS = lanes(2, 6, 10, 14, 18, 22, 26, 30);
 const EVEN_DWORDS = [0, 1, 2, 3, 8, 9, 10, 11, 0, 1, 2, 3, 8, 9, 10, 11];
 
 function multiplyHigh(sign: 's' | 'u'): Compute {
-  return (_o, a, b) => a.simd(`i32x4_extmul_low_i16x8_${sign}`, b).shuffle(a.simd(`i32x4_extmul_high_i16x8_${sign}`, b), UPPER_WORDS);
+  return (_o, a, b) =>
+    a.simd(`i32x4_extmul_low_i16x8_${sign}`, b).shuffle(a.simd(`i32x4_extmul_high_i16x8_${sign}`, b), UPPER_WORDS);
 }
 function multiplyEven(sign: 's' | 'u'): Compute {
   return (_o, a, b) => a.shuffle(a, EVEN_DWORDS).simd(`i64x2_extmul_low_i32x4_${sign}`, b.shuffle(b, EVEN_DWORDS));
@@ -43,7 +44,9 @@ function multiplyRounded(o: Operation, a: Value, b: Value): Value {
 /** Unsigned bytes of the first times signed bytes of the second, neighbours added with saturation. */
 function multiplyAddBytes(o: Operation, a: Value, b: Value): Value {
   const eight = o.constant('i32', 8);
-  const even = a.simd('v128_and', constant(o, 2, [0xff])).simd('i16x8_mul', b.simd('i16x8_shl', eight).simd('i16x8_shr_s', eight));
+  const even = a
+    .simd('v128_and', constant(o, 2, [0xff]))
+    .simd('i16x8_mul', b.simd('i16x8_shl', eight).simd('i16x8_shr_s', eight));
   const odd = a.simd('i16x8_shr_u', eight).simd('i16x8_mul', b.simd('i16x8_shr_s', eight));
   return even.simd('i16x8_add_sat_s', odd);
 }
@@ -61,7 +64,10 @@ function sign(shape: 'i8x16' | 'i16x8' | 'i32x4', bits: number): Compute {
 function sumOfDifferences(o: Operation, a: Value, b: Value): Value {
   const differences = a.simd('i8x16_sub_sat_u', b).simd('v128_or', b.simd('i8x16_sub_sat_u', a));
   const quarters = differences.simd('i16x8_extadd_pairwise_i8x16_u').simd('i32x4_extadd_pairwise_i16x8_u');
-  return quarters.simd('i64x2_shr_u', o.constant('i32', 32)).simd('i64x2_add', quarters).simd('v128_and', constant(o, 4, [0xffff, 0]));
+  return quarters
+    .simd('i64x2_shr_u', o.constant('i32', 32))
+    .simd('i64x2_add', quarters)
+    .simd('v128_and', constant(o, 4, [0xffff, 0]));
 }
 
 // prettier-ignore

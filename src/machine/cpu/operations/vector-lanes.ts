@@ -1,5 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-import { constant, forms, high, low, mmxInstruction, mmxVector, packed, source, writeInteger, writeMmx, zeroExtended, zeroVector } from './vector.ts';
+import {
+  constant,
+  forms,
+  high,
+  low,
+  mmxInstruction,
+  mmxVector,
+  packed,
+  source,
+  writeInteger,
+  writeMmx,
+  zeroExtended,
+  zeroVector,
+} from './vector.ts';
 import type { Hot } from './vector.ts';
 import { withImmediate } from './vector-shuffle.ts';
 import type { SimdName } from '../../wasm/opcodes.ts';
@@ -39,7 +52,7 @@ function inserted(o: Operation, bits: LaneBits, vector: Value, value: Value, num
 }
 
 /** The lane with a run-time number: i64 for 64 bits, else i32. */
-function extracted(o: Operation, bits: LaneBits, vector: Value, number: Value): Value {
+function extracted(bits: LaneBits, vector: Value, number: Value): Value {
   if (bits === 64) return number.bit(0).select(high(vector), low(vector));
   const bytes = bits / 8;
   const step = [0, 0x01, 0x0202, 0, 0x04040404][bytes];
@@ -52,14 +65,37 @@ function extracted(o: Operation, bits: LaneBits, vector: Value, number: Value): 
 function insert(mnemonic: string, signatures: readonly string[], bits: LaneBits): Description[] {
   return forms(mnemonic, signatures, (o) => {
     const value = o.read(1);
-    o.write(0, inserted(o, bits, o.read(0), value, o.read(2).as('i32').and(LANE[bits].lanes - 1)));
+    o.write(
+      0,
+      inserted(
+        o,
+        bits,
+        o.read(0),
+        value,
+        o
+          .read(2)
+          .as('i32')
+          .and(LANE[bits].lanes - 1),
+      ),
+    );
   });
 }
 
 function extract(mnemonic: string, signatures: readonly string[], bits: LaneBits): Description[] {
   return forms(mnemonic, signatures, (o) => {
     o.prepareWrite(0);
-    writeInteger(o, 0, extracted(o, bits, o.read(1), o.read(2).as('i32').and(LANE[bits].lanes - 1)));
+    writeInteger(
+      o,
+      0,
+      extracted(
+        bits,
+        o.read(1),
+        o
+          .read(2)
+          .as('i32')
+          .and(LANE[bits].lanes - 1),
+      ),
+    );
   });
 }
 
@@ -72,7 +108,7 @@ const MMX_WORD_INSERT = forms('PINSRW', ['k64r32i8', 'k64r64i8', 'k64m16i8'], (o
 );
 const MMX_WORD_EXTRACT = forms('PEXTRW', ['r32k64i8', 'r64k64i8'], (o) =>
   mmxInstruction(o, () => {
-    const result = extracted(o, 16, mmxVector(o, 1), o.read(2).as('i32').and(3));
+    const result = extracted(16, mmxVector(o, 1), o.read(2).as('i32').and(3));
     return () => writeInteger(o, 0, result);
   }),
 );
@@ -82,7 +118,7 @@ function insertSingle(o: Operation): void {
   const fromMemory = o.operands[1].kind === 'm';
   const given = o.read(1);
   const immediate = o.read(2).as('i32');
-  const value = fromMemory ? given : extracted(o, 32, given, immediate.shr(6));
+  const value = fromMemory ? given : extracted(32, given, immediate.shr(6));
   const result = inserted(o, 32, o.read(0), value, immediate.shr(4).and(3));
   o.write(0, result.simd('v128_andnot', maskOfBits(o, 32, immediate)));
 }
@@ -91,7 +127,11 @@ function insertSingle(o: Operation): void {
 
 /** Ones in each lane whose bit in an i32 is set. */
 function maskOfBits(o: Operation, bits: 16 | 32 | 64, immediate: Value): Value {
-  const weights = { 16: constant(o, 2, [1, 2, 4, 8, 16, 32, 64, 128]), 32: constant(o, 4, [1, 2, 4, 8]), 64: constant(o, 4, [1, 0, 2, 0]) }[bits];
+  const weights = {
+    16: constant(o, 2, [1, 2, 4, 8, 16, 32, 64, 128]),
+    32: constant(o, 4, [1, 2, 4, 8]),
+    64: constant(o, 4, [1, 0, 2, 0]),
+  }[bits];
   const { splat, equal } = LANE[bits];
   const repeated = (bits === 64 ? immediate.as('i64') : immediate).simd(splat);
   return repeated.simd('v128_and', weights).simd(equal, weights);
@@ -119,7 +159,10 @@ function widen(suffix: string, first: 0 | 1 | 2, steps: number): Description[] {
     forms(`PMOV${sign === 's' ? 'S' : 'Z'}X${suffix}`, ['x128x128', `x128m${128 >> steps}`], (o) => {
       const given = o.read(1);
       const vector = given.type === 'v128' ? given : zeroExtended(o, given);
-      o.write(0, WIDENING.slice(first, first + steps).reduce((value, name) => value.simd(`${name}_${sign}`), vector));
+      o.write(
+        0,
+        WIDENING.slice(first, first + steps).reduce((value, name) => value.simd(`${name}_${sign}`), vector),
+      );
     }),
   );
 }
@@ -141,7 +184,11 @@ function test(o: Operation): void {
 
 /** The least of eight words and its number, zeros above. */
 function leastWord(o: Operation, _a: Value, b: Value): Value {
-  const turned = (value: Value, bytes: number): Value => value.shuffle(value, Array.from({ length: 16 }, (_, i) => (i + bytes) % 16));
+  const turned = (value: Value, bytes: number): Value =>
+    value.shuffle(
+      value,
+      Array.from({ length: 16 }, (_, i) => (i + bytes) % 16),
+    );
   const least = [8, 4, 2].reduce((value, bytes) => value.simd('i16x8_min_u', turned(value, bytes)), b);
   const position = b.simd('i16x8_eq', least).simd('i16x8_bitmask').ctz();
   return zeroExtended(o, least.lane('i16x8_extract_lane_u', 0).or(position.shl(16)));
@@ -153,7 +200,10 @@ function sumsOfDifferences(o: Operation, a: Value, b: Value, immediate: Value): 
   const fromB = immediate.and(3).shl(2);
   let sum = zeroVector(o);
   for (let i = 0; i < 4; i++) {
-    const x = a.simd('i8x16_swizzle', constant(o, 1, [0, 1, 2, 3, 4, 5, 6, 7]).simd('i8x16_add', fromA.add(i).simd('i8x16_splat')));
+    const x = a.simd(
+      'i8x16_swizzle',
+      constant(o, 1, [0, 1, 2, 3, 4, 5, 6, 7]).simd('i8x16_add', fromA.add(i).simd('i8x16_splat')),
+    );
     const y = b.simd('i8x16_swizzle', fromB.add(i).simd('i8x16_splat'));
     const difference = x.simd('i8x16_sub_sat_u', y).simd('v128_or', y.simd('i8x16_sub_sat_u', x));
     sum = sum.simd('i16x8_add', difference.simd('i16x8_extend_low_i8x16_u'));

@@ -1,5 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkMmx, finishMmx, forms, low, mmxInstruction, packed, source, writeAligned, writeInteger, writeMmx, zeroExtended } from './vector.ts';
+import {
+  checkMmx,
+  finishMmx,
+  forms,
+  low,
+  mmxInstruction,
+  packed,
+  source,
+  writeAligned,
+  writeInteger,
+  writeMmx,
+  zeroExtended,
+} from './vector.ts';
 import type { Hot } from './vector.ts';
 import type { Description, Operation, Value } from './operation.ts';
 
@@ -17,10 +29,15 @@ function scalar(mnemonic: string, bits: 32 | 64): Description[] {
   return [
     ...forms(mnemonic, ['x128x128'], merge, 'all'),
     ...forms(mnemonic, [`x128m${bits}`], (o) => o.write(0, zeroExtended(o, o.read(1))), 'all'),
-    ...forms(mnemonic, [`m${bits}x128`], (o) => {
-      o.prepareWrite(0);
-      o.write(0, o.readPlace({ slot: 1 }, type));
-    }, 'all'),
+    ...forms(
+      mnemonic,
+      [`m${bits}x128`],
+      (o) => {
+        o.prepareWrite(0);
+        o.write(0, o.readPlace({ slot: 1 }, type));
+      },
+      'all',
+    ),
   ];
 }
 
@@ -74,14 +91,24 @@ function fromMmx(o: Operation): void {
 const lanes32 = (...lanes: number[]): number[] => lanes.flatMap((lane) => [0, 1, 2, 3].map((byte) => lane * 4 + byte));
 
 export const VECTOR_MOVES: readonly Description[] = [
-  ...forms('MOVAPS', ['x128x128', 'x128m128', 'm128x128'], (o) => {
-    if (o.operands[1].kind === 'm') o.write(0, source(o, 1));
-    else writeAligned(o, 0, () => o.read(1));
-  }, 'all'),
-  ...forms('MOVUPS', ['x128x128', 'x128m128', 'm128x128'], (o) => {
-    o.prepareWrite(0);
-    o.write(0, o.read(1));
-  }, 'all'),
+  ...forms(
+    'MOVAPS',
+    ['x128x128', 'x128m128', 'm128x128'],
+    (o) => {
+      if (o.operands[1].kind === 'm') o.write(0, source(o, 1));
+      else writeAligned(o, 0, () => o.read(1));
+    },
+    'all',
+  ),
+  ...forms(
+    'MOVUPS',
+    ['x128x128', 'x128m128', 'm128x128'],
+    (o) => {
+      o.prepareWrite(0);
+      o.write(0, o.read(1));
+    },
+    'all',
+  ),
   ...scalar('MOVSS', 32),
   ...scalar('MOVSD', 64),
   ...half('MOVLPS', 0),
@@ -94,11 +121,21 @@ export const VECTOR_MOVES: readonly Description[] = [
     o.write(0, value.simd('i64x2_splat'));
   }),
   ...integers('MOVD', [32, 64], 'none'),
-  ...forms('MOVQ', ['x128x128', 'x128m64'], (o) => o.write(0, zeroExtended(o, o.operands[1].kind === 'm' ? o.read(1) : o.readPlace({ slot: 1 }, 'i64'))), 'all'),
-  ...forms('MOVQ', ['m64x128'], (o) => {
-    o.prepareWrite(0);
-    o.write(0, o.readPlace({ slot: 1 }, 'i64'));
-  }, 'all'),
+  ...forms(
+    'MOVQ',
+    ['x128x128', 'x128m64'],
+    (o) => o.write(0, zeroExtended(o, o.operands[1].kind === 'm' ? o.read(1) : o.readPlace({ slot: 1 }, 'i64'))),
+    'all',
+  ),
+  ...forms(
+    'MOVQ',
+    ['m64x128'],
+    (o) => {
+      o.prepareWrite(0);
+      o.write(0, o.readPlace({ slot: 1 }, 'i64'));
+    },
+    'all',
+  ),
   ...forms('MOVD', ['k64r32', 'k64r64', 'k64m32', 'k64m64'], toMmx),
   ...forms('MOVD', ['r32k64', 'r64k64', 'm32k64', 'm64k64'], fromMmx),
   ...forms('MOVQ', ['k64k64', 'k64m64'], toMmx),

@@ -38,10 +38,15 @@ export function byteCount(o: Operation, count: Value, most: number): Value {
 
 /** Bytes come from `count` places up (or down); a swizzle gives zero for an index beyond 15. */
 function shiftBytes(mnemonic: string, name: 'i8x16_add' | 'i8x16_sub'): Description[] {
-  return forms(mnemonic, ['x128i8'], (o) => {
-    const count = byteCount(o, o.read(1).as('i32'), 16);
-    o.write(0, o.read(0).simd('i8x16_swizzle', constant(o, 1, iota()).simd(name, count)));
-  }, 'all');
+  return forms(
+    mnemonic,
+    ['x128i8'],
+    (o) => {
+      const count = byteCount(o, o.read(1).as('i32'), 16);
+      o.write(0, o.read(0).simd('i8x16_swizzle', constant(o, 1, iota()).simd(name, count)));
+    },
+    'all',
+  );
 }
 
 // prettier-ignore

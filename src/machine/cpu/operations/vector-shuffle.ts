@@ -1,5 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { bothJoined, constant, forms, high, iota, join, low, mmxInstruction, mmxVector, packed, packedMmx, source, writeMmx } from './vector.ts';
+import {
+  bothJoined,
+  constant,
+  forms,
+  high,
+  iota,
+  join,
+  low,
+  mmxInstruction,
+  mmxVector,
+  packed,
+  packedMmx,
+  source,
+  writeMmx,
+} from './vector.ts';
 import type { Hot } from './vector.ts';
 import type { SimdName } from '../../wasm/opcodes.ts';
 import type { Description, Operation, Value } from './operation.ts';
@@ -31,18 +45,27 @@ function pack(mnemonic: string, name: SimdName): Description[] {
 /** Every other lane of two vectors, the lower of each pair or the upper. */
 function everyOther(a: Value, b: Value, laneBytes: number, odd: boolean): Value {
   const start = odd ? laneBytes : 0;
-  return a.shuffle(b, Array.from({ length: 16 }, (_, i) => start + Math.floor(i / laneBytes) * laneBytes * 2 + (i % laneBytes)));
+  return a.shuffle(
+    b,
+    Array.from({ length: 16 }, (_, i) => start + Math.floor(i / laneBytes) * laneBytes * 2 + (i % laneBytes)),
+  );
 }
 
 function neighbours(mnemonic: string, name: SimdName, laneBytes: number): Description[] {
-  return bothJoined(mnemonic, (_o, a, b) => everyOther(a, b, laneBytes, false).simd(name, everyOther(a, b, laneBytes, true)));
+  return bothJoined(mnemonic, (_o, a, b) =>
+    everyOther(a, b, laneBytes, false).simd(name, everyOther(a, b, laneBytes, true)),
+  );
 }
 
 // --- lanes chosen at run time --------------------------------------------------------------------------------------
 
 /** Byte indices from the four 2-bit fields of an immediate, one for each dword. */
 function dwordIndices(o: Operation, immediate: Value): Value {
-  const fields = immediate.as('i32').simd('i32x4_splat').simd('i32x4_mul', constant(o, 4, [64, 16, 4, 1])).simd('i32x4_shr_u', o.constant('i32', 6));
+  const fields = immediate
+    .as('i32')
+    .simd('i32x4_splat')
+    .simd('i32x4_mul', constant(o, 4, [64, 16, 4, 1]))
+    .simd('i32x4_shr_u', o.constant('i32', 6));
   const lanes = fields.simd('v128_and', constant(o, 4, [3]));
   return lanes.simd('i32x4_mul', constant(o, 4, [0x04040404])).simd('i32x4_add', constant(o, 4, [0x03020100]));
 }
@@ -50,23 +73,45 @@ function dwordIndices(o: Operation, immediate: Value): Value {
 /** The same for the words of one half; the words of the other half stay where they are. */
 function wordIndices(o: Operation, immediate: Value, upper: boolean): Value {
   const here = (inside: readonly number[]): number[] => (upper ? [0, 0, 0, 0, ...inside] : [...inside, 0, 0, 0, 0]);
-  const fields = immediate.as('i32').simd('i16x8_splat').simd('i16x8_mul', constant(o, 2, here([64, 16, 4, 1]))).simd('i16x8_shr_u', o.constant('i32', 6));
+  const fields = immediate
+    .as('i32')
+    .simd('i16x8_splat')
+    .simd('i16x8_mul', constant(o, 2, here([64, 16, 4, 1])))
+    .simd('i16x8_shr_u', o.constant('i32', 6));
   const lanes = fields.simd('v128_and', constant(o, 2, [3]));
   const base = iota().map((i) => (i >= 8 === upper ? (upper ? 8 : 0) + (i % 2) : i));
   return lanes.simd('i16x8_mul', constant(o, 2, [0x0202])).simd('i8x16_add', constant(o, 1, base));
 }
 
 /** A shuffle of the source under an immediate. */
-function shuffleImmediate(mnemonic: string, indices: (o: Operation, immediate: Value) => Value, hot: Hot = 'none'): Description[] {
-  return forms(mnemonic, ['x128x128i8', 'x128m128i8'], (o) => o.write(0, source(o, 1).simd('i8x16_swizzle', indices(o, o.read(2)))), hot);
+function shuffleImmediate(
+  mnemonic: string,
+  indices: (o: Operation, immediate: Value) => Value,
+  hot: Hot = 'none',
+): Description[] {
+  return forms(
+    mnemonic,
+    ['x128x128i8', 'x128m128i8'],
+    (o) => o.write(0, source(o, 1).simd('i8x16_swizzle', indices(o, o.read(2)))),
+    hot,
+  );
 }
 
 /** Destination, source and immediate, all three read. */
-export function withImmediate(mnemonic: string, compute: (o: Operation, a: Value, b: Value, immediate: Value) => Value, hot: Hot = 'none'): Description[] {
-  return forms(mnemonic, ['x128x128i8', 'x128m128i8'], (o) => {
-    const b = source(o, 1);
-    o.write(0, compute(o, o.read(0), b, o.read(2).as('i32')));
-  }, hot);
+export function withImmediate(
+  mnemonic: string,
+  compute: (o: Operation, a: Value, b: Value, immediate: Value) => Value,
+  hot: Hot = 'none',
+): Description[] {
+  return forms(
+    mnemonic,
+    ['x128x128i8', 'x128m128i8'],
+    (o) => {
+      const b = source(o, 1);
+      o.write(0, compute(o, o.read(0), b, o.read(2).as('i32')));
+    },
+    hot,
+  );
 }
 
 /** The destination above the source, shifted right by bytes. */
@@ -78,10 +123,14 @@ function alignRight(o: Operation, a: Value, b: Value, immediate: Value): Value {
 
 /** The index's bits that count, and bit 7, which asks for a zero. */
 function shuffleBytes(mask: number) {
-  return (o: Operation, a: Value, b: Value): Value => a.simd('i8x16_swizzle', b.simd('v128_and', constant(o, 1, [mask])));
+  return (o: Operation, a: Value, b: Value): Value =>
+    a.simd('i8x16_swizzle', b.simd('v128_and', constant(o, 1, [mask])));
 }
 
-function mmxWithImmediate(mnemonic: string, compute: (o: Operation, a: Value, b: Value, immediate: Value) => Value): Description[] {
+function mmxWithImmediate(
+  mnemonic: string,
+  compute: (o: Operation, a: Value, b: Value, immediate: Value) => Value,
+): Description[] {
   return forms(mnemonic, ['k64k64i8', 'k64m64i8'], (o) =>
     mmxInstruction(o, () => {
       const b = mmxVector(o, 1);

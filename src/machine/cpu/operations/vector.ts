@@ -18,10 +18,21 @@ const FSW_TOP = 0x3800;
 export type Hot = 'none' | 'registers' | 'all';
 
 /** A description, split in two where only the register forms are hot. */
-export function forms(mnemonic: string, signatures: readonly string[], describe: (o: Operation) => void, hot: Hot = 'none'): Description[] {
+export function forms(
+  mnemonic: string,
+  signatures: readonly string[],
+  describe: (o: Operation) => void,
+  hot: Hot = 'none',
+): Description[] {
   const isHot = (signature: string): boolean => hot === 'all' || (hot === 'registers' && !signature.includes('m'));
   return [true, false]
-    .map((wanted) => ({ mnemonic, signatures: signatures.filter((signature) => isHot(signature) === wanted), hot: wanted, endsBlock: false, describe }))
+    .map((wanted) => ({
+      mnemonic,
+      signatures: signatures.filter((signature) => isHot(signature) === wanted),
+      hot: wanted,
+      endsBlock: false,
+      describe,
+    }))
     .filter((description) => description.signatures.length > 0);
 }
 
@@ -29,7 +40,12 @@ export function forms(mnemonic: string, signatures: readonly string[], describe:
 
 /** 16 bytes from lanes of 1, 2 or 4 bytes, repeated as often as they fit. */
 export function constant(o: Operation, laneBytes: 1 | 2 | 4, lanes: readonly number[]): Value {
-  return o.vector(Array.from({ length: 16 }, (_, i) => (lanes[Math.floor(i / laneBytes) % lanes.length] >>> ((i % laneBytes) * 8)) & 0xff));
+  return o.vector(
+    Array.from(
+      { length: 16 },
+      (_, i) => (lanes[Math.floor(i / laneBytes) % lanes.length] >>> ((i % laneBytes) * 8)) & 0xff,
+    ),
+  );
 }
 
 export function zeroVector(o: Operation): Value {
@@ -121,10 +137,15 @@ export function mmxVector(o: Operation, index: number): Value {
 
 /** XMM, XMM or aligned memory. */
 export function packed(mnemonic: string, compute: Compute, hot: Hot = 'none'): Description[] {
-  return forms(mnemonic, XMM, (o) => {
-    const b = source(o, 1);
-    o.write(0, compute(o, o.read(0), b));
-  }, hot);
+  return forms(
+    mnemonic,
+    XMM,
+    (o) => {
+      const b = source(o, 1);
+      o.write(0, compute(o, o.read(0), b));
+    },
+    hot,
+  );
 }
 
 /** MMX, MMX or memory. What `compute` gives counts in its low half. */

@@ -26,7 +26,8 @@ export function subtract(env: FloatEnvironment, format: Format, a: Unpacked, b: 
 function sum(env: FloatEnvironment, format: Format, a: Unpacked, b: Unpacked, bSign: 0 | 1): bigint {
   const nan = propagateNan(env, a, b);
   if (nan) return packSpecial(format, nan);
-  if (a.kind === KIND.infinity && b.kind === KIND.infinity && a.sign !== bSign) return packSpecial(format, invalid(env));
+  if (a.kind === KIND.infinity && b.kind === KIND.infinity && a.sign !== bSign)
+    return packSpecial(format, invalid(env));
   noteDenormals(env, a, b);
   if (a.kind === KIND.infinity) return packSpecial(format, a);
   if (b.kind === KIND.infinity) return packSpecial(format, infinity(bSign));
@@ -43,7 +44,14 @@ function signOfZeroSum(env: FloatEnvironment, a: 0 | 1, b: 0 | 1): 0 | 1 {
 }
 
 /** `big` has the exponent that is not the smaller one. */
-function sumFinite(env: FloatEnvironment, format: Format, big: Unpacked, bigSign: 0 | 1, small: Unpacked, smallSign: 0 | 1): bigint {
+function sumFinite(
+  env: FloatEnvironment,
+  format: Format,
+  big: Unpacked,
+  bigSign: 0 | 1,
+  small: Unpacked,
+  smallSign: 0 | 1,
+): bigint {
   const distance = big.exponent - small.exponent;
   if (distance > FAR) {
     const wide = big.significand << 68n;

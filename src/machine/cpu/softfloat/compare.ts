@@ -26,7 +26,7 @@ export function compareNumbers(a: Unpacked, b: Unpacked): number {
   const signA = a.kind === KIND.zero ? 0 : 1 - 2 * a.sign;
   const signB = b.kind === KIND.zero ? 0 : 1 - 2 * b.sign;
   if (signA !== signB) return signA < signB ? ORDER.less : ORDER.greater;
-  return compareMagnitudes(a, b) * signA;
+  return signA < 0 ? compareMagnitudes(b, a) : compareMagnitudes(a, b);
 }
 
 export function compareMagnitudes(a: Unpacked, b: Unpacked): number {

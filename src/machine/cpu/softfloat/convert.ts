@@ -47,7 +47,14 @@ export function toInteger(env: FloatEnvironment, a: Unpacked, bits: number, roun
 }
 
 /** Rounds to an integral value in the same format. `quietly` leaves inexact out. A denormal raises denormal only on the x87: `noted`. */
-export function roundToIntegral(env: FloatEnvironment, format: Format, a: Unpacked, rounding: number, quietly = false, noted = false): bigint {
+export function roundToIntegral(
+  env: FloatEnvironment,
+  format: Format,
+  a: Unpacked,
+  rounding: number,
+  quietly = false,
+  noted = false,
+): bigint {
   const nan = propagateNan(env, a);
   if (nan) return packSpecial(format, nan);
   if (noted) noteDenormals(env, a);

@@ -99,7 +99,12 @@ export function unpack(bits: bigint, format: Format): Unpacked {
   const head = Number(bits >> BigInt(fractionBits));
   const field = head & format.exponentMask;
   const fraction = (bits << BigInt(63 - fractionBits)) & FRACTION;
-  return unpackFields(head > format.exponentMask ? 1 : 0, field, field === 0 ? fraction : fraction | INTEGER_BIT, format);
+  return unpackFields(
+    head > format.exponentMask ? 1 : 0,
+    field,
+    field === 0 ? fraction : fraction | INTEGER_BIT,
+    format,
+  );
 }
 
 function unpackExtended(bits: bigint): Unpacked {

@@ -45,7 +45,11 @@ export function approximateReciprocalRoot(bits: number): number {
   return Number(special(a, true) ?? approximation(1 / Math.sqrt(toNumber(a))));
 }
 
-function approximate(name: string, compute: (bits: number) => number, { suffix, lanes, bytes }: Shape): SseFloatInstruction {
+function approximate(
+  name: string,
+  compute: (bits: number) => number,
+  { suffix, lanes, bytes }: Shape,
+): SseFloatInstruction {
   return {
     mnemonic: name + suffix,
     sourceBytes: bytes,

@@ -39,11 +39,19 @@ function compute(code: number, a: number, b: number): number {
  * Whether an element's result, computed from plain operands, raises nothing but inexact. The least normal number itself is left to the
  * exact path: it may come of a tiny value. A zero must be exact.
  */
-function isOrdinaryResult(code: number, result: number, a: number, b: number, range: typeof NORMAL32 | typeof NORMAL64): boolean {
+function isOrdinaryResult(
+  code: number,
+  result: number,
+  a: number,
+  b: number,
+  range: typeof NORMAL32 | typeof NORMAL64,
+): boolean {
   const magnitude = Math.abs(result);
   if (magnitude > range.least && magnitude <= range.most) return true;
   if (result !== 0) return false;
-  return code <= OPERATION.subtract || code === OPERATION.squareRoot || a === 0 || (b === 0 && code === OPERATION.multiply);
+  return (
+    code <= OPERATION.subtract || code === OPERATION.squareRoot || a === 0 || (b === 0 && code === OPERATION.multiply)
+  );
 }
 
 function fast32(code: number, lanes: number, unit: SseFloatUnit, destination: number, source: number): boolean {

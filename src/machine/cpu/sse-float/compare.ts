@@ -22,13 +22,31 @@ function holds(order: number, immediate: number): boolean {
 }
 
 /** The order of two elements if neither is a NaN or denormal, else undefined: then flags or DAZ matter. */
-function plainOrder(unit: SseFloatUnit, format: Format, destination: number, source: number, lane: number): number | undefined {
+function plainOrder(
+  unit: SseFloatUnit,
+  format: Format,
+  destination: number,
+  source: number,
+  lane: number,
+): number | undefined {
   const single = format === BINARY32;
   const a = single ? unit.f32[(destination >> 2) + lane] : unit.f64[(destination >> 3) + lane];
   const b = single ? unit.f32[(source >> 2) + lane] : unit.f64[(source >> 3) + lane];
   const range = single ? NORMAL32 : NORMAL64;
   if (!isPlain(a, range) || !isPlain(b, range)) return undefined;
   return a < b ? ORDER.less : a > b ? ORDER.greater : ORDER.equal;
+}
+
+/** Leaves the orders of all elements here if they are plain: nothing may be written before that is known. */
+const orders = new Int8Array(4);
+
+function plainOrders(unit: SseFloatUnit, format: Format, destination: number, source: number, lanes: number): boolean {
+  for (let lane = 0; lane < lanes; lane++) {
+    const order = plainOrder(unit, format, destination, source, lane);
+    if (order === undefined) return false;
+    orders[lane] = order;
+  }
+  return true;
 }
 
 function comparison({ suffix, format, lanes, bytes }: Shape): SseFloatInstruction {
@@ -45,13 +63,10 @@ function comparison({ suffix, format, lanes, bytes }: Shape): SseFloatInstructio
       }
     },
     fast(unit, destination, source, immediate) {
-      // One element only, so that nothing is written before all are known to be plain.
-      if (lanes !== 1) return false;
-      const order = plainOrder(unit, format, destination, source, 0);
-      if (order === undefined) return false;
-      const mask = holds(order, immediate) ? -1 : 0;
-      unit.i32[destination >> 2] = mask;
-      if (format !== BINARY32) unit.i32[(destination >> 2) + 1] = mask;
+      if (!plainOrders(unit, format, destination, source, lanes)) return false;
+      const words = format.bytes / 4;
+      for (let n = 0; n < lanes * words; n++)
+        unit.i32[(destination >> 2) + n] = holds(orders[(n / words) | 0], immediate) ? -1 : 0;
       return true;
     },
   };
@@ -100,17 +115,18 @@ function extremum(mnemonic: string, wanted: number, { suffix, format, lanes, byt
         const first = compare(unit.env, a, b, true) === wanted;
         const chosen = first ? a : b;
         // A denormal that DAZ made a zero is returned as that zero.
-        const bits = chosen.kind === KIND.zero ? packSpecial(format, chosen) : unit.bits(first ? destination : source, lane, format);
+        const bits =
+          chosen.kind === KIND.zero
+            ? packSpecial(format, chosen)
+            : unit.bits(first ? destination : source, lane, format);
         unit.put(lane, format, bits);
       }
     },
     fast(unit, destination, source) {
-      if (lanes !== 1) return false;
-      const order = plainOrder(unit, format, destination, source, 0);
-      if (order === undefined) return false;
-      if (order === wanted) return true;
-      unit.i32[destination >> 2] = unit.i32[source >> 2];
-      if (format !== BINARY32) unit.i32[(destination >> 2) + 1] = unit.i32[(source >> 2) + 1];
+      if (!plainOrders(unit, format, destination, source, lanes)) return false;
+      const words = format.bytes / 4;
+      for (let n = 0; n < lanes * words; n++)
+        if (orders[(n / words) | 0] !== wanted) unit.i32[(destination >> 2) + n] = unit.i32[(source >> 2) + n];
       return true;
     },
   };
@@ -125,4 +141,3 @@ export const COMPARISONS: readonly SseFloatInstruction[] = [
   ...SHAPES.map((shape) => extremum('MIN', ORDER.less, shape)),
   ...SHAPES.map((shape) => extremum('MAX', ORDER.greater, shape)),
 ];
-

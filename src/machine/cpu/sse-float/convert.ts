@@ -88,7 +88,7 @@ function clearRest(unit: SseFloatUnit, { to, lanes, destination }: Conversion): 
 }
 
 function conversion(row: Conversion): SseFloatInstruction {
-  const fast = row.from === I64 || row.to === I64 ? undefined : FAST[row.mnemonic];
+  const fast = (row.from === I64 || row.to === I64 ? FAST_WIDE : FAST)[row.mnemonic];
   return {
     mnemonic: row.mnemonic,
     sourceBytes: bytesOf(row.from) * row.lanes,
@@ -104,7 +104,7 @@ function conversion(row: Conversion): SseFloatInstruction {
 type Fast = NonNullable<SseFloatInstruction['fast']>;
 
 /** Truncation to 32 bits of a scalar; inexact is already set, or nothing is dropped. */
-function truncateFast(unit: SseFloatUnit, value: number, destination: number): boolean {
+function truncate32(unit: SseFloatUnit, value: number, destination: number): boolean {
   const result = value | 0;
   if (result !== Math.trunc(value) || (result !== value && !unit.ordinary)) return false;
   unit.i32[destination >> 2] = result;
@@ -112,21 +112,53 @@ function truncateFast(unit: SseFloatUnit, value: number, destination: number): b
   return true;
 }
 
-/** The scalar conversions that compiled C is full of. Those of 64-bit integers take the exact path. */
+const TWO_32 = 2 ** 32;
+/** Integers below 2^52 in magnitude are exact in a Number with room for halves. */
+const EXACT = 2 ** 52;
+
+/** The same to 64 bits, for values that are small enough. */
+function truncate64(unit: SseFloatUnit, value: number, destination: number): boolean {
+  const result = Math.trunc(value);
+  if (!(Math.abs(result) < EXACT) || (result !== value && !unit.ordinary)) return false;
+  unit.i32[destination >> 2] = result;
+  unit.i32[(destination >> 2) + 1] = Math.floor(result / TWO_32);
+  return true;
+}
+
+/** A 64-bit integer that is exact as a Number, or undefined. */
+function smallInteger(unit: SseFloatUnit, source: number): number | undefined {
+  const value = unit.i32[(source >> 2) + 1] * TWO_32 + (unit.i32[source >> 2] >>> 0);
+  return Math.abs(value) < EXACT ? value : undefined;
+}
+
+function putSingle(unit: SseFloatUnit, value: number | undefined, destination: number): boolean {
+  if (value === undefined) return false;
+  const result = Math.fround(value);
+  if (result !== value && !unit.ordinary) return false;
+  unit.f32[destination >> 2] = result;
+  return true;
+}
+
+/** The conversions that compiled C is full of. */
 const FAST: Readonly<Record<string, Fast>> = {
   CVTSI2SD(unit, destination, source) {
     unit.f64[destination >> 3] = unit.i32[source >> 2];
     return true;
   },
-  CVTSI2SS(unit, destination, source) {
-    const value = unit.i32[source >> 2];
-    const result = Math.fround(value);
-    if (result !== value && !unit.ordinary) return false;
-    unit.f32[destination >> 2] = result;
+  CVTSI2SS: (unit, destination, source) => putSingle(unit, unit.i32[source >> 2], destination),
+  CVTTSD2SI: (unit, destination, source) => truncate32(unit, unit.f64[source >> 3], destination),
+  CVTTSS2SI: (unit, destination, source) => truncate32(unit, unit.f32[source >> 2], destination),
+  CVTDQ2PD(unit, destination, source) {
+    const high = unit.i32[(source >> 2) + 1];
+    unit.f64[destination >> 3] = unit.i32[source >> 2];
+    unit.f64[(destination >> 3) + 1] = high;
     return true;
   },
-  CVTTSD2SI: (unit, destination, source) => truncateFast(unit, unit.f64[source >> 3], destination),
-  CVTTSS2SI: (unit, destination, source) => truncateFast(unit, unit.f32[source >> 2], destination),
+  CVTDQ2PS(unit, destination, source) {
+    if (!unit.ordinary) return false;
+    for (let n = 0; n < 4; n++) unit.f32[(destination >> 2) + n] = unit.i32[(source >> 2) + n];
+    return true;
+  },
   CVTSS2SD(unit, destination, source) {
     const value = unit.f32[source >> 2];
     if (!isPlain(value, NORMAL32)) return false;
@@ -143,9 +175,20 @@ const FAST: Readonly<Record<string, Fast>> = {
   },
 };
 
+const FAST_WIDE: Readonly<Record<string, Fast>> = {
+  CVTSI2SD(unit, destination, source) {
+    const value = smallInteger(unit, source);
+    if (value !== undefined) unit.f64[destination >> 3] = value;
+    return value !== undefined;
+  },
+  CVTSI2SS: (unit, destination, source) => putSingle(unit, smallInteger(unit, source), destination),
+  CVTTSD2SI: (unit, destination, source) => truncate64(unit, unit.f64[source >> 3], destination),
+  CVTTSS2SI: (unit, destination, source) => truncate64(unit, unit.f32[source >> 2], destination),
+};
+
 /** With a 64-bit general operand (REX.W). */
-const WIDE: readonly Conversion[] = CONVERSIONS.filter(({ mnemonic }) => /^CVTT?S[SD]2SI$|^CVTSI2/.test(mnemonic)).map((row) =>
-  isInteger(row.from) ? { ...row, from: I64 } : { ...row, to: I64 },
+const WIDE: readonly Conversion[] = CONVERSIONS.filter(({ mnemonic }) => /^CVTT?S[SD]2SI$|^CVTSI2/.test(mnemonic)).map(
+  (row) => (isInteger(row.from) ? { ...row, from: I64 } : { ...row, to: I64 }),
 );
 
 export const CONVERT: readonly SseFloatInstruction[] = CONVERSIONS.map(conversion);

@@ -78,4 +78,3 @@ export const HORIZONTAL: readonly SseFloatInstruction[] = [
   ...PACKED_SHAPES.map((shape) => horizontal('HSUB', subtract, shape)),
   ...PACKED_SHAPES.map(dotProduct),
 ];
-

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ALL_EXCEPTIONS, BEFORE_COMPUTATION, FloatEnvironment } from '../softfloat/environment.ts';
+import { ALL_EXCEPTIONS, BEFORE_COMPUTATION } from '../softfloat/environment.ts';
+import type { FloatEnvironment } from '../softfloat/environment.ts';
 
 /** See: SDM 10.2.3 MXCSR Control and Status Register. */
 // prettier-ignore

@@ -28,7 +28,10 @@ describe('the table of floating-point SSE instructions', () => {
   it('has every one of the opcode table', () => {
     const wanted = [...sseRows, ...sse4Rows].map((row) => row.mnemonic).filter((mnemonic) => FLOAT.test(mnemonic));
     assert.ok(wanted.length > 60);
-    assert.deepEqual(wanted.filter((mnemonic) => !isSseFloat(mnemonic)), []);
+    assert.deepEqual(
+      wanted.filter((mnemonic) => !isSseFloat(mnemonic)),
+      [],
+    );
   });
 
   it('has the forms with 64-bit registers', () => {
@@ -40,7 +43,13 @@ describe('the table of floating-point SSE instructions', () => {
 
 describe('execution', () => {
   it('computes and keeps the upper half of a scalar destination', () => {
-    const { result, fault, mxcsr } = executeSseFloat(sseFloatInstruction('ADDSD'), doubles(1.5, 7), doubles(2.25), 0, MXCSR.reset);
+    const { result, fault, mxcsr } = executeSseFloat(
+      sseFloatInstruction('ADDSD'),
+      doubles(1.5, 7),
+      doubles(2.25),
+      0,
+      MXCSR.reset,
+    );
     assert.deepEqual(readDoubles(result), [3.75, 7]);
     assert.equal(fault, false);
     assert.equal(mxcsr, MXCSR.reset);
@@ -63,30 +72,45 @@ describe('execution', () => {
   });
 
   it('writes a 32-bit general register with zeroes above', () => {
-    const { result } = executeSseFloat(sseFloatInstruction('CVTTSD2SI'), new Uint8Array(16).fill(255), doubles(-1.5), 0, ORDINARY);
+    const { result } = executeSseFloat(
+      sseFloatInstruction('CVTTSD2SI'),
+      new Uint8Array(16).fill(255),
+      doubles(-1.5),
+      0,
+      ORDINARY,
+    );
     assert.equal(new DataView(result.buffer).getBigUint64(0, true), 0xffff_ffffn);
   });
 });
 
 describe('the fast path', () => {
-  const names = ['ADD', 'SUB', 'MUL', 'DIV', 'SQRT', 'MIN', 'MAX', 'CMP', 'CVTSS2', 'CVTSD2'];
   const element = fc.oneof(fc.uint8Array({ minLength: 16, maxLength: 16 }), fc.array(fc.double(), { minLength: 2, maxLength: 2 }).map((d) => doubles(...d)), fc.array(fc.float(), { minLength: 4, maxLength: 4 }).map((f) => new Uint8Array(Float32Array.from(f).buffer))); // prettier-ignore
-  for (const name of names) {
-    it(`agrees with the exact path: ${name}`, () => {
-      const forms = name.startsWith('CVT') ? [name === 'CVTSS2' ? 'SD' : 'SS'] : ['PS', 'PD', 'SS', 'SD'];
-      for (const form of forms) {
-        const instruction = sseFloatInstruction(name + form);
-        const { fast: _fast, ...exact } = instruction;
-        fc.assert(
-          fc.property(element, element, fc.integer({ min: 0, max: 7 }), (a, b, immediate) => {
-            const quick = executeSseFloat(instruction, a, b, immediate, ORDINARY);
-            assert.deepEqual(quick, executeSseFloat(exact, a, b, immediate, ORDINARY));
-          }),
-          { numRuns: 150 },
-        );
-      }
-    });
-  }
+  const integers = fc.bigInt({ min: -(2n ** 54n), max: 2n ** 54n }).map((value) => new Uint8Array(BigInt64Array.of(value, -value).buffer)); // prettier-ignore
+  const operand = fc.oneof(element, integers);
+  const forms = (name: string): string[] => ['PS', 'PD', 'SS', 'SD'].map((suffix) => name + suffix);
+  const rows = [
+    ...['ADD', 'SUB', 'MUL', 'DIV', 'SQRT', 'MIN', 'MAX', 'CMP', 'ROUND'].flatMap(forms),
+    ...['COMISS', 'COMISD', 'UCOMISS', 'UCOMISD', 'CVTSS2SD', 'CVTSD2SS', 'CVTDQ2PS', 'CVTDQ2PD'],
+    ...['CVTSI2SS', 'CVTSI2SD', 'CVTTSS2SI', 'CVTTSD2SI'],
+  ];
+
+  it('agrees with the exact path', () => {
+    for (const instruction of rows.flatMap((name) => [sseFloatInstruction(name), sseFloatInstruction(name, true)])) {
+      const { fast: _fast, ...exact } = instruction;
+      const property = fc.property(
+        operand,
+        operand,
+        fc.integer({ min: 0, max: 15 }),
+        fc.boolean(),
+        (a, b, immediate, ordinary) => {
+          const mxcsr = ordinary ? ORDINARY : MXCSR.reset;
+          const quick = executeSseFloat(instruction, a, b, immediate, mxcsr);
+          assert.deepEqual(quick, executeSseFloat(exact, a, b, immediate, mxcsr), instruction.mnemonic);
+        },
+      );
+      fc.assert(property, { numRuns: 120 });
+    }
+  });
 });
 
 describe('RCPPS and RSQRTPS', () => {

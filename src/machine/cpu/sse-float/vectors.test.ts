@@ -57,10 +57,19 @@ function readForm(reader: Reader): Form {
 }
 
 /** Runs every case of the file; gives descriptions of those that differ, and how many there were. */
-function runAll(change: (instruction: SseFloatInstruction) => SseFloatInstruction): { total: number; differing: string[] } {
+function runAll(change: (instruction: SseFloatInstruction) => SseFloatInstruction): {
+  total: number;
+  differing: string[];
+} {
   const reader = new Reader();
   const pools: Record<string, { width: number; elements: Uint8Array }> = {};
-  for (const [kind, width] of [['s', 4], ['d', 8], ['i', 4], ['q', 8]] as const) // prettier-ignore
+  for (const [kind, width] of [
+    ['s', 4],
+    ['d', 8],
+    ['i', 4],
+    ['q', 8],
+  ] as const)
+    // prettier-ignore
     pools[kind] = { width, elements: reader.take(width * POOL) };
   const modes = Array.from({ length: MODES }, () => reader.u32());
   const forms = reader.u32();

@@ -250,17 +250,19 @@ export class Translator implements CodeWatcher {
     writer.set(RECORD.extra, this.keep(0));
   }
 
-  private emitMicrocode(ripOffset: number, routine: number): boolean {
+  private emitMicrocode(ripOffset: number, routine: number, fault = false): boolean {
     const { writer } = this;
     writer.at = this.advance();
-    writer.begin(HANDLER.microcode, ripOffset, this.instruction.length);
+    const { blockEnd, repeat } = this.instruction.opcode;
+    const goesOn = blockEnd === 'none' && repeat === 'none' && !fault;
+    writer.begin(goesOn ? HANDLER.helper : HANDLER.microcode, ripOffset, this.instruction.length);
     writer.set(RECORD.extra, this.keep(routine));
-    return true;
+    return !goesOn;
   }
 
   private emitFault(ripOffset: number, vector: number, errorCode: number): boolean {
     if (this.instruction.length === 0) this.instruction.length = 1;
-    return this.emitMicrocode(ripOffset, this.microcode.faultRoutine(vector, errorCode));
+    return this.emitMicrocode(ripOffset, this.microcode.faultRoutine(vector, errorCode), true);
   }
 
   private keep(routine: number): number {

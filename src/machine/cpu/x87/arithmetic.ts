@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { add, divide, divideReversed, multiply, squareRoot, subtract, subtractReversed } from '../softfloat/arithmetic.ts';
+import {
+  add,
+  divide,
+  divideReversed,
+  multiply,
+  squareRoot,
+  subtract,
+  subtractReversed,
+} from '../softfloat/arithmetic.ts';
 import type { Binary } from '../softfloat/arithmetic.ts';
 import { roundToIntegral } from '../softfloat/convert.ts';
 import type { FloatEnvironment } from '../softfloat/environment.ts';
 import { EXTENDED80 } from '../softfloat/format.ts';
 import type { Unpacked } from '../softfloat/format.ts';
-import { M16INT, M32FP, M32INT, M64FP, NOTHING, instruction, plain } from './instruction.ts';
+import { M16INT, M32FP, M32INT, M64FP, NOTHING, instruction, memoryOf, plain } from './instruction.ts';
 import type { MemoryOperand, X87Instruction } from './instruction.ts';
 import { INDEFINITE_BITS } from './x87.ts';
 import type { X87 } from './x87.ts';
@@ -36,8 +44,8 @@ function registers(x87: X87, compute: Binary, destination: number, other: number
 }
 
 function memory(name: string, compute: Binary, operand: MemoryOperand): X87Instruction {
-  return instruction(`${name} ${operand.notation}`, 'load', operand.bytes, (x87, { memory: bytes = new Uint8Array() }) => {
-    unary(x87, (env, a) => compute(env, EXTENDED80, a, operand.read(bytes)), true);
+  return instruction(`${name} ${operand.notation}`, 'load', operand.bytes, (x87, given) => {
+    unary(x87, (env, a) => compute(env, EXTENDED80, a, operand.read(memoryOf(given))), true);
     return NOTHING;
   });
 }

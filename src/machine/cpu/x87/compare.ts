@@ -3,7 +3,7 @@ import { ORDER, compare } from '../softfloat/compare.ts';
 import { EXCEPTION } from '../softfloat/environment.ts';
 import { EXTENDED80, KIND, unpack, zero } from '../softfloat/format.ts';
 import type { Unpacked } from '../softfloat/format.ts';
-import { M16INT, M32FP, M32INT, M64FP, NOTHING, instruction, plain } from './instruction.ts';
+import { M16INT, M32FP, M32INT, M64FP, NOTHING, instruction, memoryOf, plain } from './instruction.ts';
 import type { MemoryOperand, X87Instruction, X87Outcome } from './instruction.ts';
 import { FSW } from './registers.ts';
 import type { X87 } from './x87.ts';
@@ -22,7 +22,12 @@ const CONDITIONS: Readonly<Record<number, number>> = {
 const toEflags = (conditions: number): number => conditions >> 8;
 
 /** The condition of ST(0) against an operand; `done` is false if an unmasked exception keeps the stack from moving. */
-function order(x87: X87, isEmpty: boolean, operand: () => Unpacked, signaling: boolean): { conditions: number; done: boolean } {
+function order(
+  x87: X87,
+  isEmpty: boolean,
+  operand: () => Unpacked,
+  signaling: boolean,
+): { conditions: number; done: boolean } {
   if (isEmpty) return { conditions: UNORDERED, done: x87.stackFault(false) };
   const result = compare(x87.begin(), x87.value(0), operand(), signaling);
   return { conditions: CONDITIONS[result], done: x87.finish() };
@@ -42,8 +47,8 @@ function registers(name: string, signaling: boolean, pops: number, fixed?: numbe
 }
 
 function memory(name: string, operand: MemoryOperand, pops: number): X87Instruction {
-  return instruction(`${name} ${operand.notation}`, 'load', operand.bytes, (x87, { memory: bytes = new Uint8Array() }) => {
-    compareToFlags(x87, x87.isEmpty(0), () => operand.read(bytes), true, pops);
+  return instruction(`${name} ${operand.notation}`, 'load', operand.bytes, (x87, given) => {
+    compareToFlags(x87, x87.isEmpty(0), () => operand.read(memoryOf(given)), true, pops);
     return NOTHING;
   });
 }

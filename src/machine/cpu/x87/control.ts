@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { environmentBytes, packEnvironment, packRegisters, unpackEnvironment, unpackRegisters } from './images.ts';
-import { NOTHING, littleEndian, plain, toBytes } from './instruction.ts';
+import { NOTHING, formatOf, littleEndian, memoryOf, plain, toBytes } from './instruction.ts';
 import type { Run, X87Instruction, X87Operand } from './instruction.ts';
 import { FCW, FSW } from './registers.ts';
 import type { X87 } from './x87.ts';
 
-function control(name: string, waits: boolean, memory: X87Instruction['memory'], bytes: number, run: Run): X87Instruction {
+function control(
+  name: string,
+  waits: boolean,
+  memory: X87Instruction['memory'],
+  bytes: number,
+  run: Run,
+): X87Instruction {
   return { name, memory, bytes, waits, control: true, run };
 }
 
@@ -31,33 +37,35 @@ function free(x87: X87, i: number): void {
   x87.setC1(false);
 }
 
-function storeEnvironment(x87: X87, { format = 'protected32' }: X87Operand): { store: Uint8Array } {
-  const store = packEnvironment(x87, format);
+function storeEnvironment(x87: X87, operand: X87Operand): { store: Uint8Array } {
+  const store = packEnvironment(x87, formatOf(operand));
   x87.fcw |= FCW.masks;
   return { store };
 }
 
-function save(x87: X87, { format = 'protected32' }: X87Operand): { store: Uint8Array } {
-  const environment = packEnvironment(x87, format);
+function save(x87: X87, operand: X87Operand): { store: Uint8Array } {
+  const environment = packEnvironment(x87, formatOf(operand));
   const store = new Uint8Array([...environment, ...packRegisters(x87)]);
   x87.initialize();
   return { store };
 }
 
-const loadEnvironment: Run = (x87, { format = 'protected32', memory = new Uint8Array() }) => {
-  unpackEnvironment(x87, memory, format);
+const loadEnvironment: Run = (x87, operand) => {
+  unpackEnvironment(x87, memoryOf(operand), formatOf(operand));
   return NOTHING;
 };
 
-const restore: Run = (x87, { format = 'protected32', memory = new Uint8Array() }) => {
+const restore: Run = (x87, operand) => {
+  const format = formatOf(operand);
+  const memory = memoryOf(operand);
   const length = environmentBytes(format);
   unpackEnvironment(x87, memory.subarray(0, length), format);
   unpackRegisters(x87, memory.subarray(length));
   return NOTHING;
 };
 
-const loadControlWord: Run = (x87, { memory = new Uint8Array() }) => {
-  x87.fcw = Number(littleEndian(memory));
+const loadControlWord: Run = (x87, operand) => {
+  x87.fcw = Number(littleEndian(memoryOf(operand)));
   return NOTHING;
 };
 

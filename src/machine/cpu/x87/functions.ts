@@ -180,4 +180,3 @@ export function arcTangent(y: Unpacked, x: Unpacked): Approximate {
 function plainOf(a: Unpacked): Approximate {
   return { sign: 0, significand: a.significand, exponent: a.exponent - 63, exact: true };
 }
-

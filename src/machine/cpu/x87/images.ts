@@ -62,7 +62,8 @@ function unpackPointers(x87: X87, words: readonly number[], format: EnvironmentF
     x87.recordData(last & 0xffff, BigInt(data));
     return;
   }
-  const high = (value: number): number => (format === 'real32' ? (value & 0x0fff_f000) << 4 : (value & 0xf000) << 4) >>> 0;
+  const high = (value: number): number =>
+    (format === 'real32' ? (value & 0x0fff_f000) << 4 : (value & 0xf000) << 4) >>> 0;
   x87.recordInstruction(0, BigInt(((instruction & 0xffff) | high(second)) >>> 0), second & 0x7ff);
   x87.recordData(0, BigInt(((data & 0xffff) | high(last)) >>> 0));
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { assert } from '../../../base/assert.ts';
 import { BINARY32, BINARY64, EXTENDED80, finite, unpack } from '../softfloat/format.ts';
 import type { Format, Unpacked } from '../softfloat/format.ts';
 import type { X87 } from './x87.ts';
@@ -45,6 +46,17 @@ export interface X87Instruction {
 }
 
 export const NOTHING: X87Outcome = {};
+
+/** The loaded bytes of an instruction that has them. */
+export function memoryOf({ memory }: X87Operand): Uint8Array {
+  assert(memory, 'x87 memory operand was not loaded');
+  return memory;
+}
+
+export function formatOf({ format }: X87Operand): EnvironmentFormat {
+  assert(format, 'x87 environment format is missing');
+  return format;
+}
 
 /** A computing instruction: it waits, and it is recorded in the pointers. */
 export function instruction(name: string, memory: X87Instruction['memory'], bytes: number, run: Run): X87Instruction {

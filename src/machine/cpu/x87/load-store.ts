@@ -5,7 +5,20 @@ import type { FloatEnvironment } from '../softfloat/environment.ts';
 import { BINARY32, BINARY64, EXTENDED80, INDEFINITE, packSpecial } from '../softfloat/format.ts';
 import type { Format, Unpacked } from '../softfloat/format.ts';
 import { roundPack } from '../softfloat/round.ts';
-import { M16INT, M32FP, M32INT, M64FP, M64INT, NOTHING, instruction, littleEndian, plain, toBytes, unpackInteger } from './instruction.ts';
+import {
+  M16INT,
+  M32FP,
+  M32INT,
+  M64FP,
+  M64INT,
+  NOTHING,
+  instruction,
+  littleEndian,
+  memoryOf,
+  plain,
+  toBytes,
+  unpackInteger,
+} from './instruction.ts';
 import type { MemoryOperand, X87Instruction, X87Outcome } from './instruction.ts';
 import { INDEFINITE_BITS } from './x87.ts';
 import type { X87 } from './x87.ts';
@@ -33,8 +46,8 @@ function loadConverted(x87: X87, value: Unpacked): void {
 }
 
 function loadNumber(name: string, operand: MemoryOperand): X87Instruction {
-  return instruction(`${name} ${operand.notation}`, 'load', operand.bytes, (x87, { memory = new Uint8Array() }) => {
-    loadConverted(x87, operand.read(memory));
+  return instruction(`${name} ${operand.notation}`, 'load', operand.bytes, (x87, given) => {
+    loadConverted(x87, operand.read(memoryOf(given)));
     return NOTHING;
   });
 }
@@ -73,7 +86,9 @@ function storeFloat(name: string, format: Format, pops: number): X87Instruction 
   const whole = `${name} m${format.bytes * 8}fp`;
   if (format === EXTENDED80) return storeMemory(whole, 10, indefinite, pops, (_env, _a, x87) => x87.bits(0));
   // A denormal extended80 is not an exception here: it is far below the smaller formats and underflows.
-  return storeMemory(whole, format.bytes, indefinite, pops, (env, a) => convert(env, format, { ...a, denormal: false }));
+  return storeMemory(whole, format.bytes, indefinite, pops, (env, a) =>
+    convert(env, format, { ...a, denormal: false }),
+  );
 }
 
 function storeInteger(name: string, bytes: number, pops: number, truncates: boolean): X87Instruction {
@@ -187,8 +202,8 @@ export const LOAD_STORE: readonly X87Instruction[] = [
   loadNumber('FILD', M32INT),
   loadNumber('FILD', M64INT),
   loadNumber('FBLD', { notation: 'm80bcd', bytes: 10, read: fromBcd }),
-  instruction('FLD m80fp', 'load', 10, (x87, { memory = new Uint8Array() }) => {
-    loadBits(x87, littleEndian(memory));
+  instruction('FLD m80fp', 'load', 10, (x87, given) => {
+    loadBits(x87, littleEndian(memoryOf(given)));
     return NOTHING;
   }),
   plain('FLD STi', (x87, i) => {

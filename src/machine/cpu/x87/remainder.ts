@@ -33,7 +33,8 @@ function remainder(env: FloatEnvironment, a: Unpacked, b: Unpacked, toNearest: b
   noteDenormals(env, a, b);
   if (a.kind === KIND.zero) return { bits: packSpecial(EXTENDED80, a), conditions: 0 };
   const distance = a.exponent - b.exponent;
-  if (b.kind === KIND.infinity || distance < -1) return { bits: exact(env, a.sign, a.exponent - 63, a.significand), conditions: 0 };
+  if (b.kind === KIND.infinity || distance < -1)
+    return { bits: exact(env, a.sign, a.exponent - 63, a.significand), conditions: 0 };
   if (distance < PARTIAL) return wholeRemainder(env, a, b, distance, toNearest);
   return partialRemainder(env, a, b, distance);
 }
@@ -43,7 +44,13 @@ function exact(env: FloatEnvironment, sign: 0 | 1, exponent: number, significand
   return roundPack(env, EXTENDED80, sign, exponent, significand);
 }
 
-function wholeRemainder(env: FloatEnvironment, a: Unpacked, b: Unpacked, distance: number, toNearest: boolean): Remainder {
+function wholeRemainder(
+  env: FloatEnvironment,
+  a: Unpacked,
+  b: Unpacked,
+  distance: number,
+  toNearest: boolean,
+): Remainder {
   // Both in units of the lower exponent.
   const lower = Math.min(distance, 0);
   const dividend = a.significand << BigInt(distance - lower);
@@ -120,7 +127,8 @@ function extract(env: FloatEnvironment, a: Unpacked): { exponent: bigint; signif
   const nan = propagateNan(env, a);
   if (nan) return { exponent: packSpecial(EXTENDED80, nan), significand: packSpecial(EXTENDED80, nan) };
   noteDenormals(env, a);
-  if (a.kind === KIND.infinity) return { exponent: packSpecial(EXTENDED80, infinity(0)), significand: packSpecial(EXTENDED80, a) };
+  if (a.kind === KIND.infinity)
+    return { exponent: packSpecial(EXTENDED80, infinity(0)), significand: packSpecial(EXTENDED80, a) };
   if (a.kind === KIND.zero) {
     env.raise(EXCEPTION.zeroDivide);
     return { exponent: packSpecial(EXTENDED80, infinity(1)), significand: packSpecial(EXTENDED80, a) };

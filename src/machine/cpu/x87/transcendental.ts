@@ -42,7 +42,12 @@ function pack(env: FloatEnvironment, a: Approximate): bigint {
 }
 
 /** sin, cos and tan share what they do with all that is not finite, and with zero. */
-function trigonometric(env: FloatEnvironment, a: Unpacked, compute: (a: Unpacked) => Approximate, ofZero: bigint): bigint {
+function trigonometric(
+  env: FloatEnvironment,
+  a: Unpacked,
+  compute: (a: Unpacked) => Approximate,
+  ofZero: bigint,
+): bigint {
   const nan = propagateNan(env, a);
   if (nan) return packSpecial(EXTENDED80, nan);
   if (a.kind === KIND.infinity) return packSpecial(EXTENDED80, invalid(env));
@@ -101,7 +106,8 @@ function powerMinusOne(env: FloatEnvironment, a: Unpacked): bigint {
   if (nan) return packSpecial(EXTENDED80, nan);
   noteDenormals(env, a);
   if (a.kind === KIND.zero) return packSpecial(EXTENDED80, a);
-  if (a.kind === KIND.infinity) return a.sign === 1 ? encode(EXTENDED80, 1, EXTENDED80.bias, ONE.significand) : packSpecial(EXTENDED80, a);
+  if (a.kind === KIND.infinity)
+    return a.sign === 1 ? encode(EXTENDED80, 1, EXTENDED80.bias, ONE.significand) : packSpecial(EXTENDED80, a);
   if (a.exponent > 0 || (a.exponent === 0 && a.significand !== ONE.significand)) {
     env.raise(EXCEPTION.inexact);
     return roundPack(env, EXTENDED80, a.sign, a.exponent - 63, a.significand);
@@ -129,7 +135,10 @@ function yLog2(env: FloatEnvironment, y: Unpacked, x: Unpacked): bigint {
   if (nan) return packSpecial(EXTENDED80, nan);
   if (x.kind !== KIND.zero && x.sign === 1) return packSpecial(EXTENDED80, invalid(env));
   const isOne = x.kind === KIND.finite && compareNumbers(x, ONE) === 0;
-  if ((isOne && y.kind === KIND.infinity) || (y.kind === KIND.zero && (x.kind === KIND.zero || x.kind === KIND.infinity)))
+  if (
+    (isOne && y.kind === KIND.infinity) ||
+    (y.kind === KIND.zero && (x.kind === KIND.zero || x.kind === KIND.infinity))
+  )
     return packSpecial(EXTENDED80, invalid(env));
   if (x.kind === KIND.zero) {
     if (y.kind !== KIND.infinity) env.raise(EXCEPTION.zeroDivide);
@@ -148,7 +157,11 @@ function yLog2PlusOne(env: FloatEnvironment, y: Unpacked, x: Unpacked): bigint {
   const nan = propagateNan(env, x, y);
   if (nan) return packSpecial(EXTENDED80, nan);
   const tooSmall = x.sign === 1 && (x.kind === KIND.infinity || (x.kind === KIND.finite && x.exponent >= 0));
-  if (tooSmall || (x.kind === KIND.zero && y.kind === KIND.infinity) || (x.kind === KIND.infinity && y.kind === KIND.zero))
+  if (
+    tooSmall ||
+    (x.kind === KIND.zero && y.kind === KIND.infinity) ||
+    (x.kind === KIND.infinity && y.kind === KIND.zero)
+  )
     return packSpecial(EXTENDED80, invalid(env));
   noteDenormals(env, x, y);
   const sign = y.sign === x.sign ? 0 : 1;

@@ -5,7 +5,7 @@ import { x87Rows } from '../../../arch/instructions/x87.ts';
 import { STATE } from '../state.ts';
 import { environmentBytes, packEnvironment, packFxsave, saveBytes, unpackEnvironment, unpackFxsave } from './images.ts';
 import type { FxsaveForm } from './images.ts';
-import type { EnvironmentFormat } from './instruction.ts';
+import type { EnvironmentFormat, X87Outcome } from './instruction.ts';
 import { toBytes } from './instruction.ts';
 import { emms, enterMmx, markMmxWritten } from './mmx.ts';
 import { FSW } from './registers.ts';
@@ -21,8 +21,10 @@ function fresh(): { x87: X87; state: DataView } {
   return { x87, state: new DataView(buffer) };
 }
 
-function run(x87: X87, name: string, memory = new Uint8Array(), index = 1): ReturnType<ReturnType<typeof x87Instruction>['run']> {
-  return x87Instruction(name.replace(/ .*/, ''), name.replace(/^\S+ ?/, '')).run(x87, { memory, index });
+/** `name` is mnemonic and operands, as in the opcode table. */
+function run(x87: X87, name: string, memory: Uint8Array = new Uint8Array(), index = 1): X87Outcome {
+  const instruction = x87Instruction(name.replace(/ .*/, ''), name.replace(/^\S+ ?/, ''));
+  return instruction.run(x87, { memory, index, format: 'protected32' });
 }
 
 const double = (value: number): Uint8Array => new Uint8Array(Float64Array.of(value).buffer);
@@ -175,7 +177,7 @@ describe('images', () => {
       const { store } = x87Instruction('FNSAVE', 'm94/108byte').run(x87, { format });
       assert.equal(store?.length, saveBytes(format));
       assert.deepEqual([x87.fcw, x87.fsw, x87.ftw], [0x37f, 0, 0]);
-      x87Instruction('FRSTOR', 'm94/108byte').run(x87, { format, memory: store });
+      x87Instruction('FRSTOR', 'm94/108byte').run(x87, { format, memory: store ?? new Uint8Array() });
       assert.deepEqual([x87.fsw, x87.ftw, x87.bits(0), x87.bits(1)], before);
     }
   });

@@ -195,7 +195,8 @@ export class X87 {
     const late = toMemory ? env.flags & ~env.masks & (EXCEPTION.overflow | EXCEPTION.underflow) : 0;
     const prevented = early !== 0 || late !== 0;
     // What is not written was not rounded either.
-    const flags = early !== 0 ? env.flags & BEFORE_COMPUTATION : late !== 0 ? env.flags & ~EXCEPTION.inexact : env.flags;
+    const flags =
+      early !== 0 ? env.flags & BEFORE_COMPUTATION : late !== 0 ? env.flags & ~EXCEPTION.inexact : env.flags;
     this.setC1(env.roundedUp && !prevented);
     this.fsw |= flags;
     if ((flags & ~env.masks) !== 0) this.fsw |= FSW.summary | FSW.busy;
