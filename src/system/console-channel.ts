@@ -19,18 +19,29 @@ const CONTROL_SEQUENCES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>78])/g;
 
 /** The far end of a serial port: keeps what the guest said until somebody takes it, and what was typed until it reads. */
 export class ConsoleChannel implements ByteChannel {
-  /** Bytes sent since power-on. */
-  sent = 0;
   listener: ConsoleListener | undefined;
+  readonly #keep: boolean;
   readonly #input: number[] = [];
   #output = new Uint8Array(4096);
+  #length = 0;
   #taken = 0;
+  #forgotten = 0;
   #line = '';
   readonly #tail: string[] = [];
 
+  /** `keep`: `transcript` has all that is ever sent; otherwise what was taken is forgotten. */
+  constructor(keep = true) {
+    this.#keep = keep;
+  }
+
+  /** Bytes sent since power-on. */
+  get sent(): number {
+    return this.#forgotten + this.#length;
+  }
+
   send(byte: number): void {
-    if (this.sent === this.#output.length) this.#grow();
-    this.#output[this.sent++] = byte;
+    if (this.#length === this.#output.length) this.#grow();
+    this.#output[this.#length++] = byte;
     if (byte !== NEWLINE && byte !== RETURN) this.#line += String.fromCharCode(byte);
     if (byte === NEWLINE || this.#line.length >= LONGEST_LINE) this.#endLine();
     else this.listener?.(this.#line, false);
@@ -47,14 +58,18 @@ export class ConsoleChannel implements ByteChannel {
 
   /** What was sent since this was last called. */
   take(): Uint8Array {
-    const bytes = this.#output.slice(this.#taken, this.sent);
-    this.#taken = this.sent;
+    const bytes = this.#output.slice(this.#taken, this.#length);
+    this.#taken = this.#length;
+    if (!this.#keep) {
+      this.#forgotten += this.#length;
+      this.#length = this.#taken = 0;
+    }
     return bytes;
   }
 
-  /** All that was ever sent. */
+  /** All that was ever sent, when it is kept. */
   get transcript(): Uint8Array {
-    return this.#output.subarray(0, this.sent);
+    return this.#output.subarray(0, this.#length);
   }
 
   /** The last lines, the unfinished one included, without what only a terminal understands. */

@@ -8,7 +8,7 @@ export class MonitorState {
   address = -1;
   /** What the line held when it was armed. */
   readonly line = new Uint8Array(MONITOR_LINE_BYTES);
-  /** MWAIT sleeps: activity "HLT" is then not the SDM's. */
+  /** MWAIT has used the armed line: the processor sleeps on it, or has slept. Its activity "HLT" is not the SDM's. */
   waiting = false;
   /** ECX bit 0 of MWAIT: an interrupt ends the sleep even when masked. */
   breakOnMasked = false;

@@ -58,7 +58,8 @@ export class TimeStampCounterState implements TimeStampCounter {
     const { low: deltaLow, high: deltaHigh } = difference(low, high, now);
     // Beyond this a Number is not exact, and the machine never gets there.
     if (deltaHigh >= 0x100000) return Infinity;
-    return Math.ceil(((ticks + deltaHigh * TWO_32 + deltaLow) * 1e9) / this.frequencyHz);
+    // A fraction where a tick is no whole nanosecond: the schedule finds the tick again.
+    return ((ticks + deltaHigh * TWO_32 + deltaLow) * 1e9) / this.frequencyHz;
   }
 }
 

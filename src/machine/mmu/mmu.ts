@@ -159,6 +159,7 @@ export class Mmu {
     if (cached !== -1) return cached;
     this.walks++;
     const { walker, cpu } = this;
+    walker.secondLevel?.begin(low, high, write, false);
     const outcome = walker.walk(this.paging, low, high, write, false, accessClass);
     if (outcome !== WALK.ok) return this.failed(outcome, low, high);
     if (walker.pageShift > 12 && walker.pageShift < 32) this.buffers.noteLargePage(low, high, walker.pageShift);
@@ -167,7 +168,7 @@ export class Mmu {
     const host = this.memory.host(physical);
     if (host === -1) return -1;
     const writable = walker.writable && this.secondLevelWritable() && !this.holdsCode(host);
-    this.buffers.fillData(low, high, context, host, writable);
+    if (this.cacheable()) this.buffers.fillData(low, high, context, host, writable);
     return host;
   }
 
@@ -181,6 +182,9 @@ export class Mmu {
   }
   private secondLevelWritable(): boolean {
     return this.walker.secondLevel === undefined || this.walker.secondLevel.lastWritable;
+  }
+  private cacheable(): boolean {
+    return this.walker.secondLevel === undefined || this.walker.secondLevel.lastCacheable;
   }
   private holdsCode(host: HostAddress): boolean {
     return this.codePages !== undefined && this.codePages[host >>> 12] !== 0;
@@ -197,6 +201,7 @@ export class Mmu {
     const cached = this.buffers.findFetch(low, high, context);
     if (cached !== -1) return cached;
     this.walks++;
+    this.walker.secondLevel?.begin(low, high, false, true);
     const outcome = this.walker.walk(this.paging, low, high, false, true, accessClass);
     if (outcome !== WALK.ok) return this.failed(outcome, low, high);
     if (this.walker.pageShift > 12 && this.walker.pageShift < 32) this.buffers.noteLargePage(low, high, this.walker.pageShift);
@@ -204,7 +209,7 @@ export class Mmu {
     if (this.cpu.faulted) return -1;
     const host = this.memory.host(physical);
     if (host === -1) return -2;
-    this.buffers.fillFetch(low, high, context, host);
+    if (this.cacheable()) this.buffers.fillFetch(low, high, context, host);
     return host;
   }
 

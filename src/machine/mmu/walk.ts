@@ -35,6 +35,10 @@ export interface PagingMode {
  * -1 after recording a VM exit. `structure` says that the access is one of the walk itself.
  */
 export interface SecondLevel {
+  /** A walk for this linear address begins: an EPT violation reports it. */
+  begin(low: number, high: number, write: boolean, fetch: boolean): void;
+  /** False: what the last translation gave holds for this access only, and no TLB may keep it. */
+  readonly lastCacheable: boolean;
   translate(address: PhysicalAddress, write: boolean, fetch: boolean, structure: boolean): PhysicalAddress;
   /** Write permission of the last translation, so that a read may already leave a write tag. */
   readonly lastWritable: boolean;

@@ -3,7 +3,7 @@ import { ENTRY, EXIT } from '../../arch/vmx/controls.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { CR0, EFER } from '../cpu/processor.ts';
 import type { Processor } from '../cpu/processor.ts';
-import { LDTR, RSP, SEGMENT, SS, STATE, TR, segmentOffset } from '../cpu/state.ts';
+import { RSP, SEGMENT, SS, STATE, TR, segmentOffset } from '../cpu/state.ts';
 import type { ActiveControls } from './active-controls.ts';
 import type { Vmcs } from './vmcs.ts';
 
@@ -31,8 +31,6 @@ export const CR0_NOT_LOADED = 0x7ffaffd0;
 const DR7_CLEARED = 0xd000;
 const DR7_SET = 0x400;
 const DPL = 0x60;
-/** NULL is no VMCS field: what an unusable register keeps does not matter, but it must be the same in every run. */
-const UNUSABLE = 0x10000;
 export const IA32_DEBUGCTL = 0x1d9;
 
 /** Copies 64 bits from the VMCS to the state block. */
@@ -112,7 +110,6 @@ function saveSegments(cpu: Processor, vmcs: Vmcs): void {
     vmcs.set(GUEST_ES_LIMIT + field, words[at + (SEGMENT.limit >> 2)]);
     vmcs.set(GUEST_ES_SELECTOR + field, words[at + (SEGMENT.selector >> 2)]);
     vmcs.set(GUEST_ES_AR_BYTES + field, segment === SS ? (rights & ~DPL) | (cpu.cpl << 5) : rights);
-    if (rights & UNUSABLE && segment === LDTR) vmcs.write(GUEST_ES_BASE + field, 0, 0);
   }
 }
 

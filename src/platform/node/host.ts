@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:os';
 import { wantsColours } from './console-mux.ts';
 import { createGrowingFile, openDiskFile, readUserFile, writeWholeFile } from './host-files.ts';
+import { nodeImageHost } from './image-host.ts';
 import { exitOnSignals } from './signals.ts';
 import { attachTerminal } from './terminal.ts';
 
@@ -68,6 +69,7 @@ export function nodeHost() {
     openDisk: openDiskFile,
     sha256: (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex'),
     attachTerminal,
+    imageHost: nodeImageHost,
     onInput,
     atExit: (action: () => void): void => void process.on('exit', action),
     /** Milliseconds of wall clock, from any origin. */

@@ -10,6 +10,7 @@ const HALTED = 1;
 
 function halt(cpu: Processor, instruction: Instruction): number {
   if (intercepted(cpu, instruction, 'HLT')) return INTERCEPTED;
+  cpu.environment.monitor.waiting = false;
   cpu.words[STATE.activity >> 2] = HALTED;
   return STATUS.exit;
 }

@@ -10,10 +10,6 @@ import type { MicrocodeRoutines } from './microcode.ts';
 
 const FSW_ERROR_SUMMARY = 0x80;
 
-function undefinedOpcode(cpu: Processor): number {
-  return cpu.undefinedOpcode();
-}
-
 /** Outside system management mode undefined; in VMX non-root operation an exit. */
 function rsm(cpu: Processor, instruction: Instruction): number {
   return intercepted(cpu, instruction, 'RSM') ? INTERCEPTED : cpu.undefinedOpcode();
@@ -31,9 +27,6 @@ function wait(cpu: Processor): number {
 }
 
 export const MISC_MICROCODE: MicrocodeRoutines = {
-  UD0: undefinedOpcode,
-  UD1: undefinedOpcode,
-  UD2: undefinedOpcode,
   RSM: rsm,
   LFENCE: fence,
   MFENCE: fence,

@@ -26,6 +26,8 @@ function addressInRax(cpu: Processor, addressSize: number): number {
   return addressSize === 32 ? cpu.reg32(RAX) : cpu.reg16(RAX);
 }
 
+const now = new Uint8Array(MONITOR_LINE_BYTES);
+
 function monitor(cpu: Processor, instruction: Instruction): number {
   if (!usable(cpu)) return cpu.undefinedOpcode();
   if (intercepted(cpu, instruction, 'MONITOR')) return INTERCEPTED;
@@ -35,54 +37,47 @@ function monitor(cpu: Processor, instruction: Instruction): number {
   const host = cpu.mmu.reach(linear, false, cpu.dataClass);
   if (cpu.faulted) return STATUS.fault;
   const state = cpu.environment.monitor;
+  state.waiting = false;
   // Device memory cannot be watched: MWAIT then does not wait.
   state.address = host === -1 ? -1 : cpu.memory.physical(host - (host % MONITOR_LINE_BYTES));
   if (state.address !== -1) cpu.memory.read(state.address, state.line);
   return STATUS.next;
 }
 
-const now = new Uint8Array(MONITOR_LINE_BYTES);
 
 /** Whether the armed line was written since. */
-export function monitorTriggered(cpu: Processor): boolean {
+function written(cpu: Processor): boolean {
   const { address, line } = cpu.environment.monitor;
-  if (address === -1) return true;
   cpu.memory.read(address, now);
   return line.some((byte, i) => byte !== now[i]);
 }
 
+function maskedInterruptBreaks(cpu: Processor): boolean {
+  return cpu.environment.monitor.breakOnMasked && cpu.environment.localApic.interruptPending();
+}
+
 /**
- * For a processor that sleeps in MWAIT: whether it goes on without taking an interrupt now, because its line was
- * written or a masked interrupt is to end the sleep. Ends the sleep's state when it does.
+ * For a halted processor: whether it sleeps in MWAIT and goes on without taking an interrupt, because its line was
+ * written or a masked interrupt is to end the sleep. Changes nothing.
  */
 export function mwaitEnds(cpu: Processor): boolean {
-  const state = cpu.environment.monitor;
-  if (!state.waiting) return false;
-  const ends = monitorTriggered(cpu) || (state.breakOnMasked && cpu.environment.localApic.interruptPending());
-  if (ends) endWait(cpu);
-  return ends;
+  return cpu.environment.monitor.waiting && (written(cpu) || maskedInterruptBreaks(cpu));
 }
 
-/** Whatever ended the sleep: the monitor is disarmed. */
-export function endWait(cpu: Processor): void {
-  const state = cpu.environment.monitor;
-  state.waiting = false;
-  state.address = -1;
-}
-
-/** Sleeps as HLT does, until an interrupt or a write to the line. */
+/** Sleeps as HLT does, until an interrupt or a write to the line. A line serves once. */
 function mwait(cpu: Processor, instruction: Instruction): number {
   if (!usable(cpu)) return cpu.undefinedOpcode();
   const state = cpu.environment.monitor;
-  if (intercepted(cpu, instruction, 'MWAIT', { value: state.address === -1 ? 0n : 1n })) return INTERCEPTED;
+  const armed = state.address !== -1 && !state.waiting;
+  if (intercepted(cpu, instruction, 'MWAIT', { value: armed ? 1n : 0n })) return INTERCEPTED;
   const extensions = cpu.reg32(RCX);
   if (extensions > 1) return cpu.generalProtection();
   state.breakOnMasked = extensions === 1;
-  if (monitorTriggered(cpu) || (state.breakOnMasked && cpu.environment.localApic.interruptPending())) {
-    endWait(cpu);
+  state.waiting = armed && !written(cpu) && !maskedInterruptBreaks(cpu);
+  if (!state.waiting) {
+    state.address = -1;
     return STATUS.next;
   }
-  state.waiting = true;
   cpu.words[STATE.activity >> 2] = HALTED;
   return STATUS.exit;
 }

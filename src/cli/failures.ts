@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+import { InternalError } from '../base/assert.ts';
+import { UserError } from '../base/errors.ts';
+import type { Host } from '../platform/node/host.ts';
+import { grouped } from '../system/quantities.ts';
+
+/** What is known of a run when it fails, for the file that replays it. */
+export interface RunState {
+  /** What was booted on what: any JSON. */
+  readonly options: unknown;
+  readonly instructions: () => number;
+}
+
+const REPLAY_SCHEMA = 'turtles-replay-1';
+const REPLAY_FILE = 'turtles-bug.json';
+/** EX_SOFTWARE of sysexits.h. */
+const STATUS_OUR_BUG = 70;
+const STATUS_USER = 1;
+
+/** Turns what was thrown into a message and an exit status. */
+export class Failures {
+  /** Set once a machine runs. */
+  run: RunState | undefined;
+  readonly #host: Host;
+  readonly #program: string;
+  readonly #arguments: readonly string[];
+
+  constructor(host: Host, program: string, args: readonly string[]) {
+    this.#host = host;
+    this.#program = program;
+    this.#arguments = args;
+  }
+
+  /** Says what happened on standard error; returns the exit status. */
+  report(error: unknown): number {
+    const user = error instanceof UserError ? error : asUserError(error);
+    if (user === undefined) return this.#ourBug(error instanceof Error ? error : new InternalError(String(error)));
+    this.#host.writeError(`${this.#program}: ${user.message}\n  ${user.hint}\n`);
+    return STATUS_USER;
+  }
+
+  #ourBug(error: Error): number {
+    const instructions = this.run?.instructions();
+    const where = instructions === undefined ? 'before the machine ran' : `after ${grouped(instructions)} instructions`;
+    this.#host.writeError(`${this.#program}: a bug of ours, not of the guest or yours, ${where}: ${error.message}\n  ${this.#save(error, instructions)}\n`);
+    return STATUS_OUR_BUG;
+  }
+
+  /** Leaves a file that says how to get there again. */
+  #save(error: Error, instructions: number | undefined): string {
+    const replay = {
+      schema: REPLAY_SCHEMA,
+      arguments: this.#arguments,
+      options: this.run?.options,
+      instructions,
+      error: error.message,
+      stack: error.stack?.split('\n').slice(1).map((line) => line.trim()),
+      node: this.#host.nodeVersion,
+    };
+    try {
+      this.#host.writeWhole(REPLAY_FILE, `${JSON.stringify(replay, undefined, 2)}\n`, 'another folder');
+      return `${REPLAY_FILE} has what repeats it: send it with the report`;
+    } catch (cannotWrite) {
+      return `what repeats it could not be saved: ${(cannotWrite as Error).message}`;
+    }
+  }
+}
+
+/** What the computer refuses, and the user can help. */
+function asUserError(error: unknown): UserError | undefined {
+  if (error instanceof RangeError && /allocate memory/i.test(error.message)) {
+    return new UserError('this computer does not give enough memory for the machine', 'give the machine less with --memory (-m)');
+  }
+  return undefined;
+}

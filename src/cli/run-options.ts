@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Command, CommanderError } from 'commander';
+import { UserError } from '../base/errors.ts';
+import { DEFAULT_DESCRIPTION, DESCRIPTIONS } from '../system/descriptions.ts';
+import { CPU_PROFILES, PAGING_MODES } from '../system/hypervisor.ts';
+import type { CpuProfile, PagingMode } from '../system/hypervisor.ts';
+import { parseCount, parseFrequency, parseMemory } from '../system/quantities.ts';
+
+/** What `turtles run` was asked for. */
+export interface RunArguments {
+  readonly description: string;
+  readonly bare: boolean;
+  readonly paging: PagingMode;
+  readonly cpu: CpuProfile;
+  /** Bytes; undefined: what the description says. */
+  readonly memory?: number;
+  readonly batch: boolean;
+  readonly json?: string;
+  readonly until?: string;
+  /** Seconds of wall clock. */
+  readonly timeout?: number;
+  readonly trace?: string;
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly append?: string;
+  readonly kernelPackage?: string;
+  readonly qemuPackage?: string;
+  readonly seed: number;
+  readonly frequency: number;
+  /** Ticks; undefined: as the wall clock suggests. */
+  readonly slice?: number;
+}
+
+interface OptionRow {
+  readonly flags: string;
+  readonly says: string;
+  readonly initial?: string | number;
+  readonly parse?: (text: string) => unknown;
+}
+
+const MOST = 2 ** 32 - 1;
+
+const oneOf =
+  <T extends string>(option: string, values: readonly T[]) =>
+  (text: string): T => {
+    const found = values.find((value) => value === text);
+    if (found !== undefined) return found;
+    throw new UserError(`${option} ${text}: there is no such choice`, `choose one of: ${values.join(', ')}`);
+  };
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value > 0 && value < MOST / 1000) return value;
+  throw new UserError(`--timeout ${text}: that is no number of seconds`, 'write it as --timeout 600');
+}
+
+function someText(text: string): string {
+  if (text !== '') return text;
+  throw new UserError('--until: an empty text is everywhere', 'give the text to wait for');
+}
+
+// prettier-ignore
+export const RUN_OPTIONS: readonly OptionRow[] = [
+  { flags: '--bare',                   says: 'no L0: L1 owns the machine itself' },
+  { flags: '--paging <mode>',          says: `how L0 keeps L2's page tables: ${PAGING_MODES.join(', ')}`, initial: 'multi-dimensional', parse: oneOf('--paging', PAGING_MODES) },
+  { flags: '--cpu <profile>',          says: 'what the processor shows of VT-x: paper (2010), modern', initial: 'modern', parse: oneOf('--cpu', Object.keys(CPU_PROFILES) as CpuProfile[]) },
+  { flags: '--memory <size>',          says: 'of the machine: 512M, 2G',             parse: (text) => parseMemory(text, '--memory') },
+  { flags: '--batch',                  says: 'no terminal: the guests check themselves, power off, and tables follow' },
+  { flags: '--json <file>',            says: 'write the figures of the run there (docs/json.md)' },
+  { flags: '--until <text>',           says: 'end the run when a console shows this',parse: someText },
+  { flags: '--timeout <seconds>',      says: 'give up after so long, by the wall clock', parse: seconds },
+  { flags: '--trace <file>',           says: "write events there, KVM's tracepoints as ftrace text" },
+  { flags: '--kernel <file>',          says: 'boot this kernel instead of the description\'s images' },
+  { flags: '--initrd <file>',          says: 'its initial ramdisk' },
+  { flags: '--append <words>',         says: 'its command line; with images: words added to theirs' },
+  { flags: '--kernel-package <name>',  says: "Debian package of the guests' kernel: NAME or NAME=VERSION" },
+  { flags: '--qemu-package <name>',    says: "Debian package of L1's QEMU: NAME or NAME=VERSION" },
+  { flags: '--seed <number>',          says: 'of everything random',                 initial: 1, parse: (text) => parseCount(text, '--seed', 0, MOST) },
+  { flags: '--frequency <hertz>',      says: 'instructions in a virtual second: 1G', initial: 1e9, parse: (text) => parseFrequency(text, '--frequency') },
+  { flags: '--slice <ticks>',          says: 'run this many at a time; no guest can tell', parse: (text) => parseCount(text, '--slice', 1, MOST) },
+];
+
+function command(write: (text: string) => void): Command {
+  const result = new Command('turtles run')
+    .exitOverride()
+    .configureOutput({ writeOut: write, writeErr: () => {} })
+    .description(DESCRIPTIONS.map(({ name, says }) => `  ${name.padEnd(8)}${says}`).join('\n'))
+    .argument('[description]', 'what to run, see above', DEFAULT_DESCRIPTION)
+    .showSuggestionAfterError(false);
+  for (const { flags, says, initial, parse } of RUN_OPTIONS) {
+    if (parse === undefined) result.option(flags, says, initial as string | undefined);
+    else result.option(flags, says, parse, initial);
+  }
+  return result;
+}
+
+/** Undefined when help was asked for and has been written. Throws UserError. */
+export function parseRunArguments(args: readonly string[], write: (text: string) => void): RunArguments | undefined {
+  const parser = command(write);
+  try {
+    parser.parse(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.code === 'commander.helpDisplayed') return undefined;
+    throw new UserError(error.message.replace(/^error: /, ''), 'turtles run --help lists the descriptions and options');
+  }
+  const options = parser.opts<Omit<RunArguments, 'description'>>();
+  return { ...options, description: parser.processedArgs[0] as string, bare: options.bare ?? false, batch: options.batch ?? false };
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// VM exits: from the moment the processor knows that it leaves the guest to the host's first instruction.
+// See: SDM Chapter 28 VM Exits
+
+import { EXIT } from '../../arch/vmx/controls.ts';
+import { VMX_ABORT } from '../../arch/vmx/errors.ts';
+import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
+import { OFFSET } from '../../arch/vmx/fields.ts';
+import { addressAt } from '../../arch/vmx/vmcs-view.ts';
+import { loadPdptes, paePaging } from '../cpu/microcode/pdpte.ts';
+import { eventHooks } from '../cpu/microcode/interrupt-delivery.ts';
+import { RFLAGS } from '../cpu/processor.ts';
+import { ACTIVITY } from '../cpu/run-loop.ts';
+import { ATTENTION, STATE } from '../cpu/state.ts';
+import { saveGuestRegisters, saveLongMode } from './guest-state.ts';
+import { loadHostRegisters } from './host-state.ts';
+import { processMsrList } from './msr-lists.ts';
+import { savedPreemptionTimer } from './preemption-timer.ts';
+import { MTF } from './vmx-state.ts';
+import type { VmxUnit } from './vmx-unit.ts';
+
+const { GUEST_RFLAGS, GUEST_ACTIVITY_STATE, GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS } = OFFSET;
+const { VM_ENTRY_INTR_INFO_FIELD, VMX_PREEMPTION_TIMER_VALUE, HOST_CR3 } = OFFSET;
+const { VM_EXIT_MSR_STORE_ADDR, VM_EXIT_MSR_STORE_COUNT, VM_EXIT_MSR_LOAD_ADDR, VM_EXIT_MSR_LOAD_COUNT } = OFFSET;
+
+export const BLOCKING = { sti: 1, movSs: 2, nmi: 8 } as const;
+const ATTENTION_OF_GUEST = ATTENTION.debug | ATTENTION.shadow | ATTENTION.vmx;
+const NMI_EXIT = 0x80000202;
+const PENDING_BS = 1 << 14;
+const DEBUGCTL_BTF = 2n;
+const IA32_DEBUGCTL = 0x1d9;
+
+/**
+ * Makes the exit that `unit.exit` describes. `cpu.rip` is what is to be saved as the guest's RIP. Afterwards the
+ * processor is in VMX root operation at the host's RIP, or its owner has dealt with it.
+ */
+export function makeExit(unit: VmxUnit): void {
+  const { cpu, vmcs, controls, exit } = unit;
+  exit.pending = false;
+  cpu.faulted = false;
+  eventHooks(cpu).deliveringEvent = undefined;
+  saveGuest(unit);
+  exit.write(vmcs);
+  vmcs.set(VM_ENTRY_INTR_INFO_FIELD, (vmcs.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff) >>> 0);
+  leaveNonRoot(unit);
+  if (processMsrList(cpu, 'exitStore', addressAt(vmcs, VM_EXIT_MSR_STORE_ADDR), vmcs.low(VM_EXIT_MSR_STORE_COUNT)) !== 0) return abort(unit, VMX_ABORT.SAVING_GUEST_MSRS);
+  const blocking = exit.reason === EXIT_REASON.EXCEPTION_NMI && (exit.interruption & 0x800007ff) >>> 0 === NMI_EXIT ? BLOCKING.nmi : realNmiBlocking(unit);
+  cpu.words[STATE.interruptibility >> 2] = blocking;
+  if (controls.vpid === 0) unit.forgetVpid0();
+  unit.exits++;
+  if (unit.owner !== undefined) return unit.owner.exited();
+  loadHost(unit);
+}
+
+/** With "virtual NMIs" the bit was the guest's, and NMIs themselves were not blocked. */
+function realNmiBlocking(unit: VmxUnit): number {
+  return unit.controls.virtualNmis ? 0 : unit.cpu.words[STATE.interruptibility >> 2] & BLOCKING.nmi;
+}
+
+/** See: SDM 28.3 Saving Guest State */
+function saveGuest(unit: VmxUnit): void {
+  const { cpu, vmcs, controls, exit, state } = unit;
+  saveGuestRegisters(cpu, vmcs, controls);
+  if (exit.resumeFlag >= 0) vmcs.set(GUEST_RFLAGS, (cpu.rflags & ~RFLAGS.RF) | (exit.resumeFlag === 0 ? 0 : RFLAGS.RF));
+  if (unit.exitStoresLma) saveLongMode(cpu, vmcs);
+  vmcs.set(GUEST_ACTIVITY_STATE, cpu.words[STATE.activity >> 2]);
+  vmcs.set(GUEST_INTERRUPTIBILITY_INFO, cpu.words[STATE.interruptibility >> 2]);
+  vmcs.set(GUEST_PENDING_DBG_EXCEPTIONS, pendingDebugExceptions(unit));
+  if (controls.onExit(EXIT.SAVE_VMX_PREEMPTION_TIMER_VALUE)) vmcs.set(VMX_PREEMPTION_TIMER_VALUE, savedPreemptionTimer(state, cpu.ticks));
+}
+
+/** Reasons that leave pending debug exceptions pending. See: SDM 28.3.4 Saving Non-Register State */
+const KEEPS_PENDING: ReadonlySet<number> = new Set([
+  EXIT_REASON.INIT_SIGNAL,
+  EXIT_REASON.MONITOR_TRAP_FLAG,
+  EXIT_REASON.TPR_BELOW_THRESHOLD,
+]);
+
+function pendingDebugExceptions(unit: VmxUnit): number {
+  const { cpu, exit, state } = unit;
+  const { words } = cpu;
+  const held = (words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)) !== 0 || words[STATE.activity >> 2] === ACTIVITY.halted;
+  const pending = KEEPS_PENDING.has(exit.reason) || held ? state.pendingDebugExceptions : 0;
+  const steps = (words[STATE.flagsOther >> 2] & RFLAGS.TF) !== 0 && (cpu.environment.msrs.get(IA32_DEBUGCTL) & DEBUGCTL_BTF) === 0n;
+  return held && steps ? pending | PENDING_BS : pending;
+}
+
+/** What ends with non-root operation, whatever comes after it. */
+export function leaveNonRoot(unit: VmxUnit): void {
+  const { cpu, state } = unit;
+  cpu.words[STATE.nonRoot >> 2] = 0;
+  state.nonRoot = false;
+  state.monitorTrap = MTF.none;
+  state.preemptionDeadline = Infinity;
+  state.pendingDebugExceptions = 0;
+  state.tprBelowThreshold = false;
+  unit.injecting = false;
+  cpu.environment.monitor.address = -1;
+  cpu.environment.monitor.waiting = false;
+  cpu.words[STATE.activity >> 2] = ACTIVITY.active;
+  cpu.mmu.walker.secondLevel = undefined;
+  cpu.mmu.guestKey = '';
+}
+
+/** The host state, the MSRs that go with it, and what follows from both. See: SDM 28.5 Loading Host State, 28.6 Loading MSRs */
+export function loadHost(unit: VmxUnit): void {
+  const { cpu, vmcs, controls } = unit;
+  if (cpu.longMode && !controls.host64) return abort(unit, VMX_ABORT.HOST_NOT_IA32E_MODE);
+  loadHostRegisters(cpu, vmcs, controls);
+  if (paePaging(cpu.cr0, cpu.cr4, cpu.efer) && !loadPdptes(cpu, vmcs.low(HOST_CR3))) {
+    cpu.faulted = false;
+    return abort(unit, VMX_ABORT.HOST_PDPTE_CHECKS);
+  }
+  cpu.mmu.pagingChanged();
+  cpu.modeChanged();
+  if (processMsrList(cpu, 'exitLoad', addressAt(vmcs, VM_EXIT_MSR_LOAD_ADDR), vmcs.low(VM_EXIT_MSR_LOAD_COUNT)) !== 0) return abort(unit, VMX_ABORT.LOADING_HOST_MSRS);
+  const { words } = cpu;
+  words[STATE.attention >> 2] = (words[STATE.attention >> 2] & ~ATTENTION_OF_GUEST) | ATTENTION.interrupt;
+}
+
+/** The processor is in shutdown and stays there; NMIs and INIT do not wake it. See: SDM 28.7 VMX Aborts */
+export function abort(unit: VmxUnit, indicator: number): void {
+  unit.vmcs.abortIndicator = indicator;
+  unit.state.aborted = true;
+  unit.cpu.words[STATE.activity >> 2] = ACTIVITY.shutdown;
+}

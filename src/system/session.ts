@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BootPlan, BootRequest } from '../boot/plan.ts';
+import type { Recorder } from '../trace/recorder.ts';
+import type { ConsoleChannel } from './console-channel.ts';
+import { Pc } from './pc.ts';
+import type { PcEnd, PcOptions } from './pc.ts';
+import type { Runnable } from './slices.ts';
+import { summarize } from './summary.ts';
+import type { RunSummary } from './summary.ts';
+
+export interface SessionDescription {
+  readonly pc: Omit<PcOptions, 'serial'>;
+  /** COM1 first. They outlive a reset. */
+  readonly consoles: readonly ConsoleChannel[];
+  readonly boot: BootRequest;
+  readonly recorder: Recorder;
+}
+
+/** A PC that is booted, and can be booted again from the same files. */
+export class Session implements Runnable {
+  pc: Pc;
+  /** What the loader has to say: what was asked for and has no effect. */
+  remarks: BootPlan['remarks'];
+  readonly description: SessionDescription;
+  /** Of the power-ons before this one. */
+  #instructionsBefore = 0;
+
+  /** Throws UserError when the kernel cannot be booted on this PC. */
+  constructor(description: SessionDescription) {
+    this.description = description;
+    this.pc = this.#build();
+    this.remarks = this.pc.boot(description.boot).remarks;
+  }
+
+  get ticks(): number {
+    return this.pc.machine.ticks;
+  }
+  get nanoseconds(): number {
+    return this.pc.machine.schedule.nanoseconds();
+  }
+  /** All instructions, also those before a reset. */
+  get instructions(): number {
+    return this.#instructionsBefore + this.pc.machine.instructions;
+  }
+  get end(): PcEnd | undefined {
+    return this.pc.end;
+  }
+
+  run(ticks: number): 'limit' | 'idle' | 'ended' {
+    return this.pc.run(ticks);
+  }
+
+  /** Lets the serial ports look whether input has come. */
+  poll(): void {
+    this.pc.devices.poll();
+  }
+
+  /** Makes `run` return after the current instruction: for listeners of consoles. */
+  stop(): void {
+    this.pc.machine.stop();
+  }
+
+  /** A reset of everything: a new machine, booted from the same files, with its clocks at zero. */
+  reboot(): void {
+    this.#instructionsBefore = this.instructions;
+    this.pc = this.#build();
+    this.remarks = this.pc.boot(this.description.boot).remarks;
+  }
+
+  summary(): RunSummary {
+    return summarize(this.pc);
+  }
+
+  /** All of RAM, as it is now. */
+  get ram(): Uint8Array {
+    const { layout, ramBytes, u8 } = this.pc.machine.memory;
+    return u8.subarray(layout.ram, layout.ram + ramBytes);
+  }
+
+  #build(): Pc {
+    const { pc, consoles, recorder } = this.description;
+    const options: PcOptions & { readonly recorder: Recorder } = { ...pc, serial: consoles, recorder };
+    return new Pc(options);
+  }
+}
+
+/** What a guest did to end its run, for people. */
+export function describeEnd(end: PcEnd): string {
+  switch (end.kind) {
+    case 'powerOff':
+      return 'it powered off';
+    case 'reset':
+      return 'it reset the machine';
+    case 'shutdown':
+      return 'the processor shut down: a triple fault';
+    case 'debugExit':
+      return `it wrote to the debug-exit port: status ${end.code}`;
+  }
+}
