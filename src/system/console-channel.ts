@@ -72,6 +72,11 @@ export class ConsoleChannel implements ByteChannel {
     return this.#output.subarray(0, this.#length);
   }
 
+  /** The text of the line that has no end yet, a character for each byte. */
+  get unfinished(): string {
+    return this.#line;
+  }
+
   /** The last lines, the unfinished one included, without what only a terminal understands. */
   tail(count: number): string[] {
     const lines = this.#line === '' ? this.#tail : [...this.#tail, this.#line];

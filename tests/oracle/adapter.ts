@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { Machine } from '../../src/machine/machine.ts';
 import { Engine } from '../../src/machine/cpu/interpreter/engine.ts';
 import { DESCRIPTIONS, formsOf } from '../../src/machine/cpu/interpreter/forms.ts';
 import { emitInterpreter } from '../../src/machine/cpu/interpreter/module.ts';
 import { STATUS } from '../../src/machine/cpu/interpreter/record.ts';
 import { MODE } from '../../src/machine/cpu/mode.ts';
+import type { Event } from '../../src/machine/cpu/microcode/exceptions.ts';
+import { eventHooks } from '../../src/machine/cpu/microcode/interrupt-delivery.ts';
 import { MICROCODE } from '../../src/machine/cpu/microcode/all.ts';
 import { Routines } from '../../src/machine/cpu/microcode/routines.ts';
 import { CR0, CR4, EFER, Processor } from '../../src/machine/cpu/processor.ts';
@@ -81,6 +84,7 @@ class TurtlesCpu implements CpuUnderTest {
     );
     cpu.mmu.codePages = translator.codePages;
     this.engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit);
+    this.cpu.environment = new Machine({ processors: 1, ramBytes: 1 << 20, hole: 0xb0000000, frequencyHz: 1e9, seed: 1 }, { acknowledge: () => 0 }).processors[0].cpu.environment;
     this.enterLongMode();
   }
 
@@ -160,11 +164,17 @@ class TurtlesCpu implements CpuUnderTest {
 
   step(): StepResult {
     const { cpu } = this;
+    let software = undefined as Event | undefined;
+    eventHooks(cpu).interceptEvent = (event) => {
+      software = event;
+      return true;
+    };
     cpu.faulted = false;
     cpu.words[STATE.attention >> 2] = 0;
     cpu.words[STATE.mode >> 2] |= MODE.single;
     cpu.words[STATE.remaining >> 2] = 1;
     this.engine.run();
+    if (software !== undefined) return { kind: 'fault', vector: software.vector };
     if (!cpu.faulted) return { kind: 'ok' };
     return {
       kind: 'fault',

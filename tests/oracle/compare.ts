@@ -95,7 +95,10 @@ function compareFault(test: Case, got: StepResult, mismatches: Mismatch[]): void
   if (WITH_ERROR_CODE.has(expected.vector) && (expected.errorCode ^ (got.errorCode ?? 0)) & compared) {
     mismatches.push({ what: 'error code', expected: hex(expected.errorCode), got: hex(got.errorCode ?? 0) });
   }
-  if (expected.vector === 14 && expected.address !== got.address) {
+  // Which byte of an access a page fault reports is the processor's choice where several lie in the page.
+  const page = (address = 0n): bigint => address >> 12n;
+  const several = /^f/.test(test.form);
+  if (expected.vector === 14 && (several ? page(expected.address) !== page(got.address) : expected.address !== got.address)) {
     mismatches.push({ what: 'fault address', expected: hex(expected.address), got: hex(got.address ?? 0n) });
   }
 }

@@ -102,7 +102,8 @@ function writeSpans(writer: Writer, from: Uint8Array, to: Uint8Array): void {
     for (; at - last >= 255; last += 255) writer.raw([255, 0]);
     writer.raw([at - last, end - at]);
     writer.raw(to.subarray(at, end));
-    last = at = end;
+    last = end;
+    at = end - 1;
   }
   writer.raw([0, 0]);
 }

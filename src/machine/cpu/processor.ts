@@ -354,12 +354,12 @@ export class Processor {
   /** Checks that `size` bytes (at most a page) can be written, changing nothing but accessed and dirty bits. */
   probeWrite(address: LinearAddress, size: number, accessClass = this.dataClass): boolean {
     this.mmu.reach(address, true, accessClass);
-    if (!this.faulted && ((address + size - 1) & ~0xfff) !== (address & ~0xfff)) this.mmu.reach(address + size - 1, true, accessClass);
+    if (!this.faulted && ((address + size - 1) & ~0xfff) !== (address & ~0xfff)) this.mmu.reach(address - (address & 0xfff) + 0x1000, true, accessClass);
     return !this.faulted;
   }
   probeRead(address: LinearAddress, size: number, accessClass = this.dataClass): boolean {
     this.mmu.reach(address, false, accessClass);
-    if (!this.faulted && ((address + size - 1) & ~0xfff) !== (address & ~0xfff)) this.mmu.reach(address + size - 1, false, accessClass);
+    if (!this.faulted && ((address + size - 1) & ~0xfff) !== (address & ~0xfff)) this.mmu.reach(address - (address & 0xfff) + 0x1000, false, accessClass);
     return !this.faulted;
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { WALK } from '../mmu/walk.ts';
 import type { SecondLevel } from '../mmu/walk.ts';
 import type { Mmu } from '../mmu/mmu.ts';
 
@@ -6,6 +7,8 @@ import type { Mmu } from '../mmu/mmu.ts';
 export interface WalkObserver extends SecondLevel {
   /** A walk for this linear address begins. */
   begin(low: number, high: number, write: boolean, fetch: boolean): void;
+  /** It ended without a guest-physical address: a page fault. */
+  end(): void;
   /** False: what the last translation gave holds for this access only. */
   readonly lastCacheable: boolean;
 }
@@ -18,8 +21,11 @@ export function observeWalks(mmu: Mmu, observer: WalkObserver): void {
   const { walker, buffers } = mmu;
   const walk = walker.walk.bind(walker);
   walker.walk = (mode, low, high, write, fetch, accessClass) => {
-    if (walker.secondLevel === observer) observer.begin(low, high, write, fetch);
-    return walk(mode, low, high, write, fetch, accessClass);
+    if (walker.secondLevel !== observer) return walk(mode, low, high, write, fetch, accessClass);
+    observer.begin(low, high, write, fetch);
+    const outcome = walk(mode, low, high, write, fetch, accessClass);
+    if (outcome !== WALK.ok) observer.end();
+    return outcome;
   };
   const fillData = buffers.fillData.bind(buffers);
   const fillFetch = buffers.fillFetch.bind(buffers);

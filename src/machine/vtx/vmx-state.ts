@@ -28,6 +28,8 @@ export interface VmxState {
   pendingDebugExceptions: number;
   /** A VM exit "TPR below threshold" is due before the next instruction. */
   tprBelowThreshold: boolean;
+  /** VTPR was written through the APIC-access page: bits 31:8 are to be cleared, and the threshold compared. */
+  tprWritten: boolean;
   /** Of the last PAUSE at CPL 0 in a loop, and the first: see PAUSE-loop exiting. */
   pauseLoopFirst: number;
   pauseLoopLast: number;
@@ -46,6 +48,7 @@ export function initialVmxState(): VmxState {
     preemptionDeadline: Infinity,
     pendingDebugExceptions: 0,
     tprBelowThreshold: false,
+    tprWritten: false,
     pauseLoopFirst: 0,
     pauseLoopLast: 0,
     aborted: false,

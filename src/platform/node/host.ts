@@ -32,11 +32,11 @@ class Pauses {
   }
 }
 
-/** Bytes of a pipe or a file at standard input, as they come. */
-function onInput(listener: (bytes: Uint8Array) => void): void {
+/** Bytes of a pipe or a file at standard input, as they come. One that cannot be read has ended. */
+function onInput(listener: (bytes: Uint8Array) => void, ended: () => void): void {
   process.stdin.on('data', listener);
-  // A closed or unreadable standard input is one that says nothing.
-  process.stdin.on('error', () => {});
+  process.stdin.on('end', ended);
+  process.stdin.on('error', ended);
 }
 
 /** Ends quietly when nobody reads what we say: `turtles --help | head -1`. */

@@ -91,6 +91,11 @@ const usual = (more: FormOptions = {}): FormOptions => ({
   allow: undefinedConditions(CONDITION),
   ...more,
 });
+/** FCOMI and its kin, and FCMOV, clear C1 by the manual, and leave RFLAGS alone on an unmasked #IA; AMD's processors, which made the vectors, do neither. */
+const comparesToFlags = (d: Draft): void => {
+  d.allowance.fsw |= CONDITION | C1;
+  if ((d.state.fcw & 1) === 0) d.allowance.rflags |= 0x8d5;
+};
 const memory = (bytes: number, data: DataKind = 'integer'): FormOptions => usual({ rm: 'memory', memory: bytes, data });
 const register = (more: FormOptions = {}): FormOptions => usual({ rm: 'register', ...more });
 const fixed = (code: string, more: FormOptions = {}): FormOptions =>
@@ -151,13 +156,13 @@ const rows: Row[] = [
   ['fucomp', 'DD E8+i', register({ emit: stOperand(0xdd, 0xe8), allow: undefinedConditions(0) })],
   ['fucompp', 'DA E9', fixed('DA E9', { allow: undefinedConditions(0) })],
   ['fcompp', 'DE D9',  fixed('DE D9', { allow: undefinedConditions(0) })],
-  ['fcomi',  'DB F0+i', register({ emit: stOperand(0xdb, 0xf0) })],
-  ['fucomi', 'DB E8+i', register({ emit: stOperand(0xdb, 0xe8) })],
-  ['fcomip', 'DF F0+i', register({ emit: stOperand(0xdf, 0xf0) })],
-  ['fucomip', 'DF E8+i', register({ emit: stOperand(0xdf, 0xe8) })],
+  ['fcomi',  'DB F0+i', register({ emit: stOperand(0xdb, 0xf0), allow: comparesToFlags })],
+  ['fucomi', 'DB E8+i', register({ emit: stOperand(0xdb, 0xe8), allow: comparesToFlags })],
+  ['fcomip', 'DF F0+i', register({ emit: stOperand(0xdf, 0xf0), allow: comparesToFlags })],
+  ['fucomip', 'DF E8+i', register({ emit: stOperand(0xdf, 0xe8), allow: comparesToFlags })],
   ...(['b', 'e', 'be', 'u'].flatMap((name, n): Row[] => [
-    [`fcmov${name}`, `DA ${(0xc0 + 8 * n).toString(16).toUpperCase()}+i`, register({ emit: stOperand(0xda, 0xc0 + 8 * n) })],
-    [`fcmovn${name}`, `DB ${(0xc0 + 8 * n).toString(16).toUpperCase()}+i`, register({ emit: stOperand(0xdb, 0xc0 + 8 * n) })],
+    [`fcmov${name}`, `DA ${(0xc0 + 8 * n).toString(16).toUpperCase()}+i`, register({ emit: stOperand(0xda, 0xc0 + 8 * n), allow: comparesToFlags })],
+    [`fcmovn${name}`, `DB ${(0xc0 + 8 * n).toString(16).toUpperCase()}+i`, register({ emit: stOperand(0xdb, 0xc0 + 8 * n), allow: comparesToFlags })],
   ])),
   ['ffree',  'DD C0+i', register({ emit: stOperand(0xdd, 0xc0) })],
   ['fnop',   'D9 D0',  fixed('D9 D0')],

@@ -4,7 +4,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { InternalError } from '../../../src/base/assert.ts';
@@ -30,7 +30,7 @@ export function assembleImage(source: string): Uint8Array {
   const directory = mkdtempSync(join(tmpdir(), 'turtles-nasm-'));
   const output = join(directory, 'image.bin');
   try {
-    const run = spawnSync('nasm', ['-f', 'bin', '-o', output, source]);
+    const run = spawnSync('nasm', ['-f', 'bin', '-I', `${dirname(source)}/`, '-o', output, source]);
     if (run.status !== 0) throw new InternalError(`nasm: ${run.stderr.toString()}`);
     return new Uint8Array(readFileSync(output));
   } finally {

@@ -49,7 +49,7 @@ test('real-address mode: the stack wraps at 64 KiB, and IRET takes the way back'
 test('real-address mode: no room in the vector table is #GP, then #DF, then shutdown', () => {
   const bench = new Bench('real');
   bench.cpu.set32(STATE.idtrLimit, 8 * 4 - 1);
-  assert.equal(seen(bench, () => deliver(bench.cpu, external(0x40))), 'shutdown 64 13(203)<64 8(0) 13(43)<8');
+  assert.equal(seen(bench, () => deliver(bench.cpu, external(0x40))), 'shutdown 64 13(203)<64 13(6b)<13 8(0) 13(43)<8');
 });
 
 test('protected mode: same level, interrupt and trap gates of 32 and 16 bits', () => {
@@ -123,7 +123,7 @@ test('protected mode: error codes of bad gates and handlers', () => {
   const cases: [string, (bench: Bench) => void][] = [
     ['#GP(102)', (bench) => bench.cpu.set32(STATE.idtrLimit, 0x20 * 8 + 6)],
     ['#GP(102)', (bench) => bench.vector(0x20, 0xc, 3)],
-    ['#NP(102)', (bench) => bench.poke(AT.idt + 0x20 * 8 + 4, 4, 0x0e00)],
+    ['#NP(102)', (bench) => bench.poke(AT.idt + 0x20 * 8 + 4, 4, 0x6e00)],
     ['#GP(0)', (bench) => bench.vector(0x20, 0xe, 3, 0)],
     ['#GP(68)', (bench) => bench.vector(0x20, 0xe, 3, SELECTOR.free)],
     ['#GP(10)', (bench) => bench.vector(0x20, 0xe, 3, SELECTOR.data0)],
@@ -249,7 +249,7 @@ test('nested faults: EXT, serial delivery, double fault and shutdown as in the t
   };
   let bench = new Bench('long');
   bench.vector(11);
-  assert.equal(seen(bench, () => deliver(bench.cpu, external(0x20))), 'shutdown 32 13(103)<32 8(0) 13(43)<8');
+  assert.equal(seen(bench, () => deliver(bench.cpu, external(0x20))), 'shutdown 32 13(103)<32 13(6b)<13 8(0) 13(43)<8');
   bench = new Bench('long');
   bench.vector(13);
   assert.equal(seen(bench, () => deliver(bench.cpu, external(0x20))), 'delivered 32 13(103)<32');

@@ -11,6 +11,7 @@ import type { MicrocodeRoutines } from './microcode.ts';
 const IA32_MISC_ENABLE = 0x1a0;
 const ENABLE_MONITOR = 1n << 18n;
 const HALTED = 1;
+const now = new Uint8Array(MONITOR_LINE_BYTES);
 
 /** IA32_MISC_ENABLE[18]. */
 export function monitorEnabled(cpu: Processor): boolean {
@@ -26,7 +27,6 @@ function addressInRax(cpu: Processor, addressSize: number): number {
   return addressSize === 32 ? cpu.reg32(RAX) : cpu.reg16(RAX);
 }
 
-const now = new Uint8Array(MONITOR_LINE_BYTES);
 
 function monitor(cpu: Processor, instruction: Instruction): number {
   if (!usable(cpu)) return cpu.undefinedOpcode();

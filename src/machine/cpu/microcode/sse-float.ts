@@ -58,7 +58,6 @@ function finish(cpu: Processor, row: SseFloatInstruction, instruction: Instructi
   const [destination] = instruction.operands;
   if (row.destination === 'flags') cpu.arithmeticFlags = unit.eflags;
   if (row.destination === 'general' && destination.size === 32) cpu.words[destination.register * 2 + 1] = 0;
-  if (usesMmx(instruction)) enterMmx(x87Of(cpu));
   if (row.destination === 'mmx') markMmxWritten(x87Of(cpu), destination.register);
 }
 
@@ -70,6 +69,8 @@ function execute(mnemonic: string): Microcode {
     if (usesMmx(instruction) && x87Of(cpu).pendingException()) return cpu.fault(FLOATING_POINT_ERROR);
     const memory = source.kind === OperandKind.MEMORY;
     if (memory && !loadSource(cpu, instruction, row.sourceBytes)) return STATUS.fault;
+    // The change from x87 to MMX happens even when an unmasked exception then keeps the result from being written.
+    if (usesMmx(instruction)) enterMmx(x87Of(cpu));
     const unit = unitOf(cpu);
     const from = memory ? cpu.area + SOURCE : place(cpu, source);
     const faulted = unit.execute(row, place(cpu, destination), from, instruction.immediateLow & 0xff, cpu.words[STATE.mxcsr >> 2]);

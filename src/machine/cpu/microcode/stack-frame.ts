@@ -60,7 +60,7 @@ export class StackFrame {
     this.pushHalves(cpu.words[register * 2], cpu.words[register * 2 + 1]);
   }
 
-  /** Writes the values, `size` bytes apart, or records the fault and writes nothing. */
+  /** Writes the values pushed since the last `store`, `size` bytes apart, or records the fault and writes none of them. */
   store(cpu: Processor, size: number, written = size): boolean {
     let pointer = this.pointer;
     for (let i = 0; i < this.count; i++) {
@@ -72,6 +72,7 @@ export class StackFrame {
     }
     for (let i = 0; i < this.count; i++) this.write(cpu, this.places[i], written, i);
     this.pointer = pointer;
+    this.count = 0;
     return true;
   }
 

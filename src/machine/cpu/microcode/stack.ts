@@ -127,11 +127,12 @@ function enter(cpu: Processor, instruction: Instruction): number {
   const top = stackAt(cpu, -size);
   frame.onCurrent(cpu);
   frame.pushRegister(cpu, RBP);
-  for (let i = 1; i < level; i++) if (!pushDisplay(cpu, i * size, size)) return STATUS.fault;
+  // The display may lie where the frame is being built: each pointer is stored before the next is read.
+  for (let i = 1; i < level; i++) if (!frame.store(cpu, size) || !pushDisplay(cpu, i * size, size)) return STATUS.fault;
   if (level > 0) frame.push(top);
   const bottom = stackAt(cpu, -size * (1 + level) - (instruction.immediateLow & 0xffff));
   const linear = segmentLinear(cpu, SS, bottom, 1, true);
-  if (cpu.faulted || !cpu.probeWrite(linear, 1) || !frame.store(cpu, size)) return STATUS.fault;
+  if (cpu.faulted || !frame.store(cpu, size) || !cpu.probeWrite(linear, 1)) return STATUS.fault;
   setStackPointer(cpu, bottom);
   writeGeneral(cpu, RBP, operandSize, top, Math.floor(top / 0x100000000));
   return STATUS.next;

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Host } from '../platform/node/host.ts';
+import type { ConsoleChannel } from '../system/console-channel.ts';
+import type { GuestDescription } from '../system/descriptions.ts';
+import { exitTable, recentExits } from '../system/exit-report.ts';
+import { findStop } from '../system/progress.ts';
+import type { Milestones } from '../system/progress.ts';
+import type { makeRecorder } from '../system/recording.ts';
+import { reportJson } from '../system/report.ts';
+import type { RunOptions, RunResult } from '../system/report.ts';
+import { describeEnd } from '../system/session.ts';
+import type { Session } from '../system/session.ts';
+import type { SlicesEnd } from '../system/slices.ts';
+import { summaryText } from '../system/summary.ts';
+import type { HostTimes } from '../system/summary.ts';
+import type { RunArguments } from './run-options.ts';
+
+export interface FinishedRun {
+  readonly args: RunArguments;
+  readonly options: RunOptions;
+  readonly description: GuestDescription;
+  readonly session: Session;
+  readonly consoles: readonly ConsoleChannel[];
+  readonly milestones: Milestones;
+  readonly recorder: ReturnType<typeof makeRecorder>;
+  readonly how: SlicesEnd;
+  /** The text of --until has come. */
+  readonly found: boolean;
+  readonly times: HostTimes;
+  readonly host: Host;
+}
+
+const STATUS_FAILED = 1;
+/** As timeout(1) does. */
+const STATUS_TIMEOUT = 124;
+const LAST_LINES = 12;
+
+/** Says how the run came out: tables and summary in batch, the JSON file when asked for. Returns the exit status. */
+export function finishRun(run: FinishedRun): number {
+  const result = judge(run);
+  const summary = run.session.summary();
+  if (run.args.batch) run.host.write(`\n${tables(run)}\n${summaryText(summary, run.times)}\n`);
+  if (run.args.json !== undefined) {
+    const { host, session } = run;
+    const report = reportJson({
+      ...run,
+      result,
+      summary,
+      instructions: session.instructions,
+      memorySha256: host.sha256(session.ram),
+      sha256: host.sha256,
+      host: run.times,
+      nodeVersion: host.nodeVersion,
+    });
+    host.writeWhole(run.args.json, report, '--json');
+  }
+  if (result.ok) return 0;
+  run.host.writeError(failureText(run, result));
+  return run.how === 'timeout' ? STATUS_TIMEOUT : STATUS_FAILED;
+}
+
+/** Whether the run is what was asked for. Own kernels say nothing that we would know: powering off is enough. */
+export function judge(run: Pick<FinishedRun, 'args' | 'description' | 'milestones' | 'how' | 'found'> & { readonly session: Pick<Session, 'end'> }): RunResult {
+  if (run.found) return { ok: true, reason: `the console showed ${JSON.stringify(run.args.until)}` };
+  if (run.how === 'stopped') return { ok: true, reason: 'the user left' };
+  const { end } = run.session;
+  const reason = end === undefined ? HOW[run.how] : describeEnd(end);
+  if (run.args.until !== undefined) return { ok: false, reason: `no console showed ${JSON.stringify(run.args.until)}: ${reason}` };
+  const judged = run.args.batch && run.args.kernel === undefined;
+  const stop = judged ? findStop(run.milestones) : undefined;
+  if (stop !== undefined) return { ok: false, stoppedLevel: run.description.levels[stop.console]!.name, reason: `${stop.says}: ${reason}` };
+  return { ok: end?.kind === 'powerOff', reason };
+}
+
+// prettier-ignore
+const HOW: Readonly<Record<SlicesEnd, string>> = {
+  ended:   'the guest ended the run',
+  stopped: 'the run was stopped',
+  timeout: 'the time of --timeout was over',
+  idle:    'every processor waits for an interrupt, and nothing is left that could raise one',
+};
+
+function tables({ description, recorder, options }: FinishedRun): string {
+  const outermost = options.bare ? 1 : 0;
+  return description.levels
+    .map(({ name, level }) => (level <= outermost ? `Exits of ${name}: it owns the machine, nothing is under it.\n` : exitTable(name, recorder.exitsOf(level))))
+    .join('\n');
+}
+
+function failureText(run: FinishedRun, { reason, stoppedLevel }: RunResult): string {
+  const levels = run.description.levels.filter(({ name }) => stoppedLevel === undefined || name === stoppedLevel);
+  const parts = levels.map((level) => {
+    const index = run.description.levels.indexOf(level);
+    return [
+      ...section(`last lines of ${level.name}'s console`, run.consoles[index]!.tail(LAST_LINES)),
+      ...section(`last exits of ${level.name}`, recentExits(run.recorder.exitsOf(level.level))),
+    ];
+  });
+  const hint = 'turtles run --help tells how to wait longer (--timeout) or for other text (--until)';
+  return `turtles: ${reason}\n  ${hint}\n${parts.flat().join('')}`;
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  if (lines.length === 0) return [`  ${title}: none\n`];
+  return [`  ${title}:\n`, ...lines.map((line) => `    ${line}\n`)];
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+import { PIN } from '../../arch/vmx/controls.ts';
+import { MISC, EPT_CAP } from '../../arch/vmx/capabilities.ts';
+import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
+import { extract } from '../../arch/vmx/bit-field.ts';
+import type { EntryCheck } from '../../arch/vmx/entry-check-row.ts';
+import { OFFSET } from '../../arch/vmx/fields.ts';
+import { processorFacts } from '../../arch/vmx/processor-facts.ts';
+import type { EntryContext, ProcessorFacts } from '../../arch/vmx/processor-facts.ts';
+import { addressAt } from '../../arch/vmx/vmcs-view.ts';
+import type { PhysicalAddress } from '../../hardware/memory.ts';
+import type { InstructionExit } from '../../arch/instructions/row.ts';
+import type { Instruction } from '../../decode/instruction.ts';
+import type { InterceptDetails, MutableHalves, VmxHooks } from '../cpu/environment.ts';
+import { STATUS } from '../cpu/interpreter/record.ts';
+import { eventHooks } from '../cpu/microcode/interrupt-delivery.ts';
+import type { Delivery, EventHooks } from '../cpu/microcode/interrupt-delivery.ts';
+import type { Event } from '../cpu/microcode/exceptions.ts';
+import { pushedFlags } from '../cpu/microcode/pushed-flags.ts';
+import type { TaskSwitchHooks } from '../cpu/microcode/task-switch.ts';
+import { RFLAGS } from '../cpu/processor.ts';
+import type { Processor } from '../cpu/processor.ts';
+import { ACTIVITY } from '../cpu/run-loop.ts';
+import { ATTENTION, STATE } from '../cpu/state.ts';
+import { PHYSICAL_ADDRESS_BITS } from '../mmu/walk.ts';
+import { ActiveControls, NO_PAGE } from './active-controls.ts';
+import * as boundary from './boundary.ts';
+import { allowedControl, shownControl, writtenControl } from './control-registers.ts';
+import { interceptEvent, interceptTaskSwitch, tripleFault } from './event-intercepts.ts';
+import { BLOCKING, makeExit } from './exit.ts';
+import { ExitInformation } from './exit-information.ts';
+import { FieldTable } from './field-table.ts';
+import { GuestPhysical } from './guest-physical.ts';
+import { intercept } from './intercepts.ts';
+import type { EventPorts, NmiOutcome, VmxRunHooks } from './hooks.ts';
+import { observeWalks } from './mmu-seam.ts';
+import type { RootOwner } from './root-owner.ts';
+import { guestTsc } from './time-stamp-counter.ts';
+import { readVtpr, tprBelowThreshold, writeVtpr } from './tpr-shadow.ts';
+import { Vmcs, readPhysical32 } from './vmcs.ts';
+import { MTF, initialVmxState } from './vmx-state.ts';
+import type { VmxState } from './vmx-state.ts';
+
+const EPTP_LOW_BITS = 0xfff;
+const ACCESSED_DIRTY = 0x40;
+const { EPT_POINTER } = OFFSET;
+
+/** VT-x of one processor. The parts beside the state are functions over it: entry, exit, intercepts, boundary. */
+export class VmxUnit implements VmxHooks, VmxRunHooks {
+  readonly cpu: Processor;
+  readonly capabilities: VmxCapabilities;
+  readonly facts: ProcessorFacts;
+  readonly context: EntryContext;
+  readonly fields: FieldTable;
+  state: VmxState = initialVmxState();
+  /** The current VMCS, while `state.currentVmcs` says there is one. */
+  readonly vmcs: Vmcs;
+  /** The VMCS that VMREAD and VMWRITE reach from non-root operation; -1 when there is none. */
+  shadowAddress: PhysicalAddress = -1;
+  readonly controls = new ActiveControls();
+  readonly exit = new ExitInformation();
+  readonly guestPhysical: GuestPhysical;
+  /** TypeScript software that owns root mode; without one, software on the machine does. */
+  owner: RootOwner | undefined;
+  /** The event that VM entry injects is under way: it is not intercepted itself. */
+  injecting = false;
+  /** Of the control-register access that was last looked at. */
+  controlRegisterQualification = 0;
+  /** Why the last entry failed after its first checks, for explanations. */
+  lastEntryFailure: EntryCheck | undefined;
+  /** Made since power-on, for tests and profiles. */
+  entries = 0;
+  exits = 0;
+  /** The tick of the last IRET that unblocked NMIs, -1 for none. */
+  private unblockedAt = -1;
+
+  constructor(cpu: Processor, capabilities: VmxCapabilities) {
+    this.cpu = cpu;
+    this.capabilities = capabilities;
+    this.facts = processorFacts(capabilities, PHYSICAL_ADDRESS_BITS);
+    this.fields = new FieldTable(capabilities);
+    this.vmcs = new Vmcs(cpu.memory);
+    this.context = { facts: this.facts, longModeActive: false, inSmm: false, currentVmcs: 0, readPhysical32: (address) => readPhysical32(cpu.memory, address) };
+    this.guestPhysical = new GuestPhysical(this);
+    this.guestPhysical.walker.features = {
+      executeOnly: this.hasEpt('EXECUTE_ONLY'),
+      page1GByte: this.hasEpt('PAGE_1GB'),
+      page2MByte: this.hasEpt('PAGE_2MB'),
+    };
+    observeWalks(cpu.mmu, this.guestPhysical);
+    const hooks: EventHooks & TaskSwitchHooks = Object.assign(eventHooks(cpu), {
+      interceptEvent: (event: Event, during: Event | undefined) => interceptEvent(this, event, during),
+      interceptTaskSwitch: (selector: number, reason: 'jump' | 'call' | 'interrupt' | 'iret') => interceptTaskSwitch(this, selector, reason),
+    });
+    void hooks;
+  }
+
+  get nonRoot(): boolean {
+    return this.state.nonRoot;
+  }
+  /** IA32_VMX_MISC[5]. */
+  get exitStoresLma(): boolean {
+    return extract(MISC.EXIT_STORES_LMA, this.facts.misc) !== 0;
+  }
+  private hasEpt(part: keyof typeof EPT_CAP): boolean {
+    return extract(EPT_CAP[part], this.facts.eptCapabilities) !== 0;
+  }
+
+  /** RESET: outside VMX operation, nothing current. */
+  reset(): void {
+    this.state = initialVmxState();
+    this.exit.pending = false;
+    this.cpu.mmu.walker.secondLevel = undefined;
+    this.cpu.mmu.guestKey = '';
+  }
+
+  // --- exits ---------------------------------------------------------------------------------------------------
+
+  /** RIP back at the instruction that is being executed. */
+  rewind(instruction: Instruction): void {
+    const { cpu } = this;
+    cpu.rip = cpu.code64 ? cpu.rip - instruction.length : (cpu.rip - instruction.length) >>> 0;
+  }
+  /** Makes the exit that `exit` describes, by an instruction that was not executed; `cpu.rip` is behind it. */
+  makeInstructionExit(instruction: Instruction): void {
+    this.exit.instructionLength = instruction.length;
+    this.exit.resumeFlag = 0;
+    this.rewind(instruction);
+    this.makeExit();
+  }
+  makeExit(): void {
+    this.uncount();
+    makeExit(this);
+  }
+  /** Makes an exit that is not one of an instruction: nothing was counted for it. */
+  makeUncountedExit(): void {
+    makeExit(this);
+  }
+
+  /** An owner counts the instructions that it completes itself; those that software completes the engine counts. */
+  private uncount(): void {
+    if (this.owner !== undefined) this.cpu.words[STATE.remaining >> 2]++;
+  }
+
+  settle(delivery: Delivery): number {
+    if (delivery === 'shutdown' && this.nonRoot) tripleFault(this);
+    else if (delivery === 'shutdown') this.cpu.words[STATE.activity >> 2] = ACTIVITY.shutdown;
+    else if (delivery === 'intercepted') this.finishExit();
+    return delivery === 'delivered' ? STATUS.dispatch : STATUS.exit;
+  }
+  finishExit(): boolean {
+    if (!this.exit.pending) return false;
+    const during = eventHooks(this.cpu).deliveringEvent;
+    if (during !== undefined) {
+      this.exit.delivering(during);
+      this.exit.resumeFlag = pushedFlags(this.cpu, during) & RFLAGS.RF;
+    }
+    const counted = during === undefined || during.kind === 'fault' || during.kind.startsWith('software') || during.kind === 'privilegedSoftware';
+    if (counted && !this.injecting) this.uncount();
+    makeExit(this);
+    return true;
+  }
+
+  // --- what depends on the controls ------------------------------------------------------------------------------
+
+  /** TLB tag and second dimension of the guest that is being entered. See: SDM 29.4.2 Creating and Using Cached Translation Information */
+  enterSecondDimension(): void {
+    const { controls, guestPhysical, cpu, vmcs } = this;
+    const eptp = controls.ept ? addressAt(vmcs, EPT_POINTER) : -1;
+    const low = controls.ept ? vmcs.low(EPT_POINTER) : 0;
+    guestPhysical.configure(eptp < 0 ? -1 : eptp - (low & EPTP_LOW_BITS), (low & ACCESSED_DIRTY) !== 0);
+    const needed = controls.ept || controls.apicAccessPage !== NO_PAGE;
+    cpu.mmu.walker.secondLevel = needed ? guestPhysical : undefined;
+    const page = controls.apicAccessPage === NO_PAGE ? '' : `a${controls.apicAccessPage}`;
+    cpu.mmu.guestKey = `${vpidKey(controls.vpid)}${controls.ept ? `e${guestPhysical.walker.root}.${low & ACCESSED_DIRTY}` : ''}${page}`;
+  }
+
+  /** Linear and combined mappings of VPID 0000H: VM entries and exits without VPID. See: SDM 29.4.3.1 Operations that Invalidate Cached Mappings */
+  forgetVpid0(): void {
+    this.cpu.mmu.buffers.forget((key) => !key.startsWith('v'));
+  }
+
+  /** With "monitor trap flag", an exit follows the first instruction. */
+  armMonitorTrap(on: boolean): void {
+    this.state.monitorTrap = on ? MTF.afterNext : MTF.none;
+  }
+
+  /** `ATTENTION.vmx` while something must be looked at before each instruction. */
+  attention(): number {
+    const { state } = this;
+    return boundary.wantsAttention(this) || state.tprBelowThreshold ? ATTENTION.vmx : 0;
+  }
+
+  // --- hooks of microcode ------------------------------------------------------------------------------------------
+
+  intercept(_cpu: Processor, instruction: Instruction, exit: InstructionExit, details: InterceptDetails): boolean {
+    return intercept(this, instruction, exit, details);
+  }
+  controlAllowed(_cpu: Processor, register: 0 | 4, value: number): boolean {
+    return allowedControl(this, register, value);
+  }
+  shownControl(_cpu: Processor, register: 0 | 4, value: number): number {
+    return shownControl(this.controls, register, value);
+  }
+  writtenControl(cpu: Processor, register: 0 | 4, value: number): number {
+    return writtenControl(this.controls, register, value, register === 0 ? cpu.cr0 : cpu.cr4);
+  }
+  readTaskPriority(): number | undefined {
+    return this.controls.tprShadow ? readVtpr(this) >>> 4 : undefined;
+  }
+  /** The exit that may follow is a trap: the instruction is done, and the run loop makes it. */
+  writeTaskPriority(_cpu: Processor, value: number): boolean {
+    if (!this.controls.tprShadow) return false;
+    writeVtpr(this, value << 4);
+    this.noteTaskPriority();
+    return true;
+  }
+  /** After VTPR changed: an exit is due before the next instruction if it fell below the threshold. */
+  noteTaskPriority(): void {
+    if (!tprBelowThreshold(this)) return;
+    this.state.tprBelowThreshold = true;
+    this.cpu.words[STATE.attention >> 2] |= ATTENTION.vmx;
+  }
+  /** An instruction is going to write VTPR through the APIC-access page: the threshold is compared once it is done. */
+  noteTaskPriorityWrite(): void {
+    this.state.tprWritten = true;
+    this.cpu.words[STATE.attention >> 2] |= ATTENTION.vmx;
+  }
+  guestTsc(_cpu: Processor, counter: MutableHalves): void {
+    guestTsc(this, counter);
+  }
+
+  /** IRET: removes blocking by NMI as far as the controls let it. See: SDM 26.3 Changes to Instruction Behavior in VMX Non-Root Operation */
+  unblockNmi(): void {
+    const { cpu, controls } = this;
+    const keeps = this.nonRoot && controls.hasPin(PIN.NMI_EXITING) && !controls.virtualNmis;
+    if (keeps || (cpu.words[STATE.interruptibility >> 2] & BLOCKING.nmi) === 0) return;
+    cpu.words[STATE.interruptibility >> 2] &= ~BLOCKING.nmi;
+    this.unblockedAt = cpu.ticks;
+  }
+  /** Whether the instruction that is being given up is an IRET that unblocked NMIs; asked once. */
+  takeNmiUnblocked(): boolean {
+    const unblocked = this.unblockedAt === this.cpu.ticks;
+    this.unblockedAt = -1;
+    return unblocked;
+  }
+
+  // --- hooks of the run loop -----------------------------------------------------------------------------------------
+
+  get blocksInit(): boolean {
+    return this.state.vmxOperation && !this.nonRoot;
+  }
+  deadline(): number {
+    return this.state.preemptionDeadline;
+  }
+  wakes(events: EventPorts): boolean {
+    return boundary.wakes(this, events);
+  }
+  beforeInstruction(events: EventPorts): boolean {
+    return boundary.beforeInstruction(this, events);
+  }
+  startup(vector: number): boolean {
+    return boundary.startup(this, vector);
+  }
+  get nmi(): NmiOutcome {
+    return boundary.nmiOutcome(this);
+  }
+}
+
+/** The part of a translation's key that says which VPID it belongs to. */
+export function vpidKey(vpid: number): string {
+  return vpid === 0 ? '' : `v${vpid}_`;
+}
+
+/** The unit of a processor that has VT-x. */
+export function vmxUnitOf(cpu: Processor): VmxUnit | undefined {
+  const { vmx } = cpu.environment;
+  return vmx instanceof VmxUnit ? vmx : undefined;
+}
