@@ -15,7 +15,10 @@ const long: ControlContext = { ...base, cr0: PE | PG | ET, cr4: PAE, lme: true, 
 
 test('the bits of CR4 are those that VMX fixes to "may be 1"', () => {
   assert.deepEqual(Object.fromEntries(CR4_ROWS.map(([name, bit]) => [name, 1 << bit])), BASE_CPU_CR4);
-  assert.equal(cr4Writable(features), Object.values(BASE_CPU_CR4).reduce((all, bit) => all | bit, 0));
+  assert.equal(
+    cr4Writable(features),
+    Object.values(BASE_CPU_CR4).reduce((all, bit) => all | bit, 0),
+  );
   assert.equal(cr4Writable(new Set([...features].filter((name) => name !== 'SMAP'))) & (1 << 21), 0);
 });
 
@@ -25,7 +28,8 @@ test('CR0: reserved bits are ignored and ET is fixed', () => {
 });
 
 test('CR0: combinations and transitions', () => {
-  const ok = (value: number, context: ControlContext): boolean => cr0Failure(normalizedCr0(value), context) === undefined;
+  const ok = (value: number, context: ControlContext): boolean =>
+    cr0Failure(normalizedCr0(value), context) === undefined;
   assert.ok(ok(PE, base));
   assert.ok(!ok(PG, base), 'paging without protection');
   assert.ok(!ok(PE | NW, base), 'NW without CD');
@@ -42,7 +46,8 @@ test('CR0: combinations and transitions', () => {
 });
 
 test('CR4: reserved bits, PAE and PCIDE', () => {
-  const ok = (value: number, context: ControlContext): boolean => cr4Failure(value, cr4Writable(features), context) === undefined;
+  const ok = (value: number, context: ControlContext): boolean =>
+    cr4Failure(value, cr4Writable(features), context) === undefined;
   assert.ok(ok(PAE, base));
   for (const bit of [12, 14, 15, 19, 22, 23, 24, 25, 31]) assert.ok(!ok(PAE | (1 << bit), long), `bit ${bit}`);
   assert.ok(!ok(0, long));

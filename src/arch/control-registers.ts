@@ -37,7 +37,10 @@ const PCIDE = 1 << 17;
 
 /** The bits of CR4 that may be 1 on a processor with these features. */
 export function cr4Writable(features: ReadonlySet<string>): number {
-  return CR4_ROWS.reduce((mask, [, bit, feature]) => (feature === undefined || features.has(feature) ? mask | (1 << bit) : mask), 0);
+  return CR4_ROWS.reduce(
+    (mask, [, bit, feature]) => (feature === undefined || features.has(feature) ? mask | (1 << bit) : mask),
+    0,
+  );
 }
 
 /** What of the processor's state the rules for CR0 and CR4 look at. Signed or unsigned 32 bits. */
@@ -83,7 +86,10 @@ export function cr4Failure(value: number, writable: number, context: ControlCont
 }
 
 /** PAE paging loads its four entries anew when one of these changes. See: SDM 4.4.1 PDPTE Registers. */
-export const PDPTE_LOADING = { cr0: CR0_BITS.CD | CR0_BITS.NW | CR0_BITS.PG, cr4: (1 << 4) | PAE | (1 << 7) | (1 << 20) } as const;
+export const PDPTE_LOADING = {
+  cr0: CR0_BITS.CD | CR0_BITS.NW | CR0_BITS.PG,
+  cr4: (1 << 4) | PAE | (1 << 7) | (1 << 20),
+} as const;
 
 /** Bits of a present PDPTE's low half that must be 0. See: SDM Table 4-8 Format of a PAE Page-Directory-Pointer-Table Entry (PDPTE). */
 export const PDPTE_RESERVED_LOW = 0x1e6;

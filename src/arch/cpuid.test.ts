@@ -15,8 +15,14 @@ const bit = (value: number, n: number): number => (value >>> n) & 1;
 test('every feature that an opcode row names is a row here, and the base CPU has all but SMX', () => {
   const base = model().features;
   const names = new Set(opcodeTable.flatMap((row) => row.feature ?? []));
-  assert.deepEqual([...names].filter((name) => !FEATURES.some((row) => row.name === name)), []);
-  assert.deepEqual([...names].filter((name) => !base.has(name)), ['SMX']);
+  assert.deepEqual(
+    [...names].filter((name) => !FEATURES.some((row) => row.name === name)),
+    [],
+  );
+  assert.deepEqual(
+    [...names].filter((name) => !base.has(name)),
+    ['SMX'],
+  );
 });
 
 test('no two features share a name, an option or a bit', () => {
@@ -40,7 +46,10 @@ test('leaf 0 names the vendor, leaf 1 the model that Linux knows', () => {
 test('no hypervisor bit, no AVX, no MPX, no 5-level paging, no TSX', () => {
   const one = model().leaf(1, 0, STATE);
   const seven = model().leaf(7, 0, STATE);
-  assert.deepEqual([bit(one.ecx, 31), bit(one.ecx, 28), bit(seven.ebx, 5), bit(seven.ecx, 16), bit(seven.ebx, 11), bit(seven.ebx, 4)], [0, 0, 0, 0, 0, 0]);
+  assert.deepEqual(
+    [bit(one.ecx, 31), bit(one.ecx, 28), bit(seven.ebx, 5), bit(seven.ecx, 16), bit(seven.ebx, 11), bit(seven.ebx, 4)],
+    [0, 0, 0, 0, 0, 0],
+  );
 });
 
 test('what depends on the state of the processor', () => {
@@ -117,7 +126,10 @@ test('registers are unsigned', () => {
 
 test('edits: names as QEMU spells them', () => {
   const edited = model({ edits: ['-smap', '+hypervisor', 'umip=off', '-tsc_deadline', '-sse4_2'] });
-  assert.deepEqual(['SMAP', 'HYPERVISOR', 'UMIP', 'TSC_DEADLINE', 'SSE4_2'].map((name) => edited.features.has(name)), [false, true, false, false, false]);
+  assert.deepEqual(
+    ['SMAP', 'HYPERVISOR', 'UMIP', 'TSC_DEADLINE', 'SSE4_2'].map((name) => edited.features.has(name)),
+    [false, true, false, false, false],
+  );
   assert.equal(bit(edited.leaf(7, 0, STATE).ebx, 20), 0);
   assert.equal(bit(edited.leaf(1, 0, STATE).ecx, 31), 1);
   assert.equal(featureOfOption('xd')?.name, 'NX');
@@ -127,5 +139,8 @@ test('edits: what cannot be has no effect and is named; what nobody knows is an 
   const edited = model({ edits: ['+avx2', '-avx512f', '+x2apic'] });
   assert.deepEqual(edited.withoutEffect, ['+avx2']);
   assert.equal(edited.features.has('AVX2'), false);
-  assert.throws(() => model({ edits: ['+warp'] }), (error) => error instanceof UserError && /warp/.test(error.message));
+  assert.throws(
+    () => model({ edits: ['+warp'] }),
+    (error) => error instanceof UserError && /warp/.test(error.message),
+  );
 });

@@ -228,7 +228,8 @@ function applyEdits(features: Set<string>, edits: readonly string[]): string[] {
   return edits.filter((edit) => {
     const match = /^([+-]?)([^=]+)(?:=(on|off|yes|no|true|false))?$/.exec(edit);
     const row = match === null ? undefined : featureOfOption(match[2]);
-    if (match === null || row === undefined) throw new UserError(`Unknown CPU feature in "${edit}".`, 'Features are named as QEMU names them: +x2apic,-smap.');
+    if (match === null || row === undefined)
+      throw new UserError(`Unknown CPU feature in "${edit}".`, 'Features are named as QEMU names them: +x2apic,-smap.');
     const add = match[1] !== '-' && !['off', 'no', 'false'].includes(match[3] ?? 'on');
     if (!add) return void features.delete(row.name);
     if (row.presence === 'absent') return true;

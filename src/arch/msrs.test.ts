@@ -6,7 +6,13 @@ import { ARCH_CAPABILITIES, canonicalValue, msrAfterWrite, msrRows } from './msr
 import type { MsrRow } from './msrs.ts';
 
 function rows(edits: readonly string[] = []): MsrRow[] {
-  const { features } = new CpuidModel({ frequencyHz: 1e9, crystalHz: 1e9, processors: 1, physicalAddressBits: 39, edits });
+  const { features } = new CpuidModel({
+    frequencyHz: 1e9,
+    crystalHz: 1e9,
+    processors: 1,
+    physicalAddressBits: 39,
+    edits,
+  });
   return msrRows({ features, physicalAddressBits: 39, frequencyHz: 1e9, microcodeRevision: 0x2b000700 });
 }
 function rowOf(index: number, edits: readonly string[] = []): MsrRow {
@@ -14,18 +20,21 @@ function rowOf(index: number, edits: readonly string[] = []): MsrRow {
   assert.ok(row, `MSR ${index.toString(16)}`);
   return row;
 }
-const write = (index: number, value: bigint, before = 0n): bigint | undefined => msrAfterWrite(rowOf(index), before, value);
+const write = (index: number, value: bigint, before = 0n): bigint | undefined =>
+  msrAfterWrite(rowOf(index), before, value);
 
 test('numbers and names are unique; a reset value may be written back unless the register is read-only', () => {
   const all = rows();
   assert.equal(new Set(all.map((row) => row.index)).size, all.length);
   assert.equal(new Set(all.map((row) => row.name)).size, all.length);
-  for (const row of all) if (row.writable !== undefined) assert.equal(msrAfterWrite(row, row.reset, row.reset), row.reset, row.name);
+  for (const row of all)
+    if (row.writable !== undefined) assert.equal(msrAfterWrite(row, row.reset, row.reset), row.reset, row.name);
 });
 
 test('ARCH_CAPABILITIES says that no mitigation with a cost per entry is needed', () => {
   const { reset } = rowOf(0x10a);
-  for (const bit of [0n, 1n, 3n, 4n, 5n, 6n, 8n, 13n, 14n, 15n, 20n, 24n, 26n, 27n, 62n]) assert.equal((reset >> bit) & 1n, 1n, `bit ${bit}`);
+  for (const bit of [0n, 1n, 3n, 4n, 5n, 6n, 8n, 13n, 14n, 15n, 20n, 24n, 26n, 27n, 62n])
+    assert.equal((reset >> bit) & 1n, 1n, `bit ${bit}`);
   assert.equal(Object.keys(ARCH_CAPABILITIES).length, 15);
   // RSBA, TSX_CTRL, RRSBA
   for (const bit of [2n, 7n, 19n]) assert.equal((reset >> bit) & 1n, 0n);

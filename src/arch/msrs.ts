@@ -177,6 +177,7 @@ function keepsRule(rule: MsrRule | undefined, value: bigint): boolean {
 /** What a write of `value` over `before` leaves, or undefined for #GP. Values are unsigned. */
 export function msrAfterWrite(row: MsrRow, before: bigint, value: bigint): bigint | undefined {
   const { writable, ignored } = row;
-  if (writable === undefined || (value & ~(writable | ignored) & ALL) !== 0n || !keepsRule(row.rule, value)) return undefined;
+  if (writable === undefined || (value & ~(writable | ignored) & ALL) !== 0n || !keepsRule(row.rule, value))
+    return undefined;
   return (value & writable) | (before & ~writable & ALL);
 }

@@ -87,16 +87,15 @@ function tables({ description, recorder, options }: FinishedRun): string {
     .join('\n');
 }
 
-function failureText(run: FinishedRun, { reason, stoppedLevel }: RunResult): string {
-  const levels = run.description.levels.filter(({ name }) => stoppedLevel === undefined || name === stoppedLevel);
-  const parts = levels.map((level) => {
-    const index = run.description.levels.indexOf(level);
-    return [
-      ...section(`last lines of ${level.name}'s console`, run.consoles[index]!.tail(LAST_LINES)),
-      ...section(`last exits of ${level.name}`, recentExits(run.recorder.exitsOf(level.level))),
-    ];
-  });
-  const hint = 'turtles run --help tells how to wait longer (--timeout) or for other text (--until)';
+/** The reason, and what the level that stopped and those under it said and did last. */
+function failureText({ description, consoles, recorder, how, args }: FinishedRun, { reason, stoppedLevel }: RunResult): string {
+  const inner = description.levels.findIndex(({ name }) => name === stoppedLevel);
+  const shown = inner < 0 ? description.levels : description.levels.slice(0, inner + 1).toReversed();
+  const parts = shown.map((level) => [
+    ...section(`last lines of ${level.name}'s console`, consoles[description.levels.indexOf(level)]!.tail(LAST_LINES)),
+    ...section(`last exits of ${level.name}`, recentExits(recorder.exitsOf(level.level))),
+  ]);
+  const hint = how === 'timeout' ? `give it longer than --timeout ${args.timeout}` : 'what the consoles said last may tell why; --trace FILE and --json FILE keep more';
   return `turtles: ${reason}\n  ${hint}\n${parts.flat().join('')}`;
 }
 

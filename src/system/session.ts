@@ -84,16 +84,16 @@ export class Session implements Runnable {
   }
 }
 
-/** What a guest did to end its run, for people. */
+/** What ended a run, for people. */
 export function describeEnd(end: PcEnd): string {
   switch (end.kind) {
     case 'powerOff':
-      return 'it powered off';
+      return 'the machine was powered off';
     case 'reset':
-      return 'it reset the machine';
+      return 'the machine was reset';
     case 'shutdown':
-      return 'the processor shut down: a triple fault';
+      return 'a processor shut down after a triple fault';
     case 'debugExit':
-      return `it wrote to the debug-exit port: status ${end.code}`;
+      return `the guest wrote to the debug-exit port: status ${end.code}`;
   }
 }

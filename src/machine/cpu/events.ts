@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LocalApic } from '../../devices/lapic.ts';
 import type { ProcessorSignals } from '../../hardware/processor.ts';
+import { mwaitEnds } from './microcode/monitor.ts';
 import { deliver, singleStepTrap } from './microcode/interrupt-delivery.ts';
 import type { Delivery } from './microcode/interrupt-delivery.ts';
 import type { Event } from './microcode/exceptions.ts';
@@ -51,7 +52,7 @@ export class ProcessorEvents implements EventSource, ProcessorSignals {
   }
 
   wakes(): boolean {
-    return this.pendingInit || this.nmiPossible() || this.interruptPossible();
+    return this.pendingInit || this.nmiPossible() || this.interruptPossible() || mwaitEnds(this.cpu);
   }
 
   /** See: SDM 6.9 Priority Among Concurrent Events (Table Priority Among Concurrent Events). */

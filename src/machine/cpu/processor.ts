@@ -52,6 +52,9 @@ export class Processor {
   /** What the processor is wired to; set when the machine is put together. */
   environment!: ProcessorEnvironment;
 
+  /** Set by instructions after which RFLAGS.TF, although set when they began, causes no single-step trap: INT n, SYSCALL. */
+  trapSuppressed = false;
+
   faulted = false;
   faultVector = 0;
   /** -1: the exception pushes no error code. */

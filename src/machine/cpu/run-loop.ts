@@ -111,12 +111,13 @@ export class RunLoop {
     const blocking = words[STATE.interruptibility >> 2] & BLOCKING_BY_STI_OR_MOV_SS;
     words[STATE.attention >> 2] = 0;
     this.faultDelivered = false;
+    cpu.trapSuppressed = false;
     this.setBudget(cpu.ticks, 1);
     words[STATE.mode >> 2] |= MODE.single;
     this.enter();
     words[STATE.mode >> 2] &= ~MODE.single;
     this.endShadow(blocking);
-    if (trap && !this.faultDelivered && cpu.words[STATE.activity >> 2] === ACTIVITY.active) this.events.singleStepTrap(cpu);
+    if (trap && !this.faultDelivered && !cpu.trapSuppressed && cpu.words[STATE.activity >> 2] === ACTIVITY.active) this.events.singleStepTrap(cpu);
     if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & 0xff) words[STATE.attention >> 2] |= ATTENTION.debug;
     words[STATE.attention >> 2] |= ATTENTION.interrupt;
   }

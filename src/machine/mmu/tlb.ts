@@ -15,6 +15,8 @@ export const NO_CONTEXT = 0xfff;
 export class TranslationBuffers {
   /** Times everything had to be dropped because the numbers ran out, for tests. */
   wraps = 0;
+  /** Grows whenever a space may have got a new number. */
+  generation = 0;
   private readonly memory: Memory;
   private readonly data: number;
   private readonly instruction: number;
@@ -42,6 +44,7 @@ export class TranslationBuffers {
 
   /** Drops what was cached under the keys for which `affected` holds. */
   forget(affected: (key: string) => boolean): void {
+    this.generation++;
     for (const key of this.spaces.keys()) if (affected(key)) this.spaces.delete(key);
   }
 
@@ -52,6 +55,7 @@ export class TranslationBuffers {
     this.largeRegions.clear();
     this.hugeRegions.clear();
     this.nextSpace = 1;
+    this.generation++;
     this.wraps++;
   }
 

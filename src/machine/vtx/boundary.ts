@@ -44,6 +44,7 @@ const CHECKS: readonly Check[] = [
 
 /** See `VmxRunHooks.beforeInstruction`. */
 export function beforeInstruction(unit: VmxUnit, events: EventPorts): boolean {
+  if (!unit.nonRoot) return unit.owner?.wake() ?? false;
   finishTprWrite(unit);
   for (const check of CHECKS) {
     if (!check.due(unit, events)) continue;
@@ -56,6 +57,7 @@ export function beforeInstruction(unit: VmxUnit, events: EventPorts): boolean {
 
 /** See `VmxRunHooks.wakes`. The monitor trap flag is not looked at: it would be set by the instruction that halted. */
 export function wakes(unit: VmxUnit, events: EventPorts): boolean {
+  if (!unit.nonRoot) return unit.state.signalled;
   return CHECKS.some((check) => check.due(unit, events));
 }
 
@@ -134,7 +136,7 @@ function interruptsOpen(unit: VmxUnit): boolean {
 function interruptDue(unit: VmxUnit, events: EventPorts): boolean {
   const exiting = unit.controls.hasPin(PIN.EXTERNAL_INTERRUPT_EXITING);
   const open = exiting ? activity(unit) <= ACTIVITY.halted && !blocks(unit, BLOCKING.sti | BLOCKING.movSs) : interruptsOpen(unit);
-  return open && events.interruptWaits();
+  return open && (events.interruptWaits() || (exiting && unit.state.signalled));
 }
 
 function takeInterrupt(unit: VmxUnit, events: EventPorts): void {
@@ -142,7 +144,9 @@ function takeInterrupt(unit: VmxUnit, events: EventPorts): void {
   const event = (): Event => ({ vector: events.acknowledge(), kind: 'external', errorCode: -1 });
   if (!controls.hasPin(PIN.EXTERNAL_INTERRUPT_EXITING)) return deliver(unit, events, event());
   const exit = unit.exit.begin(EXIT_REASON.EXTERNAL_INTERRUPT);
-  if (controls.onExit(EXIT.ACKNOWLEDGE_INTERRUPT_ON_EXIT)) exit.interruptedBy(event());
+  const { signalled } = unit.state;
+  unit.state.signalled = false;
+  if (!signalled && controls.onExit(EXIT.ACKNOWLEDGE_INTERRUPT_ON_EXIT)) exit.interruptedBy(event());
   unit.makeUncountedExit();
 }
 

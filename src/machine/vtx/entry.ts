@@ -18,16 +18,19 @@ import { injectEvent } from './injection.ts';
 import { processMsrList } from './msr-lists.ts';
 import { preemptionDeadline } from './preemption-timer.ts';
 import { tprBelowThreshold } from './tpr-shadow.ts';
+import { forgetVpid0 } from './translations.ts';
 import type { VmxUnit } from './vmx-unit.ts';
 
 const { VM_EXIT_REASON, EXIT_QUALIFICATION, VM_ENTRY_MSR_LOAD_ADDR, VM_ENTRY_MSR_LOAD_COUNT } = OFFSET;
 const { GUEST_ACTIVITY_STATE, GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS } = OFFSET;
 const { VMX_PREEMPTION_TIMER_VALUE, GUEST_PDPTR0, VMCS_LINK_POINTER } = OFFSET;
 
+const BREAKPOINTS = 0xff;
+
 /** The first rule that the controls or the host state break, or undefined: the entry may go on. */
 export function refusedBefore(unit: VmxUnit): EntryCheck | undefined {
   const { vmcs, context, state, cpu } = unit;
-  context.longModeActive = cpu.longMode;
+  context.longModeActive = unit.owner !== undefined || cpu.longMode;
   context.currentVmcs = state.currentVmcs;
   return firstFailure('controls', vmcs, context, state.dirtyGroups) ?? firstFailure('host', vmcs, context, state.dirtyGroups);
 }
@@ -61,7 +64,7 @@ function fail(unit: VmxUnit, reason: number, qualification: number): void {
   vmcs.write(EXIT_QUALIFICATION, qualification, 0);
   unit.controls.load(vmcs);
   leaveNonRoot(unit);
-  if (unit.controls.vpid === 0) unit.forgetVpid0();
+  if (unit.controls.vpid === 0) forgetVpid0(unit.cpu);
   unit.exits++;
   if (unit.owner !== undefined) return unit.owner.exited();
   loadHost(unit);
@@ -74,7 +77,7 @@ function loadGuest(unit: VmxUnit): void {
   cpu.environment.monitor.address = -1;
   loadGuestRegisters(cpu, vmcs, controls);
   loadNonRegisterState(unit);
-  if (controls.vpid === 0) unit.forgetVpid0();
+  if (controls.vpid === 0) forgetVpid0(unit.cpu);
   cpu.words[STATE.nonRoot >> 2] = 1;
   state.nonRoot = true;
   unit.shadowAddress = controls.has2(SECONDARY.VMCS_SHADOWING) ? addressAt(vmcs, VMCS_LINK_POINTER) : -1;
@@ -111,11 +114,15 @@ function startGuest(unit: VmxUnit): void {
   const { words } = cpu;
   if (controls.hasPin(PIN.ACTIVATE_VMX_PREEMPTION_TIMER)) state.preemptionDeadline = preemptionDeadline(vmcs.low(VMX_PREEMPTION_TIMER_VALUE), cpu.ticks);
   state.tprBelowThreshold = controls.tprShadow && controls.has2(SECONDARY.VIRTUALIZE_APIC_ACCESSES) && tprBelowThreshold(unit);
+  state.pauseLoopLast = -Infinity;
   let attention = ATTENTION.interrupt;
-  if (words[STATE.flagsOther >> 2] & (RFLAGS.TF | RFLAGS.RF) || words[STATE.dr7 >> 2] & 0xff) attention |= ATTENTION.debug;
+  if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & BREAKPOINTS) attention |= ATTENTION.debug;
   if (words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)) attention |= ATTENTION.shadow;
   words[STATE.attention >> 2] |= attention;
   unit.armMonitorTrap(controls.has(PRIMARY.MONITOR_TRAP_FLAG));
   injectEvent(unit);
-  if (state.nonRoot) words[STATE.attention >> 2] |= unit.attention();
+  if (!state.nonRoot) return;
+  // RF holds back instruction breakpoints only; where there are none, nothing else would clear it.
+  if ((words[STATE.dr7 >> 2] & BREAKPOINTS) === 0) words[STATE.flagsOther >> 2] &= ~RFLAGS.RF;
+  words[STATE.attention >> 2] |= unit.attention();
 }

@@ -17,6 +17,7 @@ import { loadHostRegisters } from './host-state.ts';
 import { processMsrList } from './msr-lists.ts';
 import { savedPreemptionTimer } from './preemption-timer.ts';
 import { MTF } from './vmx-state.ts';
+import { forgetVpid0 } from './translations.ts';
 import type { VmxUnit } from './vmx-unit.ts';
 
 const { GUEST_RFLAGS, GUEST_ACTIVITY_STATE, GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS } = OFFSET;
@@ -46,7 +47,7 @@ export function makeExit(unit: VmxUnit): void {
   if (processMsrList(cpu, 'exitStore', addressAt(vmcs, VM_EXIT_MSR_STORE_ADDR), vmcs.low(VM_EXIT_MSR_STORE_COUNT)) !== 0) return abort(unit, VMX_ABORT.SAVING_GUEST_MSRS);
   const blocking = exit.reason === EXIT_REASON.EXCEPTION_NMI && (exit.interruption & 0x800007ff) >>> 0 === NMI_EXIT ? BLOCKING.nmi : realNmiBlocking(unit);
   cpu.words[STATE.interruptibility >> 2] = blocking;
-  if (controls.vpid === 0) unit.forgetVpid0();
+  if (controls.vpid === 0) forgetVpid0(unit.cpu);
   unit.exits++;
   if (unit.owner !== undefined) return unit.owner.exited();
   loadHost(unit);

@@ -22,17 +22,19 @@ export type NmiOutcome = 'deliver' | 'exit' | 'blocked';
 /** Implemented by VmxUnit. All of it may be called in root operation and outside VMX operation. */
 export interface VmxRunHooks {
   readonly nonRoot: boolean;
+  /** Non-root operation, or root mode owned by TypeScript software: `beforeInstruction` and `wakes` decide. */
+  readonly governs: boolean;
   /** VMX root operation: INIT stays pending until VMXOFF or a VM entry. */
   readonly blocksInit: boolean;
   /**
-   * In non-root operation, before each instruction while ATTENTION.interrupt or ATTENTION.vmx is set, in place of the
+   * If `governs`, before each instruction while ATTENTION.interrupt or ATTENTION.vmx is set, in place of the
    * run loop's own delivery of INIT, NMIs and interrupts: makes the VM exit, or delivers the event, that comes first.
    * True when it did: look again. False: run the next instruction.
    */
   beforeInstruction(events: EventPorts): boolean;
   /** After a single step: what of ATTENTION must be set again. */
   attention(): number;
-  /** In non-root operation and an inactive activity state: whether `beforeInstruction` would do something. */
+  /** If `governs`, and in an inactive activity state, which it must not end by itself: whether `beforeInstruction` would do something. */
   wakes(events: EventPorts): boolean;
   /** The tick at which the VMX-preemption timer expires, or Infinity: the run must stop there and set ATTENTION.vmx. */
   deadline(): number;

@@ -33,6 +33,8 @@ export interface VmxState {
   /** Of the last PAUSE at CPL 0 in a loop, and the first: see PAUSE-loop exiting. */
   pauseLoopFirst: number;
   pauseLoopLast: number;
+  /** An owner of root mode was signalled: an interrupt for it. */
+  signalled: boolean;
   /** Set by a VMX abort: the processor is in shutdown until RESET. */
   aborted: boolean;
 }
@@ -50,7 +52,8 @@ export function initialVmxState(): VmxState {
     tprBelowThreshold: false,
     tprWritten: false,
     pauseLoopFirst: 0,
-    pauseLoopLast: 0,
+    pauseLoopLast: -Infinity,
+    signalled: false,
     aborted: false,
   };
 }

@@ -3,12 +3,15 @@ import { PIN } from '../../arch/vmx/controls.ts';
 import { MISC, EPT_CAP } from '../../arch/vmx/capabilities.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import { extract } from '../../arch/vmx/bit-field.ts';
+import { LAUNCH_STATE } from '../../arch/vmx/encoding.ts';
+import { ALL_GROUPS } from '../../arch/vmx/entry-checks.ts';
 import type { EntryCheck } from '../../arch/vmx/entry-check-row.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { processorFacts } from '../../arch/vmx/processor-facts.ts';
 import type { EntryContext, ProcessorFacts } from '../../arch/vmx/processor-facts.ts';
 import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
+import type { RootSoftware } from '../../hardware/vmx.ts';
 import type { InstructionExit } from '../../arch/instructions/row.ts';
 import type { Instruction } from '../../decode/instruction.ts';
 import type { InterceptDetails, MutableHalves, VmxHooks } from '../cpu/environment.ts';
@@ -19,7 +22,7 @@ import type { Event } from '../cpu/microcode/exceptions.ts';
 import { pushedFlags } from '../cpu/microcode/pushed-flags.ts';
 import type { TaskSwitchHooks } from '../cpu/microcode/task-switch.ts';
 import { RFLAGS } from '../cpu/processor.ts';
-import type { Processor } from '../cpu/processor.ts';
+import type { LinearAddress, Processor } from '../cpu/processor.ts';
 import { ACTIVITY } from '../cpu/run-loop.ts';
 import { ATTENTION, STATE } from '../cpu/state.ts';
 import { PHYSICAL_ADDRESS_BITS } from '../mmu/walk.ts';
@@ -29,20 +32,22 @@ import { allowedControl, shownControl, writtenControl } from './control-register
 import { interceptEvent, interceptTaskSwitch, tripleFault } from './event-intercepts.ts';
 import { BLOCKING, makeExit } from './exit.ts';
 import { ExitInformation } from './exit-information.ts';
+import { EPTP } from './ept-entry.ts';
 import { FieldTable } from './field-table.ts';
 import { GuestPhysical } from './guest-physical.ts';
 import { intercept } from './intercepts.ts';
+
 import type { EventPorts, NmiOutcome, VmxRunHooks } from './hooks.ts';
 import { observeWalks } from './mmu-seam.ts';
-import type { RootOwner } from './root-owner.ts';
+import { RootOwner } from './root-owner.ts';
 import { guestTsc } from './time-stamp-counter.ts';
+import { forgetEpt, forgetVpid, guestKey } from './translations.ts';
 import { readVtpr, tprBelowThreshold, writeVtpr } from './tpr-shadow.ts';
-import { Vmcs, readPhysical32 } from './vmcs.ts';
+import { NO_VMCS, Vmcs, readPhysical32 } from './vmcs.ts';
 import { MTF, initialVmxState } from './vmx-state.ts';
 import type { VmxState } from './vmx-state.ts';
 
 const EPTP_LOW_BITS = 0xfff;
-const ACCESSED_DIRTY = 0x40;
 const { EPT_POINTER } = OFFSET;
 
 /** VT-x of one processor. The parts beside the state are functions over it: entry, exit, intercepts, boundary. */
@@ -55,6 +60,8 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   state: VmxState = initialVmxState();
   /** The current VMCS, while `state.currentVmcs` says there is one. */
   readonly vmcs: Vmcs;
+  /** Any other VMCS, looked at for a moment: the shadow VMCS, one that is cleared. */
+  readonly shadow: Vmcs;
   /** The VMCS that VMREAD and VMWRITE reach from non-root operation; -1 when there is none. */
   shadowAddress: PhysicalAddress = -1;
   readonly controls = new ActiveControls();
@@ -80,6 +87,7 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     this.facts = processorFacts(capabilities, PHYSICAL_ADDRESS_BITS);
     this.fields = new FieldTable(capabilities);
     this.vmcs = new Vmcs(cpu.memory);
+    this.shadow = new Vmcs(cpu.memory);
     this.context = { facts: this.facts, longModeActive: false, inSmm: false, currentVmcs: 0, readPhysical32: (address) => readPhysical32(cpu.memory, address) };
     this.guestPhysical = new GuestPhysical(this);
     this.guestPhysical.walker.features = {
@@ -161,23 +169,39 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     return true;
   }
 
-  // --- what depends on the controls ------------------------------------------------------------------------------
+  // --- the current VMCS and what is cached -----------------------------------------------------------------------
 
-  /** TLB tag and second dimension of the guest that is being entered. See: SDM 29.4.2 Creating and Using Cached Translation Information */
-  enterSecondDimension(): void {
-    const { controls, guestPhysical, cpu, vmcs } = this;
-    const eptp = controls.ept ? addressAt(vmcs, EPT_POINTER) : -1;
-    const low = controls.ept ? vmcs.low(EPT_POINTER) : 0;
-    guestPhysical.configure(eptp < 0 ? -1 : eptp - (low & EPTP_LOW_BITS), (low & ACCESSED_DIRTY) !== 0);
-    const needed = controls.ept || controls.apicAccessPage !== NO_PAGE;
-    cpu.mmu.walker.secondLevel = needed ? guestPhysical : undefined;
-    const page = controls.apicAccessPage === NO_PAGE ? '' : `a${controls.apicAccessPage}`;
-    cpu.mmu.guestKey = `${vpidKey(controls.vpid)}${controls.ept ? `e${guestPhysical.walker.root}.${low & ACCESSED_DIRTY}` : ''}${page}`;
+  /** VMPTRLD of a region in RAM. */
+  makeCurrent(address: PhysicalAddress): void {
+    this.state.currentVmcs = address;
+    this.state.dirtyGroups = ALL_GROUPS;
+    this.vmcs.at(address);
+  }
+  /** VMCLEAR. */
+  clear(address: PhysicalAddress): void {
+    if (this.cpu.memory.host(address) !== -1) this.shadow.at(address).launchState = LAUNCH_STATE.clear;
+    if (this.state.currentVmcs === address) this.state.currentVmcs = NO_VMCS;
+  }
+  /** INVEPT of a supported type: what is cached of the EPT with this root, or of all. */
+  invalidateEpt(type: number, root: PhysicalAddress): void {
+    forgetEpt(this.cpu, type, root);
+  }
+  /** INVVPID of a supported type. */
+  invalidateVpid(type: number, vpid: number, linear: LinearAddress): void {
+    forgetVpid(this.cpu, type, vpid, linear);
   }
 
-  /** Linear and combined mappings of VPID 0000H: VM entries and exits without VPID. See: SDM 29.4.3.1 Operations that Invalidate Cached Mappings */
-  forgetVpid0(): void {
-    this.cpu.mmu.buffers.forget((key) => !key.startsWith('v'));
+  // --- what depends on the controls ------------------------------------------------------------------------------
+
+  /** TLB tag and second dimension of the guest that is being entered. */
+  enterSecondDimension(): void {
+    const { controls, guestPhysical, cpu, vmcs } = this;
+    const low = controls.ept ? vmcs.low(EPT_POINTER) : 0;
+    const root = controls.ept ? addressAt(vmcs, EPT_POINTER) - (low & EPTP_LOW_BITS) : -1;
+    const accessedDirty = (low & EPTP.ACCESSED_DIRTY) !== 0;
+    guestPhysical.configure(root, accessedDirty);
+    cpu.mmu.walker.secondLevel = controls.ept || controls.apicAccessPage !== NO_PAGE ? guestPhysical : undefined;
+    cpu.mmu.guestKey = guestKey(controls.vpid, root, accessedDirty, controls.apicAccessPage);
   }
 
   /** With "monitor trap flag", an exit follows the first instruction. */
@@ -247,6 +271,13 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
 
   // --- hooks of the run loop -----------------------------------------------------------------------------------------
 
+  get governs(): boolean {
+    return this.nonRoot || this.owner !== undefined;
+  }
+  /** Gives root mode to TypeScript software. */
+  own(software: RootSoftware): void {
+    this.owner = new RootOwner(this, software);
+  }
   get blocksInit(): boolean {
     return this.state.vmxOperation && !this.nonRoot;
   }
@@ -265,11 +296,6 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   get nmi(): NmiOutcome {
     return boundary.nmiOutcome(this);
   }
-}
-
-/** The part of a translation's key that says which VPID it belongs to. */
-export function vpidKey(vpid: number): string {
-  return vpid === 0 ? '' : `v${vpid}_`;
 }
 
 /** The unit of a processor that has VT-x. */

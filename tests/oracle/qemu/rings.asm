@@ -24,6 +24,8 @@ STACK_16        equ 0xb0
 LOCAL_DATA      equ 0x04 | 3
 LOCAL_CODE      equ 0x0c | 3
 
+%define HANDLER_3 handler_plain
+%define HANDLER_TYPE_3 0xef
 %define HANDLER_49 from_user            ; 31h
 %define HANDLER_TYPE_49 0xee
 %define HANDLER_50 from_virtual         ; 32h
@@ -226,8 +228,9 @@ ring3:  mov     ax, gs
         retf
 .stays: jmp     USER_CODE:.again
 .again: int     0x31
-        int3
-        nop
+        expect  .after_breakpoint
+        int3                            ; its gate is for everybody
+.after_breakpoint:
         mov     eax, 9
         expect  .after_bound
         bound   eax, [bounds]
@@ -237,7 +240,7 @@ ring3:  mov     ax, gs
         expect  .after_overflow
         mov     al, 0x7f
         add     al, 1
-        into
+        into                            ; #GP(22h): its gate is not
 .after_overflow:
         expect  .after_private
         call    CALL_PRIVATE:0          ; #GP(98h): DPL 0
@@ -376,39 +379,42 @@ virtual_code:
 .returned:
         int     0x32
         mov     ax, fs
-        int3                            ; DPL is not looked at: the gate is for ring 0
+        mov     ebp, .after_breakpoint
+        int3
+.after_breakpoint:
         mov     bx, gs
         xor     cx, cx
-        mov     bp, .no_descriptors     ; for the handler
+        mov     ebp, .no_descriptors     ; for the handler
         lar     ax, cx                  ; #UD
 .no_descriptors:
-        mov     bp, .no_system
+        mov     ebp, .no_system
         o32 clts                        ; #GP(0)
 .no_system:
         mov     eax, 3
         int     0x32                    ; IOPL becomes 0
-        mov     bp, .no_cli
+        mov     ebp, .no_cli
         cli                             ; #GP(0)
 .no_cli:
-        mov     bp, .no_pushf
+        mov     ebp, .no_pushf
         pushf                           ; #GP(0)
 .no_pushf:
-        mov     bp, .no_int
+        mov     ebp, .no_int
         int     0x33                    ; #GP(0), the gate notwithstanding
 .no_int:
-        mov     bp, .no_iret
+        mov     ebp, .no_iret
         iret                            ; #GP(0)
 .no_iret:
-        mov     bp, .no_hlt
+        mov     ebp, .no_hlt
         hlt
 .no_hlt:
         mov     eax, 4
-        mov     bp, .not_reached
+        mov     ebp, .not_reached
+        mov     ebp, .after_second
         int3                            ; one-byte forms do not look at IOPL
-        nop
+.after_second:
         mov     cx, 0x4321
         mov     eax, 5
-        mov     bp, leave_virtual
+        mov     ebp, leave_virtual
         hlt
 .not_reached:
         jmp     $

@@ -5,6 +5,7 @@ import { ATOMICS } from '../operations/atomic.ts';
 import { BITS } from '../operations/bits.ts';
 import { CARRYLESS } from '../operations/carryless.ts';
 import { CONTROL } from '../operations/control.ts';
+import { FUSED, describeFused } from '../operations/fused.ts';
 import { MOVES } from '../operations/move.ts';
 import { MULTIPLICATIONS } from '../operations/multiply.ts';
 import { Operation } from '../operations/operation.ts';
@@ -18,25 +19,46 @@ import { VECTOR_SHUFFLES } from '../operations/vector-shuffle.ts';
 
 /** One instruction in one combination of operand kinds and sizes: what a handler is made for. */
 export interface Form {
-  /** `ADD:r64m64` */
+  /** `ADD:r64m64`; with `~` for its variant without index, and `CMP+4:r64r64` for a fused pair. */
   readonly key: string;
-  readonly description: Description;
   readonly signature: string;
+  /** Belongs into the big function. */
+  readonly hot: boolean;
+  readonly endsBlock: boolean;
+  /** The memory operand is base + displacement, nothing else. */
+  readonly simpleAddress: boolean;
+  /** Two instructions in one record: link cells take the places of the register operands, which move. */
+  readonly fused: boolean;
+  readonly describe: (operation: Operation) => void;
 }
 
 const VECTORS = [...VECTOR_MOVES, ...VECTOR_INTEGERS, ...VECTOR_SHIFTS, ...VECTOR_SHUFFLES, ...VECTOR_LANES, ...AES, ...CARRYLESS];
 
 export const DESCRIPTIONS: readonly Description[] = [...ALU, ...MOVES, ...SHIFTS, ...MULTIPLICATIONS, ...BITS, ...ATOMICS, ...CONTROL, ...VECTORS];
 
+/** 16-bit arithmetic and 8-bit carries are rare in 64-bit systems: they make room for what is not. */
+function staysHot(mnemonic: string, signature: string): boolean {
+  if (signature.includes('16') && !/^(MOV|MOVZX|MOVSX|CMP|TEST|RET64|PUSH64|POP64)$/.test(mnemonic)) return false;
+  return !/^(ADC|SBB)$/.test(mnemonic) || !/8/.test(signature);
+}
+
+/** Instructions whose memory forms without index are worth a handler of their own. */
+const SIMPLE = /^(MOV|MOVZX|MOVSX|MOVSXD|CMP|TEST|ADD|SUB|AND|OR|LEA):(?!.*16)(?=.*m)/;
+
 export function formsOf(descriptions: readonly Description[]): Form[] {
-  return descriptions.flatMap((description) =>
-    description.signatures.map((signature) => ({ key: `${description.mnemonic}:${signature}`, description, signature })),
+  const plain = descriptions.flatMap(({ mnemonic, signatures, hot, endsBlock, describe }) =>
+    signatures.map((signature): Form => ({ key: `${mnemonic}:${signature}`, signature, hot: hot && staysHot(mnemonic, signature), endsBlock, simpleAddress: false, fused: false, describe })),
   );
+  const simple = plain.filter((form) => form.hot && SIMPLE.test(form.key)).map((form) => ({ ...form, key: `${form.key}~`, simpleAddress: true }));
+  const fused = FUSED.map(
+    (row): Form => ({ key: `${row.mnemonic}+${row.condition}:${row.signature}`, signature: row.signature, hot: true, endsBlock: true, simpleAddress: false, fused: true, describe: (o) => describeFused(row, o) }),
+  );
+  return [...plain, ...simple, ...fused];
 }
 
 /** Builds the statements of a form. */
 export function describeForm(form: Form): Operation {
   const operation = new Operation(form.signature);
-  form.description.describe(operation);
+  form.describe(operation);
   return operation;
 }

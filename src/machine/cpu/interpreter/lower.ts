@@ -42,9 +42,14 @@ export class Lowering {
   ended = false;
   private readonly locals = new Map<Node, number>();
 
-  constructor(around: Surroundings) {
+  private readonly simpleAddress: boolean;
+  private readonly slots: readonly number[];
+
+  constructor(around: Surroundings, { simpleAddress = false, fused = false }: { simpleAddress?: boolean; fused?: boolean } = {}) {
     this.around = around;
     this.code = around.code;
+    this.simpleAddress = simpleAddress;
+    this.slots = fused ? FUSED_SLOTS : SLOT_FIELDS;
   }
 
   statements(list: readonly Statement[]): void {
@@ -156,13 +161,13 @@ export class Lowering {
 
   private read(place: Place, type: Type): void {
     if ('offset' in place) return this.loadState(type, place.offset);
-    this.loadRecord(OP.i32_load, SLOT_FIELDS[place.slot]);
+    this.loadRecord(OP.i32_load, this.slots[place.slot]);
     this.code.memory(loadOpcode(type), this.around.area + (place.add ?? 0));
   }
 
   private write(place: Place, value: Node, extend: boolean): void {
     if ('offset' in place) this.code.i32(0);
-    else this.loadRecord(OP.i32_load, SLOT_FIELDS[place.slot]);
+    else this.loadRecord(OP.i32_load, this.slots[place.slot]);
     this.emit(value);
     if (extend) this.code.op(OP.i64_extend_i32_u);
     const offset = 'offset' in place ? place.offset : (place.add ?? 0);
@@ -173,6 +178,11 @@ export class Lowering {
     const { code, around } = this;
     this.loadRecord(OP.i32_load, RECORD.base);
     code.memory(OP.i64_load, around.area);
+    if (this.simpleAddress) {
+      this.loadRecord(OP.i64_load, RECORD.displacement);
+      code.op(OP.i64_add);
+      return;
+    }
     this.loadRecord(OP.i32_load, RECORD.index);
     code.memory(OP.i64_load, around.area);
     this.loadRecord(OP.i64_load32_u, RECORD.scale);
@@ -235,6 +245,8 @@ export class Lowering {
   }
 }
 
+/** In a fused record the link cells are where the operands would be, and no memory operand is. */
+const FUSED_SLOTS = [RECORD.base, RECORD.index, RECORD.operand2] as const;
 const SLOT_FIELDS = [RECORD.operand0, RECORD.operand1, RECORD.operand2] as const;
 
 function isPure(node: Node): boolean {

@@ -44,8 +44,8 @@ interface Helpers {
 /** Emits the interpreter of one processor: its state's address is a constant of the code. */
 export function emitInterpreter(processor: number, codeTable: number, forms: readonly Form[]): InterpreterModules {
   const places = new Map<string, FormPlace>();
-  const hot = forms.filter((form) => form.description.hot);
-  const cold = forms.filter((form) => !form.description.hot);
+  const hot = forms.filter((form) => form.hot);
+  const cold = forms.filter((form) => !form.hot);
   hot.forEach((form, i) => places.set(form.key, { form, handler: HANDLER.firstForm + i, cold: -1 }));
   cold.forEach((form, i) => places.set(form.key, { form, handler: HANDLER.cold, cold: i }));
   const main = emitMain(processor, codeTable, hot);
@@ -316,7 +316,7 @@ class MainFunction {
   private formHandler(form: Form): void {
     const { code } = this;
     code.end();
-    const low = new Lowering(this.surroundings());
+    const low = new Lowering(this.surroundings(), form);
     low.statements(describeForm(form).statements);
     if (!low.ended) {
       if (low.accessed) code.get(this.after).brIf(this.afterAccess);

@@ -127,7 +127,8 @@ test('CR3: what keeps translations and what drops them', () => {
 test('CR4: reserved bits, features, PAE in IA-32e mode', () => {
   const bench = new SystemBench().long();
   const { cpu } = bench;
-  for (const bad of [0n, 0x1020n, 0x400020n, 0x100000020n]) assert.equal(load(bench, MOV_CR4_RAX, bad), '#13(0)', bad.toString(16));
+  for (const bad of [0n, 0x1020n, 0x400020n, 0x100000020n])
+    assert.equal(load(bench, MOV_CR4_RAX, bad), '#13(0)', bad.toString(16));
   assert.equal(load(bench, MOV_CR4_RAX, BigInt(CR4.PAE | CR4.SMAP | CR4.SMEP)), 'next');
   assert.ok(cpu.mmu.paging.smep && cpu.mmu.paging.smap);
   assert.ok(cpu.words[STATE.mode >> 2] & MODE.noSse);
@@ -207,7 +208,10 @@ test('LGDT and SIDT in 16, 32 and 64 bits', () => {
   assert.equal(cpu.getSigned(STATE.idtrBase), 0x345678);
   cpu.setReg64(RAX, 0x9100n);
   assert.equal(bench.run('0f 01 08'), 'next');
-  assert.deepEqual([...cpu.memory.u8.subarray(cpu.memory.host(0x9100), cpu.memory.host(0x9100) + 8)], [0x7f, 0, 0x78, 0x56, 0x34, 0, 0, 0]);
+  assert.deepEqual(
+    [...cpu.memory.u8.subarray(cpu.memory.host(0x9100), cpu.memory.host(0x9100) + 8)],
+    [0x7f, 0, 0x78, 0x56, 0x34, 0, 0, 0],
+  );
 
   bench.long();
   cpu.memory.write(0x9000, Uint8Array.of(0xff, 0x0f, 0, 0x10, 0, 0, 0x80, 0x88, 0xff, 0xff));

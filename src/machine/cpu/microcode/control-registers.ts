@@ -33,19 +33,24 @@ function contextOf(cpu: Processor): ControlContext {
 export function shownControl(cpu: Processor, register: 0 | 4): number {
   const value = cpu.get32(register === 0 ? STATE.cr0 : STATE.cr4);
   const { vmx } = cpu.environment;
-  return vmx !== undefined && cpu.words[STATE.nonRoot >> 2] !== 0 ? vmx.shownControl(cpu, register, value) >>> 0 : value;
+  return vmx !== undefined && cpu.words[STATE.nonRoot >> 2] !== 0
+    ? vmx.shownControl(cpu, register, value) >>> 0
+    : value;
 }
 
 function writtenControl(cpu: Processor, register: 0 | 4, value: number): number {
   const { vmx } = cpu.environment;
-  return vmx !== undefined && cpu.words[STATE.nonRoot >> 2] !== 0 ? vmx.writtenControl(cpu, register, value >>> 0) : value;
+  return vmx !== undefined && cpu.words[STATE.nonRoot >> 2] !== 0
+    ? vmx.writtenControl(cpu, register, value >>> 0)
+    : value;
 }
 
 /** Writes CR0 (bits 31:0) with all checks and consequences; STATUS.next, or STATUS.fault with #GP recorded. */
 export function writeCr0(cpu: Processor, wanted: number): number {
   const value = normalizedCr0(writtenControl(cpu, 0, wanted));
   const { vmx } = cpu.environment;
-  if (cr0Failure(value, contextOf(cpu)) !== undefined || vmx?.controlAllowed(cpu, 0, value >>> 0) === false) return cpu.generalProtection();
+  if (cr0Failure(value, contextOf(cpu)) !== undefined || vmx?.controlAllowed(cpu, 0, value >>> 0) === false)
+    return cpu.generalProtection();
   const changed = value ^ cpu.cr0;
   const pae = paePaging(value, cpu.cr4, cpu.efer);
   if (pae && changed & PDPTE_LOADING.cr0 && !loadPdptes(cpu, cpu.words[STATE.cr3 >> 2])) return STATUS.fault;
@@ -110,7 +115,8 @@ function moveTo(cpu: Processor, instruction: Instruction): number {
   const low = cpu.words[register * 2];
   const high = size === 64 ? cpu.words[register * 2 + 1] : 0;
   const value = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
-  if (intercepted(cpu, instruction, 'Control-register accesses', { number, register, write: true, value })) return INTERCEPTED;
+  if (intercepted(cpu, instruction, 'Control-register accesses', { number, register, write: true, value }))
+    return INTERCEPTED;
   if (number === 3) return writeCr3(cpu, low, high);
   if (number === 8) return writeCr8(cpu, low, high);
   if (number === 2) {
@@ -131,7 +137,8 @@ function valueOf(cpu: Processor, number: number): bigint {
 function moveFrom(cpu: Processor, instruction: Instruction): number {
   const { register, size } = instruction.operands[0];
   const { register: number } = instruction.operands[1];
-  if (intercepted(cpu, instruction, 'Control-register accesses', { number, register, write: false })) return INTERCEPTED;
+  if (intercepted(cpu, instruction, 'Control-register accesses', { number, register, write: false }))
+    return INTERCEPTED;
   const value = valueOf(cpu, number);
   cpu.setReg64(register, size === 64 ? value : value & 0xffffffffn);
   return STATUS.next;

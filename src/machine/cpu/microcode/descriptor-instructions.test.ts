@@ -121,7 +121,7 @@ test('decimal adjustment', () => {
     cpu.setReg32(RAX, ax);
     cpu.rflags = 2 | flags;
     assert.equal(bench.run(...bytes), 'ok');
-    assert.deepEqual([cpu.reg16(RAX), cpu.rflags & (RFLAGS.CF | RFLAGS.AF)], [expected, carries], `${bytes} ${ax.toString(16)}`);
+    assert.deepEqual([cpu.reg16(RAX), cpu.rflags & (RFLAGS.CF | RFLAGS.AF)], [expected, carries], `${bytes.join()} ${ax.toString(16)}`);
   }
   assert.equal(bench.run(0xd4, 0), '#DE');
 });

@@ -28,11 +28,10 @@ function pseudoDescriptor(cpu: Processor): Uint8Array {
 /** With a 16-bit operand size the base has 24 bits. */
 function load(register: TableRegister): Microcode {
   return (cpu, instruction) => {
+    if (intercepted(cpu, instruction, 'Access to GDTR or IDTR', { write: false })) return INTERCEPTED;
     const image = pseudoDescriptor(cpu);
     const linear = operandLinear(cpu, instruction, image.length, false);
-    if (cpu.faulted) return STATUS.fault;
-    if (intercepted(cpu, instruction, 'Access to GDTR or IDTR', { write: false, linear })) return INTERCEPTED;
-    if (!cpu.loadBytes(linear, image)) return STATUS.fault;
+    if (cpu.faulted || !cpu.loadBytes(linear, image)) return STATUS.fault;
     const base = cpu.code64 ? signedAt(view, 2) : view.getUint32(2, true);
     if (!canonical(base)) return cpu.generalProtection();
     cpu.setSigned(register.base, instruction.operandSize === 16 ? base & 0xffffff : base);
@@ -45,10 +44,10 @@ function load(register: TableRegister): Microcode {
 function store(register: TableRegister): Microcode {
   return (cpu: Processor, instruction: Instruction) => {
     if (prevented(cpu)) return cpu.generalProtection();
+    if (intercepted(cpu, instruction, 'Access to GDTR or IDTR', { write: true })) return INTERCEPTED;
     const image = pseudoDescriptor(cpu);
     const linear = operandLinear(cpu, instruction, image.length, true);
     if (cpu.faulted) return STATUS.fault;
-    if (intercepted(cpu, instruction, 'Access to GDTR or IDTR', { write: true, linear })) return INTERCEPTED;
     view.setUint16(0, cpu.get32(register.limit), true);
     view.setBigUint64(2, cpu.get64(register.base), true);
     if (!cpu.probeWrite(linear, image.length)) return STATUS.fault;
@@ -56,4 +55,9 @@ function store(register: TableRegister): Microcode {
   };
 }
 
-export const DESCRIPTOR_TABLE_MICROCODE: MicrocodeRoutines = { LGDT: load(GDTR), LIDT: load(IDTR), SGDT: store(GDTR), SIDT: store(IDTR) };
+export const DESCRIPTOR_TABLE_MICROCODE: MicrocodeRoutines = {
+  LGDT: load(GDTR),
+  LIDT: load(IDTR),
+  SGDT: store(GDTR),
+  SIDT: store(IDTR),
+};

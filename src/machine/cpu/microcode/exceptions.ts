@@ -8,6 +8,9 @@ export const VECTOR = {
   MF: 16, AC: 17, MC: 18, XM: 19, VE: 20, CP: 21,
 } as const;
 
+/** In place of a vector, when an access or a task switch recorded a VM exit and not a fault. */
+export const VM_EXIT_RECORDED = -1;
+
 /** Error-code bits. See: SDM 6.13 Error Code. */
 export const ERROR_CODE = { external: 1, idt: 2 } as const;
 

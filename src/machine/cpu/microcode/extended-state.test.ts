@@ -49,8 +49,10 @@ function image(bench: SystemBench, length = 576): Uint8Array {
   const host = bench.cpu.memory.host(AREA);
   return bench.cpu.memory.u8.slice(host, host + length);
 }
-const quad = (bytes: Uint8Array, at: number): bigint => new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true);
-const word = (bytes: Uint8Array, at: number): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+const quad = (bytes: Uint8Array, at: number): bigint =>
+  new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true);
+const word = (bytes: Uint8Array, at: number): number =>
+  new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 
 function stateOf({ cpu }: SystemBench): Uint8Array {
   return cpu.bytes.slice(STATE.mxcsr, STATE.ymmHigh);
@@ -100,7 +102,8 @@ test('FXRSTOR is the inverse', () => {
   assert.equal(bench.run(FXRSTOR64), 'next');
   // The top 48 bits of a stack register's 16 bytes are no state.
   const after = stateOf(bench);
-  for (let r = 0; r < 8; r++) after.fill(0, STATE.x87 - STATE.mxcsr + r * 16 + 10, STATE.x87 - STATE.mxcsr + r * 16 + 16);
+  for (let r = 0; r < 8; r++)
+    after.fill(0, STATE.x87 - STATE.mxcsr + r * 16 + 10, STATE.x87 - STATE.mxcsr + r * 16 + 16);
   assert.deepEqual(after, before);
 });
 
@@ -189,7 +192,12 @@ test('XSAVEC: compacted header; MXCSR alone is SSE state', () => {
   assert.equal(quad(image(bench), 520), 0x8000000000000001n);
 });
 
-for (const [save, restore] of [[XSAVE, XRSTOR], [XSAVEC, XRSTOR], [XSAVES, XRSTORS], [XSAVEOPT, XRSTOR]] as const) {
+for (const [save, restore] of [
+  [XSAVE, XRSTOR],
+  [XSAVEC, XRSTOR],
+  [XSAVES, XRSTORS],
+  [XSAVEOPT, XRSTOR],
+] as const) {
   test(`${save} then ${restore} restores, or initializes what was initial`, () => {
     const bench = filled();
     const { cpu } = bench;
@@ -217,7 +225,10 @@ test('XRSTOR of an empty header initializes everything asked for, but the standa
   cpu.memory.write(AREA, new Uint8Array(576));
   put(bench, 24, 0x1fa0n);
   assert.equal(bench.run(XRSTOR), 'next');
-  assert.deepEqual([cpu.get32(STATE.fcw), cpu.get32(STATE.fsw), cpu.get32(STATE.ftw), cpu.get32(STATE.mxcsr)], [0x37f, 0, 0, 0x1fa0]);
+  assert.deepEqual(
+    [cpu.get32(STATE.fcw), cpu.get32(STATE.fsw), cpu.get32(STATE.ftw), cpu.get32(STATE.mxcsr)],
+    [0x37f, 0, 0, 0x1fa0],
+  );
   assert.ok(cpu.bytes.subarray(STATE.xmm, STATE.ymmHigh).every((byte) => byte === 0));
   fill(bench);
   ask(bench, 1);
@@ -232,7 +243,11 @@ test('headers that are refused', () => {
   const refused = (restore: string, ...parts: readonly (readonly [at: number, value: bigint])[]): void => {
     for (const at of [512, 520, 528, 536, 568]) put(bench, at, 0n);
     for (const [at, value] of parts) put(bench, at, value);
-    assert.equal(bench.run(restore), '#13(0)', JSON.stringify(parts, (_, value: unknown) => (typeof value === 'bigint' ? value.toString(16) : value)));
+    assert.equal(
+      bench.run(restore),
+      '#13(0)',
+      JSON.stringify(parts, (_, value: unknown) => (typeof value === 'bigint' ? value.toString(16) : value)),
+    );
     assert.deepEqual(stateOf(bench), before);
   };
   const compacted = 1n << 63n;
@@ -255,12 +270,15 @@ test('XSAVE needs CR4.OSXSAVE, no CR0.TS and 64-byte alignment', () => {
   const bench = filled();
   const { cpu } = bench;
   ask(bench, -1, AREA + 16);
-  for (const instruction of [XSAVE, XRSTOR, XSAVEC, XSAVES, XRSTORS, XSAVEOPT]) assert.equal(bench.run(instruction), '#13(0)', instruction);
+  for (const instruction of [XSAVE, XRSTOR, XSAVEC, XSAVES, XRSTORS, XSAVEOPT])
+    assert.equal(bench.run(instruction), '#13(0)', instruction);
   ask(bench, -1);
   cpu.set32(STATE.cr0, cpu.cr0 | CR0.TS);
-  for (const instruction of [XSAVE, XRSTOR, XSAVEC, XSAVES, XRSTORS, XSAVEOPT]) assert.equal(bench.run(instruction), '#7', instruction);
+  for (const instruction of [XSAVE, XRSTOR, XSAVEC, XSAVES, XRSTORS, XSAVEOPT])
+    assert.equal(bench.run(instruction), '#7', instruction);
   cpu.set32(STATE.cr4, cpu.cr4 & ~CR4.OSXSAVE);
-  for (const instruction of [XSAVE, XRSTOR, XSAVEC, XSAVES, XRSTORS, XSAVEOPT, '0f 01 d0', '0f 01 d1']) assert.equal(bench.run(instruction), '#6', instruction);
+  for (const instruction of [XSAVE, XRSTOR, XSAVEC, XSAVES, XRSTORS, XSAVEOPT, '0f 01 d0', '0f 01 d1'])
+    assert.equal(bench.run(instruction), '#6', instruction);
 });
 
 test('XSETBV and XGETBV', () => {

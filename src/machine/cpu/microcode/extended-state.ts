@@ -9,7 +9,23 @@ import { RAX, RCX, RDX, STATE } from '../state.ts';
 import { VECTOR } from './exceptions.ts';
 import { areaLinear } from './fxsave.ts';
 import { INTERCEPTED, intercepted } from './intercept.ts';
-import { INITIAL_MXCSR, LEGACY_BYTES, imageMxcsr, imageOf, initializeX87, initializeXmm, mxcsrIsValid, restoreX87, restoreXmm, saveMxcsr, saveX87, saveXmm, x87IsInitial, xmmCount, xmmIsInitial } from './legacy-region.ts';
+import {
+  INITIAL_MXCSR,
+  LEGACY_BYTES,
+  imageMxcsr,
+  imageOf,
+  initializeX87,
+  initializeXmm,
+  mxcsrIsValid,
+  restoreX87,
+  restoreXmm,
+  saveMxcsr,
+  saveX87,
+  saveXmm,
+  x87IsInitial,
+  xmmCount,
+  xmmIsInitial,
+} from './legacy-region.ts';
 import { loadBlock, probeBlock, storeBlock } from './memory-block.ts';
 import type { Microcode, MicrocodeRoutines } from './microcode.ts';
 
@@ -29,9 +45,11 @@ export function componentsInUse(cpu: Processor): number {
   return (x87IsInitial(cpu) ? 0 : X87) | (xmmIsInitial(cpu) ? 0 : SSE);
 }
 
-/** #UD or #NM, as a status; -1 when XSAVE may be used. */
-function unusable(cpu: Processor): number {
+/** What comes before the operand: #UD, then a VM exit, then #NM. The status to return, or -1 to go on. */
+function prelude(cpu: Processor, instruction: Instruction): number {
   if ((cpu.cr4 & CR4.OSXSAVE) === 0) return cpu.undefinedOpcode();
+  const exit = instruction.opcode.vmx;
+  if (exit !== undefined && intercepted(cpu, instruction, exit, maskDetails(cpu))) return INTERCEPTED;
   return cpu.cr0 & CR0.TS ? cpu.fault(VECTOR.NM) : -1;
 }
 
@@ -48,9 +66,8 @@ interface SaveKind {
 
 function save(kind: SaveKind): Microcode {
   return (cpu, instruction) => {
-    const status = unusable(cpu);
+    const status = prelude(cpu, instruction);
     if (status >= 0) return status;
-    if (instruction.opcode.vmx !== undefined && intercepted(cpu, instruction, instruction.opcode.vmx, maskDetails(cpu))) return INTERCEPTED;
     const linear = areaLinear(cpu, instruction, AREA_BYTES, ALIGNMENT, true);
     if (cpu.faulted || !probeBlock(cpu, linear, AREA_BYTES)) return STATUS.fault;
     return saveTo(cpu, linear, requested(cpu), instruction.operandSize === 64, kind);
@@ -122,9 +139,8 @@ function zero(bytes: Uint8Array, from: number, to: number): boolean {
 
 function restore(supervisor: boolean): Microcode {
   return (cpu: Processor, instruction: Instruction) => {
-    const status = unusable(cpu);
+    const status = prelude(cpu, instruction);
     if (status >= 0) return status;
-    if (supervisor && intercepted(cpu, instruction, 'XRSTORS', maskDetails(cpu))) return INTERCEPTED;
     const linear = areaLinear(cpu, instruction, AREA_BYTES, ALIGNMENT, false);
     if (cpu.faulted || !loadBlock(cpu, linear, image.bytes)) return STATUS.fault;
     if (!headerIsValid(cpu, supervisor)) return cpu.generalProtection();

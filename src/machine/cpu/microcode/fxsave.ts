@@ -6,7 +6,17 @@ import type { LinearAddress, Processor } from '../processor.ts';
 import { STATE } from '../state.ts';
 import { effectiveOffset, operandLinear, segmentLinear } from './effective-address.ts';
 import { VECTOR } from './exceptions.ts';
-import { LEGACY_BYTES, imageMxcsr, imageOf, mxcsrIsValid, restoreX87, restoreXmm, saveMxcsr, saveX87, saveXmm } from './legacy-region.ts';
+import {
+  LEGACY_BYTES,
+  imageMxcsr,
+  imageOf,
+  mxcsrIsValid,
+  restoreX87,
+  restoreXmm,
+  saveMxcsr,
+  saveX87,
+  saveXmm,
+} from './legacy-region.ts';
 import { loadBlock, probeBlock, storeBlock } from './memory-block.ts';
 import type { MicrocodeRoutines } from './microcode.ts';
 
@@ -17,7 +27,13 @@ const WRITTEN_BYTES_32 = 288;
 const image = imageOf(LEGACY_BYTES);
 
 /** Linear address of an area of `bytes`, aligned; NaN with the fault recorded. */
-export function areaLinear(cpu: Processor, instruction: Instruction, bytes: number, alignment: number, write: boolean): LinearAddress {
+export function areaLinear(
+  cpu: Processor,
+  instruction: Instruction,
+  bytes: number,
+  alignment: number,
+  write: boolean,
+): LinearAddress {
   const linear = segmentLinear(cpu, instruction.memory.segment, effectiveOffset(cpu, instruction), bytes, write);
   if (!cpu.faulted && linear % alignment !== 0) cpu.generalProtection();
   return cpu.faulted ? NaN : linear;
@@ -68,4 +84,9 @@ function stmxcsr(cpu: Processor, instruction: Instruction): number {
   return cpu.faulted ? STATUS.fault : STATUS.next;
 }
 
-export const FXSAVE_MICROCODE: MicrocodeRoutines = { FXSAVE: fxsave, FXRSTOR: fxrstor, LDMXCSR: ldmxcsr, STMXCSR: stmxcsr };
+export const FXSAVE_MICROCODE: MicrocodeRoutines = {
+  FXSAVE: fxsave,
+  FXRSTOR: fxrstor,
+  LDMXCSR: ldmxcsr,
+  STMXCSR: stmxcsr,
+};

@@ -12,7 +12,12 @@ export const INTERCEPTED = STATUS.exit;
 const NO_DETAILS: InterceptDetails = {};
 
 /** Whether the instruction causes a VM exit, which is then made. See: SDM 26.1.3 Instructions That Cause VM Exits Conditionally. */
-export function intercepted(cpu: Processor, instruction: Instruction, exit: InstructionExit, details = NO_DETAILS): boolean {
+export function intercepted(
+  cpu: Processor,
+  instruction: Instruction,
+  exit: InstructionExit,
+  details = NO_DETAILS,
+): boolean {
   if (cpu.words[STATE.nonRoot >> 2] === 0) return false;
   return cpu.environment.vmx?.intercept(cpu, instruction, exit, details) ?? false;
 }

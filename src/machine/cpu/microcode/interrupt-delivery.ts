@@ -5,8 +5,10 @@ import { STATE } from '../state.ts';
 import { deliverLong } from './deliver-long.ts';
 import { deliverProtected } from './deliver-protected.ts';
 import { deliverReal } from './deliver-real.ts';
-import { ERROR_CODE, VECTOR, combine, isSoftware } from './exceptions.ts';
+import { ERROR_CODE, VECTOR, VM_EXIT_RECORDED, combine, isSoftware } from './exceptions.ts';
 import type { Event } from './exceptions.ts';
+
+export { VM_EXIT_RECORDED } from './exceptions.ts';
 
 /** `intercepted`: a VM exit takes the event's place, by the hook or recorded by a memory access of the delivery. */
 export type Delivery = 'delivered' | 'intercepted' | 'shutdown';
@@ -35,8 +37,6 @@ export function takeDeliveringEvent(cpu: Processor): Event | undefined {
 }
 
 const DOUBLE_FAULT: Event = { vector: VECTOR.DF, kind: 'fault', errorCode: 0 };
-/** `faultVector` when an access recorded a VM exit, not a fault. */
-export const VM_EXIT_RECORDED = -1;
 
 const BLOCKING_BY_STI_OR_MOV_SS = 3;
 const BLOCKING_BY_NMI = 8;
@@ -69,6 +69,7 @@ export function singleStepTrap(cpu: Processor): Delivery {
 
 /** INT n, INT3, INTO, INT1: what the microcode routine returns. A fault leaves `deliveringEvent` for `raiseException`. */
 export function softwareInterrupt(cpu: Processor, event: Event): number {
+  cpu.trapSuppressed = true;
   const hooks = eventHooks(cpu);
   if (hooks.interceptEvent?.(event, undefined)) return STATUS.exit;
   return deliverOnce(cpu, event) ? STATUS.next : STATUS.fault;
@@ -103,7 +104,7 @@ function recordedFault(cpu: Processor): Event {
   return { vector, kind: 'fault', errorCode };
 }
 
-/** One attempt. False: a fault was recorded and nothing but debug registers and CR2 changed. */
+/** One attempt. False: a fault was recorded, and nothing but debug registers and CR2 changed (or a task gate's task was entered). */
 function deliverOnce(cpu: Processor, event: Event): boolean {
   const hooks = eventHooks(cpu);
   hooks.deliveringEvent = event;

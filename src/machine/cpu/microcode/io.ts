@@ -38,14 +38,17 @@ function refuse(cpu: Processor): false {
 }
 
 function portOf(cpu: Processor, instruction: Instruction, operand: number): number {
-  return instruction.operands[operand].kind === OperandKind.IMMEDIATE ? instruction.immediateLow & 0xff : cpu.reg16(RDX);
+  return instruction.operands[operand].kind === OperandKind.IMMEDIATE
+    ? instruction.immediateLow & 0xff
+    : cpu.reg16(RDX);
 }
 
 function input(cpu: Processor, instruction: Instruction): number {
   const width = (instruction.operands[0].size / 8) as Width;
   const port = portOf(cpu, instruction, 1);
   if (!permitted(cpu, port, width)) return STATUS.fault;
-  if (intercepted(cpu, instruction, 'I/O instruction', { number: port, bytes: width, write: false })) return INTERCEPTED;
+  if (intercepted(cpu, instruction, 'I/O instruction', { number: port, bytes: width, write: false }))
+    return INTERCEPTED;
   const value = cpu.bus.readPort(port, width);
   if (width === 4) cpu.setReg32(RAX, value);
   else if (width === 2) cpu.setReg16(RAX, value);

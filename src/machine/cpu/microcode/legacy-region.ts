@@ -52,7 +52,14 @@ export function saveX87(cpu: Processor, image: Image, wide: boolean): void {
   }
 }
 
-function savePointer(cpu: Processor, view: DataView, at: number, offset: number, selector: number, wide: boolean): void {
+function savePointer(
+  cpu: Processor,
+  view: DataView,
+  at: number,
+  offset: number,
+  selector: number,
+  wide: boolean,
+): void {
   view.setUint32(at, cpu.get32(offset), true);
   view.setUint32(at + 4, wide ? cpu.get32(offset + 4) : cpu.get32(selector) & 0xffff, true);
 }
@@ -72,7 +79,14 @@ export function restoreX87(cpu: Processor, image: Image, wide: boolean): void {
   }
 }
 
-function restorePointer(cpu: Processor, view: DataView, at: number, offset: number, selector: number, wide: boolean): void {
+function restorePointer(
+  cpu: Processor,
+  view: DataView,
+  at: number,
+  offset: number,
+  selector: number,
+  wide: boolean,
+): void {
   cpu.set32(offset, view.getUint32(at, true));
   cpu.set32(offset + 4, wide ? view.getUint32(at + 4, true) : 0);
   cpu.set32(selector, wide ? 0 : view.getUint16(at + 4, true));

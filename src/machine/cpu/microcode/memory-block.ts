@@ -2,8 +2,12 @@
 import type { LinearAddress, Processor } from '../processor.ts';
 
 /** Calls `piece` for each page that `length` bytes at a linear address touch. */
-function forEachPage(address: LinearAddress, length: number, piece: (at: LinearAddress, from: number, to: number) => boolean): boolean {
-  for (let from = 0; from < length; ) {
+function forEachPage(
+  address: LinearAddress,
+  length: number,
+  piece: (at: LinearAddress, from: number, to: number) => boolean,
+): boolean {
+  for (let from = 0; from < length;) {
     const at = address + from;
     const to = Math.min(length, from + 0x1000 - (at & 0xfff));
     if (!piece(at, from, to)) return false;

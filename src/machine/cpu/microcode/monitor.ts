@@ -27,7 +27,6 @@ function addressInRax(cpu: Processor, addressSize: number): number {
   return addressSize === 32 ? cpu.reg32(RAX) : cpu.reg16(RAX);
 }
 
-
 function monitor(cpu: Processor, instruction: Instruction): number {
   if (!usable(cpu)) return cpu.undefinedOpcode();
   if (intercepted(cpu, instruction, 'MONITOR')) return INTERCEPTED;
@@ -43,7 +42,6 @@ function monitor(cpu: Processor, instruction: Instruction): number {
   if (state.address !== -1) cpu.memory.read(state.address, state.line);
   return STATUS.next;
 }
-
 
 /** Whether the armed line was written since. */
 function written(cpu: Processor): boolean {

@@ -28,7 +28,8 @@ function field(offset: number): MsrPlace {
   };
 }
 
-const halves = (value: { readonly low: number; readonly high: number }): bigint => (BigInt(value.high) << 32n) | BigInt(value.low);
+const halves = (value: { readonly low: number; readonly high: number }): bigint =>
+  (BigInt(value.high) << 32n) | BigInt(value.low);
 const low = (value: bigint): number => Number(value & 0xffffffffn);
 const high = (value: bigint): number => Number(value >> 32n);
 
@@ -102,7 +103,11 @@ const CAPABILITIES: ReadonlyMap<number, CapabilityMsrName> = new Map(
 
 /** Registers of the local APIC: it says itself which exist in its mode. */
 export function isLocalApicMsr(index: number): boolean {
-  return index === MSR_APIC_BASE || index === MSR_TSC_DEADLINE || (index >= MSR_X2APIC_FIRST && index < MSR_X2APIC_FIRST + 0x100);
+  return (
+    index === MSR_APIC_BASE ||
+    index === MSR_TSC_DEADLINE ||
+    (index >= MSR_X2APIC_FIRST && index < MSR_X2APIC_FIRST + 0x100)
+  );
 }
 
 /** The value that RDMSR gives, unsigned, or undefined for #GP. `index` is unsigned. */
@@ -134,7 +139,11 @@ export function writeMsr(cpu: Processor, index: number, value: bigint): boolean 
 export function msrExists(cpu: Processor, index: number): boolean {
   const { msrs, vmxCapabilities } = cpu.environment;
   const capability = CAPABILITIES.get(index);
-  return isLocalApicMsr(index) || msrs.row(index) !== undefined || (capability !== undefined && vmxCapabilities?.[capability] !== undefined);
+  return (
+    isLocalApicMsr(index) ||
+    msrs.row(index) !== undefined ||
+    (capability !== undefined && vmxCapabilities?.[capability] !== undefined)
+  );
 }
 
 /** Power-up values of the registers of the table; those in the state block included. */
@@ -143,6 +152,7 @@ export function resetMsrs(cpu: Processor): void {
   msrs.reset();
   for (const [index, place] of PLACES) {
     const row = msrs.row(index);
-    if (row !== undefined && place !== timeStampCounter && place !== tscAdjust && place !== featureControl) place.write(cpu, row.reset);
+    if (row !== undefined && place !== timeStampCounter && place !== tscAdjust && place !== featureControl)
+      place.write(cpu, row.reset);
   }
 }

@@ -139,7 +139,13 @@ test('a register that does not exist is counted, reads and writes apart', () => 
   assert.equal(rdmsr(bench, 0x606), '#13(0)');
   assert.equal(rdmsr(bench, 0x606), '#13(0)');
   assert.equal(wrmsr(bench, 0xc0010015, 0n), '#13(0)');
-  assert.deepEqual([...bench.cpu.environment.msrs.unknown], [[0x606, { reads: 2, writes: 0 }], [0xc0010015, { reads: 0, writes: 1 }]]);
+  assert.deepEqual(
+    [...bench.cpu.environment.msrs.unknown],
+    [
+      [0x606, { reads: 2, writes: 0 }],
+      [0xc0010015, { reads: 0, writes: 1 }],
+    ],
+  );
   assert.equal(bench.atCpl(3).run('0f 32'), '#13(0)');
   assert.equal(bench.cpu.environment.msrs.unknown.get(0x606)?.reads, 2, 'privilege comes first');
 });

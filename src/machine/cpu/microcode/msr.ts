@@ -29,7 +29,8 @@ function wrmsr(cpu: Processor, instruction: Instruction): number {
   const high = cpu.reg32(RDX);
   if (intercepted(cpu, instruction, 'WRMSR', { number: index })) return INTERCEPTED;
   // Timers and interrupts: the registers written most.
-  if (isLocalApicMsr(index)) return cpu.environment.localApic.writeMsr(index, low, high) ? STATUS.next : cpu.generalProtection();
+  if (isLocalApicMsr(index))
+    return cpu.environment.localApic.writeMsr(index, low, high) ? STATUS.next : cpu.generalProtection();
   return writeMsr(cpu, index, (BigInt(high) << 32n) | BigInt(low)) ? STATUS.next : refused(cpu, index, 'writes');
 }
 

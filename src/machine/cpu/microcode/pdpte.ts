@@ -26,7 +26,8 @@ export function loadPdptes(cpu: Processor, cr3: number): boolean {
   if (cpu.faulted) return false;
   cpu.memory.read(physical, bytes);
   for (let i = 0; i < 8; i += 2) {
-    if ((entries[i] & PRESENT) === 0 || ((entries[i] & PDPTE_RESERVED_LOW) | (entries[i + 1] & RESERVED_HIGH)) === 0) continue;
+    if ((entries[i] & PRESENT) === 0 || ((entries[i] & PDPTE_RESERVED_LOW) | (entries[i + 1] & RESERVED_HIGH)) === 0)
+      continue;
     cpu.generalProtection();
     return false;
   }

@@ -27,4 +27,9 @@ function write(segment: number): Microcode {
   };
 }
 
-export const SEGMENT_BASE_MICROCODE: MicrocodeRoutines = { RDFSBASE: read(FS), RDGSBASE: read(GS), WRFSBASE: write(FS), WRGSBASE: write(GS) };
+export const SEGMENT_BASE_MICROCODE: MicrocodeRoutines = {
+  RDFSBASE: read(FS),
+  RDGSBASE: read(GS),
+  WRFSBASE: write(FS),
+  WRGSBASE: write(GS),
+};

@@ -94,7 +94,7 @@ export class StackFrame {
   }
 
   private linear(cpu: Processor, pointer: number, size: number): LinearAddress {
-    const room = this.flat64 ? canonical(pointer) && canonical(pointer + size - 1) : insideLimit(this.rights, this.limit, pointer, size);
+    const room = this.flat64 ? canonical(pointer) && canonical(pointer + size - 1) : (this.rights & RIGHTS.unusable) === 0 && insideLimit(this.rights, this.limit, pointer, size);
     if (!room) cpu.fault(VECTOR.SS, this.faultCode);
     return this.flat64 ? pointer : (this.base + pointer) >>> 0;
   }

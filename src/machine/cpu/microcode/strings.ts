@@ -42,8 +42,16 @@ function indexValue(cpu: Processor, register: number, addressSize: number): numb
   return addressSize === 32 ? cpu.reg32(register) : cpu.reg16(register);
 }
 
+/** Adds a small signed number to a 64-bit register. */
+function advance64(cpu: Processor, register: number, by: number): void {
+  const { words } = cpu;
+  const low = (words[register * 2] >>> 0) + by;
+  words[register * 2] = low;
+  words[register * 2 + 1] += Math.floor(low / 0x100000000);
+}
+
 function advance(cpu: Processor, register: number, addressSize: number, by: number): void {
-  if (addressSize === 64) cpu.set64(register * 8, cpu.get64(register * 8) + BigInt(by));
+  if (addressSize === 64) advance64(cpu, register, by);
   else if (addressSize === 32) cpu.setReg32(register, cpu.reg32(register) + by);
   else cpu.setReg16(register, cpu.reg16(register) + by);
 }
@@ -143,14 +151,21 @@ function scan(step: StringStep): boolean {
   return true;
 }
 
-/** Iterations from `at` that stay within its page. */
+/** Iterations from `at` that stay within its page, in the direction of DF. */
 function inPage(step: StringStep, at: LinearAddress, count: number): number {
-  return Math.min(count, Math.floor((0x1000 - (at & 0xfff)) / step.bytes));
+  const offset = at & 0xfff;
+  if (step.stride > 0) return Math.min(count, Math.floor((0x1000 - offset) / step.bytes));
+  return offset + step.bytes > 0x1000 ? 0 : Math.min(count, Math.floor(offset / step.bytes) + 1);
 }
 
 /** Only where segments check nothing: 64-bit addresses; the rest is not worth it. */
 function bulkPossible(step: StringStep): boolean {
-  return step.stride > 0 && step.addressSize === 64;
+  return step.addressSize === 64;
+}
+
+/** Whether copying element by element would read what it wrote: then it repeats a pattern, and is no plain copy. */
+function repeatsItself(step: StringStep, from: number, to: number, length: number): boolean {
+  return step.stride > 0 ? to > from && to < from + length : to < from && to > from - length;
 }
 
 function bulkMove(step: StringStep, count: number): number {
@@ -164,9 +179,10 @@ function bulkMove(step: StringStep, count: number): number {
   if (cpu.faulted || fromHost === -1) return 0;
   const toHost = cpu.mmu.reach(to, true, cpu.dataClass);
   const length = n * step.bytes;
-  if (cpu.faulted || toHost === -1 || (toHost > fromHost && toHost < fromHost + length)) return 0;
-  cpu.memory.noteWrite(toHost, length);
-  cpu.memory.u8.copyWithin(toHost, fromHost, fromHost + length);
+  if (cpu.faulted || toHost === -1 || repeatsItself(step, fromHost, toHost, length)) return 0;
+  const back = step.stride > 0 ? 0 : length - step.bytes;
+  cpu.memory.noteWrite(toHost - back, length);
+  cpu.memory.u8.copyWithin(toHost - back, fromHost - back, fromHost - back + length);
   return n;
 }
 
@@ -178,16 +194,19 @@ function bulkStore(step: StringStep, count: number): number {
   if (n < 2) return 0;
   const host = cpu.mmu.reach(to, true, cpu.dataClass);
   if (cpu.faulted || host === -1) return 0;
-  cpu.memory.noteWrite(host, n * bytes);
-  fill(cpu, host, n, bytes);
+  const first = step.stride > 0 ? host : host - (n - 1) * bytes;
+  cpu.memory.noteWrite(first, n * bytes);
+  fill(cpu, first, n, bytes);
   return n;
 }
 
 function fill(cpu: Processor, host: number, count: number, bytes: number): void {
   const { u8 } = cpu.memory;
-  const pattern = cpu.bytes.subarray(RAX * 8, RAX * 8 + bytes);
-  if (pattern.every((byte) => byte === pattern[0])) return void u8.fill(pattern[0], host, host + count * bytes);
-  u8.set(pattern, host);
+  const first = cpu.bytes[RAX * 8];
+  let uniform = true;
+  for (let i = 1; i < bytes; i++) uniform &&= cpu.bytes[RAX * 8 + i] === first;
+  if (uniform) return void u8.fill(first, host, host + count * bytes);
+  for (let i = 0; i < bytes; i++) u8[host + i] = cpu.bytes[RAX * 8 + i];
   for (let done = bytes; done < count * bytes; done *= 2) u8.copyWithin(host + done, host, host + Math.min(done, count * bytes - done));
 }
 

@@ -46,16 +46,37 @@ export class SystemBench {
         this.ports.push(`r${port.toString(16)}.${width}`);
         return this.input.shift() ?? 0;
       },
-      writePort: (port: number, width: number, value: number) => void this.ports.push(`w${port.toString(16)}.${width}=${value.toString(16)}`),
+      writePort: (port: number, width: number, value: number) =>
+        void this.ports.push(`w${port.toString(16)}.${width}=${value.toString(16)}`),
     };
     const cpu = new Processor(0, memory, bus);
     this.cpu = cpu;
-    const cpuid = new CpuidModel({ frequencyHz, crystalHz: 1e9, processors: 1, physicalAddressBits: PHYSICAL_ADDRESS_BITS, edits });
+    const cpuid = new CpuidModel({
+      frequencyHz,
+      crystalHz: 1e9,
+      processors: 1,
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      edits,
+    });
     const tsc = new TimeStampCounterState(cpu, frequencyHz);
     const signals = { interruptsChanged: () => {}, nmi: () => {}, init: () => {}, startup: () => {} };
-    const services = { signals, time: this.time, tsc, bus: new ApicBus(), externalInterrupts: { acknowledge: () => 0x20 } };
-    this.apic = new LocalApic({ id: 0, bootstrap: true, x2apic: true, tscDeadline: true, physicalAddressBits: PHYSICAL_ADDRESS_BITS }, services);
-    const description = { features: cpuid.features, physicalAddressBits: PHYSICAL_ADDRESS_BITS, frequencyHz, microcodeRevision: MICROCODE_REVISION };
+    const services = {
+      signals,
+      time: this.time,
+      tsc,
+      bus: new ApicBus(),
+      externalInterrupts: { acknowledge: () => 0x20 },
+    };
+    this.apic = new LocalApic(
+      { id: 0, bootstrap: true, x2apic: true, tscDeadline: true, physicalAddressBits: PHYSICAL_ADDRESS_BITS },
+      services,
+    );
+    const description = {
+      features: cpuid.features,
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      frequencyHz,
+      microcodeRevision: MICROCODE_REVISION,
+    };
     let next = 0;
     cpu.environment = {
       localApic: this.apic,
@@ -79,7 +100,8 @@ export class SystemBench {
   /** 64-bit mode at CPL 0 over the bench's own page tables. */
   long(): this {
     const { cpu } = this;
-    const entry = (at: number, value: number): void => cpu.memory.write(at, Uint8Array.of(value & 0xff, value >> 8, value >> 16, 0));
+    const entry = (at: number, value: number): void =>
+      cpu.memory.write(at, Uint8Array.of(value & 0xff, value >> 8, value >> 16, 0));
     entry(TABLES, (TABLES + 0x1000) | 7);
     entry(TABLES + 0x1000, (TABLES + 0x2000) | 7);
     entry(TABLES + 0x2000, 0x87);

@@ -96,7 +96,10 @@ test('STI casts a shadow only when IF was clear', () => {
   assert.equal(bench.run('fb'), 'next');
   assert.ok(flags(bench) & RFLAGS.IF);
   assert.equal(cpu.get32(STATE.interruptibility), 1);
-  assert.equal(cpu.get32(STATE.attention) & (ATTENTION.shadow | ATTENTION.interrupt), ATTENTION.shadow | ATTENTION.interrupt);
+  assert.equal(
+    cpu.get32(STATE.attention) & (ATTENTION.shadow | ATTENTION.interrupt),
+    ATTENTION.shadow | ATTENTION.interrupt,
+  );
   cpu.set32(STATE.interruptibility, 0);
   assert.equal(bench.run('fb'), 'next');
   assert.equal(cpu.get32(STATE.interruptibility), 0);
@@ -136,7 +139,12 @@ test('CLAC and STAC decide the class of data accesses under SMAP', () => {
   const { cpu } = bench;
   cpu.set64(STATE.cr4, cpu.get64(STATE.cr4) | BigInt(CR4.SMAP));
   cpu.mmu.pagingChanged();
-  const contexts = [bench.run('0f 01 ca'), cpu.get32(STATE.dataContext), bench.run('0f 01 cb'), cpu.get32(STATE.dataContext)];
+  const contexts = [
+    bench.run('0f 01 ca'),
+    cpu.get32(STATE.dataContext),
+    bench.run('0f 01 cb'),
+    cpu.get32(STATE.dataContext),
+  ];
   assert.deepEqual([contexts[0], contexts[2]], ['next', 'next']);
   assert.notEqual(contexts[1], contexts[3]);
   assert.equal(cpu.dataClass, CLASS.supervisor);
@@ -205,7 +213,12 @@ test('INVPCID: types, descriptors, faults', () => {
     return cpu.mmu.walks > before;
   };
   dropped();
-  for (const [type, drops] of [[0n, true], [1n, true], [2n, true], [3n, true]] as const) {
+  for (const [type, drops] of [
+    [0n, true],
+    [1n, true],
+    [2n, true],
+    [3n, true],
+  ] as const) {
     assert.equal(invpcid(type, 0n, 0xa000n), 'next');
     assert.equal(dropped(), drops, `type ${type}`);
   }
@@ -281,8 +294,10 @@ test('MWAIT: a masked interrupt ends the sleep when ECX[0] asks for it', () => {
 
 test('undefined and ordering instructions', () => {
   const bench = new SystemBench().long();
-  for (const instruction of ['0f ff c0', '0f b9 c0', '0f 0b', '0f aa']) assert.equal(bench.run(instruction), '#6', instruction);
-  for (const instruction of ['0f ae e8', '0f ae f0', '0f ae f8', 'f3 90', '0f 08', '0f 09', 'f3 0f 09']) assert.equal(bench.run(instruction), 'next', instruction);
+  for (const instruction of ['0f ff c0', '0f b9 c0', '0f 0b', '0f aa'])
+    assert.equal(bench.run(instruction), '#6', instruction);
+  for (const instruction of ['0f ae e8', '0f ae f0', '0f ae f8', 'f3 90', '0f 08', '0f 09', 'f3 0f 09'])
+    assert.equal(bench.run(instruction), 'next', instruction);
 });
 
 test('SALC', () => {

@@ -51,8 +51,8 @@ export class TaskState {
     this.ldtr = word(layout.ldtr);
     this.cr3 = wide ? value(TSS32_CR3) : -1;
     this.trap = wide && (word(TSS32_TRAP) & 1) !== 0;
-    // Upper halves of registers are undefined after a switch to a 16-bit task: ones.
-    for (let i = 0; i < 8; i++) this.general[i] = value(layout.general + i * layout.bytes) | (wide ? 0 : 0xffff0000);
+    // Upper halves of registers are undefined after a switch to a 16-bit task: as they were.
+    for (let i = 0; i < 8; i++) this.general[i] = value(layout.general + i * layout.bytes) | (wide ? 0 : cpu.reg32(i) & 0xffff0000);
     for (let i = 0; i < 6; i++) this.segments[i] = i < layout.segmentCount ? word(layout.segments + i * layout.bytes) : 0;
     return !cpu.faulted;
   }

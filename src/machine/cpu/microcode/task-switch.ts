@@ -4,7 +4,7 @@ import type { Processor } from '../processor.ts';
 import { ATTENTION, CS, ES, LDTR, SS, STATE, TR } from '../state.ts';
 import { writeCr3 } from './control-registers.ts';
 import { Descriptor, TYPE, fetchDescriptor, isNull, markAccessed, setBusy, tableAddress } from './descriptors.ts';
-import { VECTOR, refuse } from './exceptions.ts';
+import { VECTOR, VM_EXIT_RECORDED, refuse } from './exceptions.ts';
 import { implicitClass } from './implicit-access.ts';
 import { checkDataSegment, checkStackSegment, loadFrom, loadLdtr, loadNull, loadVirtual8086 } from './segment-load.ts';
 import { StackFrame, setStackPointer } from './stack-frame.ts';
@@ -26,7 +26,6 @@ const frame = new StackFrame();
 
 const LOCAL_BREAKPOINTS = 0x155;
 const TASK_SWITCH_TRAP = 0x8000;
-const VM_EXIT_RECORDED = -1;
 
 /**
  * Leaves the current task for the one whose TSS `selector` names. Privilege checks are the caller's. A fault recorded

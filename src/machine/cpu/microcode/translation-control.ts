@@ -36,9 +36,9 @@ function typeOf(cpu: Processor, instruction: Instruction): number {
 }
 
 function invpcid(cpu: Processor, instruction: Instruction): number {
+  if (intercepted(cpu, instruction, 'INVPCID')) return INTERCEPTED;
   const linear = operandLinear(cpu, instruction, 16, false);
   if (cpu.faulted) return STATUS.fault;
-  if (intercepted(cpu, instruction, 'INVPCID', { linear })) return INTERCEPTED;
   const type = typeOf(cpu, instruction);
   if (type < 0 || type > TYPE.all) return cpu.generalProtection();
   if (!cpu.loadBytes(linear, descriptor)) return STATUS.fault;

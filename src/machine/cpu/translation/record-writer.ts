@@ -31,7 +31,8 @@ export class RecordWriter {
 
   /** The fields every record has. Offsets are from the start of the instruction's page. */
   begin(handler: number, ripOffset: number, length: number): void {
-    this.words.fill(0, this.at >> 2, (this.at + RECORD.size) >> 2);
+    const first = this.at >> 2;
+    for (let i = first; i < first + RECORD.size / 4; i++) this.words[i] = 0;
     this.set(RECORD.handler, handler);
     this.set(RECORD.ripOffset, ripOffset);
     this.set(RECORD.nextOffset, ripOffset + length);

@@ -24,6 +24,8 @@ const CONDITIONAL = new RegExp(`^(J|CMOV|SET)(${CONDITIONS.join('|')})$`);
 /** A place, and the condition code for SETcc and CMOVcc (-1 otherwise). */
 export interface Match {
   readonly place: FormPlace;
+  /** The same for an address without index and segment base, where there is a handler for it. */
+  readonly simple: FormPlace | undefined;
   readonly condition: number;
 }
 
@@ -33,7 +35,7 @@ export function matchForm(places: ReadonlyMap<string, FormPlace>, instruction: I
   if (mnemonic === '') return undefined;
   const signature = mnemonic === 'NOP' ? '' : signatureOf(instruction, mnemonic);
   const place = places.get(`${mnemonic}:${signature}`) ?? places.get(`${mnemonic}:${signatureOf(instruction, mnemonic, true)}`);
-  return place && { place, condition };
+  return place && { place, simple: places.get(`${place.form.key}~`), condition };
 }
 
 function formName(instruction: Instruction, mode: number): { mnemonic: string; condition: number } {

@@ -9,6 +9,7 @@ import type { CodeWatcher, HostAddress, Memory } from '../../memory/memory.ts';
 import type { FormPlace } from '../interpreter/module.ts';
 import { HANDLER, RECORD } from '../interpreter/record.ts';
 import { MODE } from '../mode.ts';
+import { FS } from '../state.ts';
 import { fpuFault } from './fpu-usable.ts';
 import { RecordWriter, addressHandler } from './record-writer.ts';
 import { matchForm } from './signature.ts';
@@ -41,6 +42,22 @@ interface CodePage {
   granulesHigh: number;
 }
 
+/** A record that the next instruction may join, if it is the branch of a fused pair. */
+interface JoinableRecord {
+  readonly at: number;
+  readonly key: string;
+  /** Offset of the instruction after it. */
+  readonly next: number;
+}
+const NO_RECORD: JoinableRecord = { at: 0, key: '', next: -1 };
+const COMPARISON = /^(CMP|TEST):r\d+[ri]\d+$/;
+const JUMP = /^J(\d+):$/;
+
+/** Base and displacement only: no index, no FS or GS. */
+function isSimple({ memory, opcode }: Instruction): boolean {
+  return memory.index < 0 && (memory.segment < FS || opcode.mnemonic === 'LEA');
+}
+
 const CODE_16_32_64 = (mode: number): CodeSize => (mode & MODE.code64 ? 64 : mode & MODE.code32 ? 32 : 16);
 
 /**
@@ -65,6 +82,9 @@ export class Translator implements CodeWatcher {
   private readonly forms = new Map<number, Match | null>();
   private readonly crossing = new Uint8Array(16);
   private top: number;
+  private last: JoinableRecord = NO_RECORD;
+  /** The record of the block under way that holds two instructions; it can only be the last. */
+  private fusedAt = 0;
 
   constructor(memory: Memory, places: ReadonlyMap<string, FormPlace>, microcode: MicrocodeTable, features: ReadonlySet<string>, dropWriteTags: (host: HostAddress) => void) {
     this.memory = memory;
@@ -212,10 +232,11 @@ export class Translator implements CodeWatcher {
 
   private emitForm(match: Match, ripOffset: number, mode: number, alone: boolean): boolean {
     const { instruction, writer } = this;
-    const { place } = match;
-    const usesMemory = place.form.signature.includes('m');
+    const usesMemory = match.place.form.signature.includes('m');
     const handler = usesMemory ? addressHandler(instruction, mode) : -1;
+    const place = usesMemory && handler < 0 && isSimple(instruction) ? (match.simple ?? match.place) : match.place;
     if (handler >= 0) this.emitAddress(handler, ripOffset);
+    if (this.fuse(place.form.key, ripOffset, mode, alone)) return true;
     writer.at = this.advance();
     writer.begin(place.handler, ripOffset, instruction.length);
     if (place.cold >= 0) writer.set(RECORD.extra, place.cold);
@@ -225,7 +246,32 @@ export class Translator implements CodeWatcher {
     if (match.condition >= 0) writer.set(RECORD.operand2, match.condition);
     const first = instruction.operands[0];
     if (first.kind === OperandKind.RELATIVE && instruction.operandCount > 0) this.emitBranch(ripOffset, mode, alone);
-    return place.form.description.endsBlock;
+    return place.form.endsBlock;
+  }
+
+  /**
+   * A conditional branch right after a comparison of registers joins its record. `last` remembers the record that may
+   * be joined: the one of the instruction just before, in the same block.
+   */
+  private fuse(branchKey: string, ripOffset: number, mode: number, alone: boolean): boolean {
+    const { last, writer } = this;
+    this.last = NO_RECORD;
+    if (alone || mode & MODE.single) return false;
+    const comparison = COMPARISON.exec(branchKey);
+    if (comparison !== null) this.last = { at: this.top, key: branchKey, next: ripOffset + this.instruction.length };
+    const branch = JUMP.exec(branchKey);
+    if (branch === null || last.next !== ripOffset || last.at !== this.top - RECORD.size) return false;
+    const place = this.places.get(last.key.replace(':', `+${branch[1]}:`));
+    if (place === undefined) return false;
+    const { i32 } = this.memory;
+    writer.at = last.at;
+    writer.set(RECORD.handler, place.handler);
+    writer.set(RECORD.base, i32[(last.at + RECORD.operand0) >> 2]);
+    writer.set(RECORD.index, i32[(last.at + RECORD.operand1) >> 2]);
+    writer.set(RECORD.nextOffset, ripOffset + this.instruction.length);
+    this.emitBranch(ripOffset, mode, alone);
+    this.fusedAt = last.at;
+    return true;
   }
 
   private emitBranch(ripOffset: number, mode: number, alone: boolean): void {
@@ -288,11 +334,13 @@ export class Translator implements CodeWatcher {
     let previous = -1;
     for (let at = last - RECORD.size; at >= start; at -= RECORD.size) {
       const ripOffset = memory.i32[(at + RECORD.ripOffset) >> 2];
-      if (ripOffset !== previous) left++;
+      if (ripOffset !== previous) left += at === this.fusedAt ? 2 : 1;
       previous = ripOffset;
       memory.i32[(at + RECORD.unretired) >> 2] = left;
     }
     assert(left === count, 'every instruction is counted');
+    this.fusedAt = 0;
+    this.last = NO_RECORD;
   }
 
   private remember(host: HostAddress, length: number, mode: number, record: number): void {
