@@ -86,9 +86,15 @@ export class PcDevices {
     this.resetControl = new ResetControl({ reset: services.reset, a20Changed: () => {} });
     for (const device of [this.pit, this.rtc, this.power, this.resetControl]) device.claim(bus);
     this.serial = description.serial.map((channel, i) => this.uart(i, channel, bus));
-    this.fwCfg = new FwCfg({ memory: services.busMaster(ROOT_REQUESTER), ramBytes: description.ramBytes, processors: description.processors, maxProcessors: description.processors });
+    this.fwCfg = new FwCfg({
+      memory: services.busMaster(ROOT_REQUESTER),
+      ramBytes: description.ramBytes,
+      processors: description.processors,
+      maxProcessors: description.processors,
+    });
     this.fwCfg.claim(bus);
-    if (description.debugExit) new DebugExit(services.debugExit).claim(bus, description.debugExit.port, description.debugExit.size);
+    if (description.debugExit)
+      new DebugExit(services.debugExit).claim(bus, description.debugExit.port, description.debugExit.size);
     if (description.pcTestDevice) new PcTestDevice(this.wiring).claim(bus);
     this.pci = this.pciBus(description, services);
   }
@@ -108,9 +114,16 @@ export class PcDevices {
   private pciBus(description: PcDescription, services: PcServices): PciBus {
     const end = description.ecam.base + description.ecam.buses * 0x100000;
     const windows = { ports: { base: 0xc000, size: 0x3000 }, memory: { base: end, size: 0xfec00000 - end } };
-    const pci = new PciBus({ bus: services.bus, interrupts: this.wiring, busMaster: services.busMaster, windows, ecam: description.ecam });
+    const pci = new PciBus({
+      bus: services.bus,
+      interrupts: this.wiring,
+      busMaster: services.busMaster,
+      windows,
+      ecam: description.ecam,
+    });
     let slot = FIRST_PCI_SLOT;
-    for (const [i, store] of description.disks.entries()) pci.attach(slot++, 0, new VirtioPci(new VirtioBlock(store, `disk${i}`)).function);
+    for (const [i, store] of description.disks.entries())
+      pci.attach(slot++, 0, new VirtioPci(new VirtioBlock(store, `disk${i}`)).function);
     if (description.entropy) pci.attach(slot++, 0, new VirtioPci(new VirtioEntropy(description.entropy)).function);
     if (description.pciTestDevice) pci.attach(slot++, 0, new PciTestDevice().function);
     assignPciResources(pci);

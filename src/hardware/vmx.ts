@@ -33,7 +33,22 @@ export interface RootSoftware {
 }
 
 /** Registers of the guest that no VMCS field holds; they stay in the processor across exits. */
-export type UnsavedRegister = 'cr2' | 'dr0' | 'dr1' | 'dr2' | 'dr3' | 'dr6' | 'xcr0' | 'cr8' | 'kernelGsBase' | 'star' | 'lstar' | 'cstar' | 'fmask' | 'tscAux' | 'xss';
+export type UnsavedRegister =
+  | 'cr2'
+  | 'dr0'
+  | 'dr1'
+  | 'dr2'
+  | 'dr3'
+  | 'dr6'
+  | 'xcr0'
+  | 'cr8'
+  | 'kernelGsBase'
+  | 'star'
+  | 'lstar'
+  | 'cstar'
+  | 'fmask'
+  | 'tscAux'
+  | 'xss';
 
 export interface RootProcessor {
   readonly index: number;

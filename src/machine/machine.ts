@@ -54,9 +54,16 @@ export class Machine {
     this.schedule = new Schedule(description.frequencyHz);
     this.schedule.now = () => this.ticks;
     this.schedule.reschedule = () => this.running?.attend(ATTENTION.reschedule);
-    const shared = { memory: this.memory, bus: this.bus, apicBus: this.apicBus, schedule: this.schedule, externalInterrupts };
+    const shared = {
+      memory: this.memory,
+      bus: this.bus,
+      apicBus: this.apicBus,
+      schedule: this.schedule,
+      externalInterrupts,
+    };
     this.processors = [];
-    for (let i = 0; i < description.processors; i++) this.processors.push(new ProcessorUnit(i, description, shared, this.processors));
+    for (let i = 0; i < description.processors; i++)
+      this.processors.push(new ProcessorUnit(i, description, shared, this.processors));
   }
 
   /** Virtual time now: that of the processor which is running, else what all have reached. */
@@ -111,7 +118,8 @@ export class Machine {
 
   private endOfTurn(limit: number): number {
     const deadline = this.schedule.nextDeadline();
-    if (this.processors.every((unit) => !unit.canRun)) return deadline === Infinity ? Infinity : Math.min(limit, Math.max(deadline, this.time));
+    if (this.processors.every((unit) => !unit.canRun))
+      return deadline === Infinity ? Infinity : Math.min(limit, Math.max(deadline, this.time));
     if (this.processors.length === 1) return Math.min(limit, deadline);
     return Math.min(deadline, (Math.floor(this.time / TURN) + 1) * TURN);
   }

@@ -63,7 +63,12 @@ export class ProcessorUnit {
   readonly decoding: Decoding;
   private readonly loop: RunLoop;
 
-  constructor(index: number, description: ProcessorUnitDescription, shared: SharedParts, earlier: readonly ProcessorUnit[]) {
+  constructor(
+    index: number,
+    description: ProcessorUnitDescription,
+    shared: SharedParts,
+    earlier: readonly ProcessorUnit[],
+  ) {
     const bus = new ProcessorBus(shared.bus);
     this.cpu = new Processor(index, shared.memory, bus);
     const { cpu } = this;
@@ -77,8 +82,20 @@ export class ProcessorUnit {
     const tsc = new TimeStampCounterState(cpu, description.frequencyHz);
     this.events = new ProcessorEvents(cpu, PROCESSOR_SIGNATURE, index === 0, (delivery) => void this.settle(delivery));
     this.localApic = new LocalApic(
-      { id: index, bootstrap: index === 0, x2apic: true, tscDeadline: true, physicalAddressBits: PHYSICAL_ADDRESS_BITS },
-      { signals: this.events, time: shared.schedule, tsc, bus: shared.apicBus, externalInterrupts: shared.externalInterrupts },
+      {
+        id: index,
+        bootstrap: index === 0,
+        x2apic: true,
+        tscDeadline: true,
+        physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      },
+      {
+        signals: this.events,
+        time: shared.schedule,
+        tsc,
+        bus: shared.apicBus,
+        externalInterrupts: shared.externalInterrupts,
+      },
     );
     this.events.localApic = this.localApic;
     bus.localApic = this.localApic;
@@ -88,14 +105,21 @@ export class ProcessorUnit {
     cpu.environment = {
       localApic: this.localApic,
       cpuid: this.cpuid,
-      msrs: new MsrState({ features: this.cpuid.features, physicalAddressBits: PHYSICAL_ADDRESS_BITS, frequencyHz: description.frequencyHz, microcodeRevision: MICROCODE_REVISION }),
+      msrs: new MsrState({
+        features: this.cpuid.features,
+        physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+        frequencyHz: description.frequencyHz,
+        microcodeRevision: MICROCODE_REVISION,
+      }),
       tsc,
       monitor: new MonitorState(),
       random: new SeededEntropy(description.seed + index),
       vmxCapabilities: description.vmxProfile === undefined ? undefined : PROFILES[description.vmxProfile],
       vmx: undefined,
     };
-    const engine = new Engine(cpu, this.decoding.translator, modules, this.decoding.routines.list, () => this.settle(raiseException(cpu)));
+    const engine = new Engine(cpu, this.decoding.translator, modules, this.decoding.routines.list, () =>
+      this.settle(raiseException(cpu)),
+    );
     this.loop = new RunLoop(cpu, engine, this.events);
     resetProcessor(cpu, 'reset', PROCESSOR_SIGNATURE);
     resetMsrs(cpu);
@@ -155,13 +179,20 @@ export class ProcessorUnit {
     this.cpu.set32(STATE.activity, ACTIVITY.active);
   }
 
-  private makeDecoding(places: ConstructorParameters<typeof Translator>[1], shared: SharedParts, earlier: readonly ProcessorUnit[]): Decoding {
+  private makeDecoding(
+    places: ConstructorParameters<typeof Translator>[1],
+    shared: SharedParts,
+    earlier: readonly ProcessorUnit[],
+  ): Decoding {
     const routines = new Routines(MICROCODE);
     const dropWriteTags = (host: number): void => {
       this.cpu.mmu.buffers.dropWriteTags(host);
       for (const unit of earlier) if (unit !== this) unit.cpu.mmu.buffers.dropWriteTags(host);
     };
-    return { routines, translator: new Translator(shared.memory, places, routines, this.cpuid.features, dropWriteTags) };
+    return {
+      routines,
+      translator: new Translator(shared.memory, places, routines, this.cpuid.features, dropWriteTags),
+    };
   }
 
   /** What a delivery came to: the engine's status. */

@@ -52,7 +52,9 @@ export class Schedule implements TimerService {
   }
   /** The first tick at which `nanoseconds` has been reached (rounding of the division forgiven). */
   toTicks(nanoseconds: number): number {
-    return this.frequency === BILLION ? Math.ceil(nanoseconds) : Math.ceil((nanoseconds * this.frequency) / BILLION - 1e-6);
+    return this.frequency === BILLION
+      ? Math.ceil(nanoseconds)
+      : Math.ceil((nanoseconds * this.frequency) / BILLION - 1e-6);
   }
 
   timer(name: string, expired: () => void): Timer {
@@ -84,7 +86,12 @@ export class Schedule implements TimerService {
   private earliest(tick: number): ScheduledTimer | undefined {
     let found: ScheduledTimer | undefined;
     for (const timer of this.timers) {
-      if (timer.deadline !== Infinity && this.toTicks(timer.deadline) <= tick && (found === undefined || timer.deadline < found.deadline)) found = timer;
+      if (
+        timer.deadline !== Infinity &&
+        this.toTicks(timer.deadline) <= tick &&
+        (found === undefined || timer.deadline < found.deadline)
+      )
+        found = timer;
     }
     return found;
   }

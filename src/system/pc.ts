@@ -15,7 +15,24 @@ import type { ProcessorUnit } from '../machine/processor-unit.ts';
 import { CS, DS, ES, FS, GS, LDTR, SS, STATE, TR } from '../machine/cpu/state.ts';
 import { PHYSICAL_ADDRESS_BITS } from '../machine/mmu/walk.ts';
 
-const GENERAL: readonly GeneralRegister[] = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const GENERAL: readonly GeneralRegister[] = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 const SEGMENTS: readonly [SegmentName, number][] = [['es', ES], ['cs', CS], ['ss', SS], ['ds', DS], ['fs', FS], ['gs', GS], ['ldtr', LDTR], ['tr', TR]]; // prettier-ignore
 const MICROCODE_REVISION = 0x2b000603;
 const VARIABLE_MTRRS = 8;
@@ -32,7 +49,11 @@ export interface PcOptions extends Omit<PcDescription, 'ecam'> {
 }
 
 /** How the guest ended the run. */
-export type PcEnd = { readonly kind: 'powerOff' } | { readonly kind: 'reset' } | { readonly kind: 'debugExit'; readonly code: number } | { readonly kind: 'shutdown' };
+export type PcEnd =
+  | { readonly kind: 'powerOff' }
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'debugExit'; readonly code: number }
+  | { readonly kind: 'shutdown' };
 
 /** A machine with a PC's devices on it, booted as firmware would have left it. */
 export class Pc {
@@ -52,16 +73,19 @@ export class Pc {
     const { ecam } = this.layout;
     const pic = new Pic();
     this.machine = new Machine({ ...options, hole: ecam.base }, pic);
-    this.devices = new PcDevices({ ...options, ecam: { base: ecam.base, buses: 256 } }, {
-      bus: this.machine.bus,
-      apicBus: this.machine.apicBus,
-      pic,
-      time: this.machine.schedule,
-      busMaster: this.machine.busMaster,
-      powerOff: () => this.finish({ kind: 'powerOff' }),
-      reset: () => this.finish({ kind: 'reset' }),
-      debugExit: (code) => this.finish({ kind: 'debugExit', code }),
-    });
+    this.devices = new PcDevices(
+      { ...options, ecam: { base: ecam.base, buses: 256 } },
+      {
+        bus: this.machine.bus,
+        apicBus: this.machine.apicBus,
+        pic,
+        time: this.machine.schedule,
+        busMaster: this.machine.busMaster,
+        powerOff: () => this.finish({ kind: 'powerOff' }),
+        reset: () => this.finish({ kind: 'reset' }),
+        debugExit: (code) => this.finish({ kind: 'debugExit', code }),
+      },
+    );
   }
 
   /** Puts a kernel and what it needs into memory and the boot processor at its entry; UserError when it cannot be. */
@@ -90,7 +114,13 @@ export class Pc {
   }
 
   private leaveAsFirmware(unit: ProcessorUnit, bootProcessor: boolean): void {
-    const traits = { physicalAddressBits: PHYSICAL_ADDRESS_BITS, vmx: this.options.vmxProfile !== undefined, monitor: true, microcodeRevision: MICROCODE_REVISION, variableRanges: VARIABLE_MTRRS };
+    const traits = {
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      vmx: this.options.vmxProfile !== undefined,
+      monitor: true,
+      microcodeRevision: MICROCODE_REVISION,
+      variableRanges: VARIABLE_MTRRS,
+    };
     for (const { msr, value, reason } of firmwareMsrs(this.layout, traits)) {
       assert(unit.presetMsr(msr, value), `firmware can set MSR ${msr.toString(16)}: ${reason}`);
     }

@@ -6,6 +6,8 @@ export interface Runnable {
   readonly ticks: number;
   /** Virtual nanoseconds since power-on. */
   readonly nanoseconds: number;
+  /** Instructions since power-on. */
+  readonly instructions: number;
   /** Runs until so many ticks since power-on. */
   run(ticks: number): 'limit' | 'idle' | 'ended';
 }
@@ -33,7 +35,7 @@ export interface SliceOptions {
   readonly after: () => boolean;
 }
 
-/** Why the loop ended: the guest did, `after` said so, time is up, or all processors wait for what cannot come. */
+/** Why the loop ended: the guest did, `after` said so, time is up, or all processors wait for what does not come. */
 export type SlicesEnd = 'ended' | 'stopped' | 'timeout' | 'idle';
 
 /** Host milliseconds of a slice: short enough for keys and signals. */
@@ -46,25 +48,30 @@ const REAL_TIME_NANOSECONDS = 5_000_000;
 /** How far virtual time may be ahead of the wall clock, in milliseconds. */
 const LEAD = 2;
 const INPUT_POLL = 1000;
+/** Timers tick, but no processor has executed anything for so long: nothing is going to wake one. In virtual time, 1000 s. */
+const ASLEEP_NANOSECONDS = 1e12;
 
 /** Runs slice after slice. How they are cut cannot be seen by the guest. */
 export async function runSlices(machine: Runnable, clock: RunClock, options: SliceOptions): Promise<SlicesEnd> {
   const started = clock.now();
   let slice = options.slice ?? FIRST_SLICE;
   let lead = 0;
+  let awake = { instructions: -1, nanoseconds: 0 };
   for (;;) {
     options.before();
     const [began, virtual, ticks] = [clock.now(), machine.nanoseconds, machine.ticks];
     const outcome = machine.run(ticks + slice);
     const stop = options.after();
+    if (machine.instructions !== awake.instructions) awake = { instructions: machine.instructions, nanoseconds: machine.nanoseconds };
+    const idle = outcome === 'idle' || machine.nanoseconds - awake.nanoseconds > ASLEEP_NANOSECONDS;
     if (outcome === 'ended') return 'ended';
     if (stop) return 'stopped';
     if (options.timeout !== undefined && clock.now() - started >= options.timeout) return 'timeout';
-    if (outcome === 'idle' && !options.awaitsInput()) return 'idle';
+    if (idle && !options.awaitsInput()) return 'idle';
     const passed = machine.nanoseconds - virtual;
     slice = options.slice ?? nextSlice(slice, clock.now() - began, options.realTime ? passed : 0);
     lead = Math.max(0, lead + passed / 1e6 - (clock.now() - began));
-    const wait = outcome === 'idle' ? INPUT_POLL : options.realTime && lead > LEAD ? lead : 0;
+    const wait = idle ? INPUT_POLL : options.realTime && lead > LEAD ? lead : 0;
     const before = clock.now();
     await clock.pause(wait);
     lead = Math.max(0, lead - (clock.now() - before));

@@ -99,11 +99,18 @@ export class ProcessorEvents implements EventSource, ProcessorSignals {
   }
 
   private nmiPossible(): boolean {
-    return this.pendingNmi && (this.cpu.words[STATE.interruptibility >> 2] & (BLOCKING.nmi | BLOCKING.movSs | BLOCKING.sti)) === 0;
+    return (
+      this.pendingNmi &&
+      (this.cpu.words[STATE.interruptibility >> 2] & (BLOCKING.nmi | BLOCKING.movSs | BLOCKING.sti)) === 0
+    );
   }
   private interruptPossible(): boolean {
     const { words } = this.cpu;
-    if ((words[STATE.flagsOther >> 2] & RFLAGS.IF) === 0 || words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)) return false;
+    if (
+      (words[STATE.flagsOther >> 2] & RFLAGS.IF) === 0 ||
+      words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)
+    )
+      return false;
     return this.localApic?.interruptPending() ?? false;
   }
 

@@ -177,7 +177,12 @@ export class Processor {
     words[(STATE.flagResult >> 2) + 1] = 0;
     const carry = eflags & 1;
     const overflow = (eflags >> 11) & 1;
-    words[STATE.flagCarry >> 2] = (carry << 31) | ((carry ^ overflow) << 30) | ((eflags & 4 ? 0 : 1) << 8) | ((eflags & 0x10) >> 1) | ((eflags >> 7) & 1);
+    words[STATE.flagCarry >> 2] =
+      (carry << 31) |
+      ((carry ^ overflow) << 30) |
+      ((eflags & 4 ? 0 : 1) << 8) |
+      ((eflags & 0x10) >> 1) |
+      ((eflags >> 7) & 1);
   }
 
   /** The whole of RFLAGS (bits 31:0; the upper half is always zero). */
@@ -277,7 +282,9 @@ export class Processor {
   /** The class of ordinary data accesses now. See: SDM 4.6 Access Rights. */
   get dataClass(): number {
     if (this.cpl === 3) return CLASS.user;
-    return (this.cr4 & CR4.SMAP) !== 0 && (this.words[STATE.flagsOther >> 2] & RFLAGS.AC) === 0 ? CLASS.supervisorSmap : CLASS.supervisor;
+    return (this.cr4 & CR4.SMAP) !== 0 && (this.words[STATE.flagsOther >> 2] & RFLAGS.AC) === 0
+      ? CLASS.supervisorSmap
+      : CLASS.supervisor;
   }
 
   get pagingMode(): PagingMode {
@@ -357,12 +364,14 @@ export class Processor {
   /** Checks that `size` bytes (at most a page) can be written, changing nothing but accessed and dirty bits. */
   probeWrite(address: LinearAddress, size: number, accessClass = this.dataClass): boolean {
     this.mmu.reach(address, true, accessClass);
-    if (!this.faulted && ((address + size - 1) & ~0xfff) !== (address & ~0xfff)) this.mmu.reach(address - (address & 0xfff) + 0x1000, true, accessClass);
+    if (!this.faulted && ((address + size - 1) & ~0xfff) !== (address & ~0xfff))
+      this.mmu.reach(address - (address & 0xfff) + 0x1000, true, accessClass);
     return !this.faulted;
   }
   probeRead(address: LinearAddress, size: number, accessClass = this.dataClass): boolean {
     this.mmu.reach(address, false, accessClass);
-    if (!this.faulted && ((address + size - 1) & ~0xfff) !== (address & ~0xfff)) this.mmu.reach(address - (address & 0xfff) + 0x1000, false, accessClass);
+    if (!this.faulted && ((address + size - 1) & ~0xfff) !== (address & ~0xfff))
+      this.mmu.reach(address - (address & 0xfff) + 0x1000, false, accessClass);
     return !this.faulted;
   }
 }

@@ -25,7 +25,19 @@ export function resetProcessor(cpu: Processor, kind: 'reset' | 'init', signature
   cpu.setSegment(TR, 0, 0, 0xffff, TSS_RIGHTS);
   cpu.rip = 0xfff0;
   cpu.rflags = 2;
-  for (const field of [STATE.gdtrBase, STATE.idtrBase, STATE.cr2, STATE.cr3, STATE.cr4, STATE.efer, STATE.dr0, STATE.dr1, STATE.dr2, STATE.dr3]) cpu.set64(field, 0n);
+  for (const field of [
+    STATE.gdtrBase,
+    STATE.idtrBase,
+    STATE.cr2,
+    STATE.cr3,
+    STATE.cr4,
+    STATE.efer,
+    STATE.dr0,
+    STATE.dr1,
+    STATE.dr2,
+    STATE.dr3,
+  ])
+    cpu.set64(field, 0n);
   cpu.set32(STATE.gdtrLimit, 0xffff);
   cpu.set32(STATE.idtrLimit, 0xffff);
   cpu.set64(STATE.dr6, 0xffff0ff0n);

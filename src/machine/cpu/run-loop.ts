@@ -57,7 +57,10 @@ export class RunLoop {
     this.setBudget(now, Math.min(end - now, LARGEST_RUN));
     words[STATE.mode >> 2] &= ~MODE.single;
     this.enter();
-    const short = words[STATE.remaining >> 2] > 0 && words[STATE.attention >> 2] === 0 && words[STATE.activity >> 2] === ACTIVITY.active;
+    const short =
+      words[STATE.remaining >> 2] > 0 &&
+      words[STATE.attention >> 2] === 0 &&
+      words[STATE.activity >> 2] === ACTIVITY.active;
     if (!short || this.leftByMicrocode()) return;
     words[STATE.mode >> 2] |= MODE.single;
     this.enter();
@@ -117,15 +120,17 @@ export class RunLoop {
     this.enter();
     words[STATE.mode >> 2] &= ~MODE.single;
     this.endShadow(blocking);
-    if (trap && !this.faultDelivered && !cpu.trapSuppressed && cpu.words[STATE.activity >> 2] === ACTIVITY.active) this.events.singleStepTrap(cpu);
-    if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & 0xff) words[STATE.attention >> 2] |= ATTENTION.debug;
+    if (trap && !this.faultDelivered && !cpu.trapSuppressed && cpu.words[STATE.activity >> 2] === ACTIVITY.active)
+      this.events.singleStepTrap(cpu);
+    if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & 0xff)
+      words[STATE.attention >> 2] |= ATTENTION.debug;
     words[STATE.attention >> 2] |= ATTENTION.interrupt;
   }
 
   /** The shadow held for one instruction, unless that one cast a new one. */
   private endShadow(before: number): void {
     const { words } = this.cpu;
-    if ((words[STATE.attention >> 2] & ATTENTION.shadow) === 0 && before !== 0) words[STATE.interruptibility >> 2] &= ~BLOCKING_BY_STI_OR_MOV_SS;
+    if ((words[STATE.attention >> 2] & ATTENTION.shadow) === 0 && before !== 0)
+      words[STATE.interruptibility >> 2] &= ~BLOCKING_BY_STI_OR_MOV_SS;
   }
 }
-

@@ -93,8 +93,12 @@ export class Memory {
     if (watcher !== undefined && watcher.codePages[host >>> 12] !== 0) watcher.codeWritten(host, length);
   }
 
-  private forEachPiece(address: PhysicalAddress, length: number, body: (host: number, offset: number, length: number) => void): void {
-    for (let offset = 0; offset < length; ) {
+  private forEachPiece(
+    address: PhysicalAddress,
+    length: number,
+    body: (host: number, offset: number, length: number) => void,
+  ): void {
+    for (let offset = 0; offset < length;) {
       const at = address + offset;
       const piece = Math.min(length - offset, PAGE_SIZE - (at % PAGE_SIZE));
       body(this.host(at), offset, piece);

@@ -28,7 +28,17 @@ const STORE_SLOT = SCRATCH_OFFSET + 64;
 export class Mmu {
   readonly buffers: TranslationBuffers;
   readonly walker: PageWalker;
-  readonly paging: PagingMode = { levels: 0, root: 0, pageSizeExtension: false, noExecute: false, writeProtect: false, smep: false, smap: false, globals: false, pdpte: new Int32Array(8) };
+  readonly paging: PagingMode = {
+    levels: 0,
+    root: 0,
+    pageSizeExtension: false,
+    noExecute: false,
+    writeProtect: false,
+    smep: false,
+    smap: false,
+    globals: false,
+    pdpte: new Int32Array(8),
+  };
   /** VPID and EPT pointer, part of a space's key. */
   guestKey = '';
   /** Times a walk was made, for tests and profiles. */
@@ -80,11 +90,19 @@ export class Mmu {
   contextChanged(): void {
     const { cpu, paging } = this;
     const { words } = cpu;
-    const bits = paging.levels | (paging.writeProtect ? 8 : 0) | (paging.smep ? 16 : 0) | (paging.smap ? 32 : 0) | (paging.noExecute ? 64 : 0) | (paging.pageSizeExtension ? 128 : 0);
+    const bits =
+      paging.levels |
+      (paging.writeProtect ? 8 : 0) |
+      (paging.smep ? 16 : 0) |
+      (paging.smap ? 32 : 0) |
+      (paging.noExecute ? 64 : 0) |
+      (paging.pageSizeExtension ? 128 : 0);
     this.chooseSpace((this.currentPcid << 8) | bits);
-    this.alignmentChecked = cpu.cpl === 3 && (words[STATE.flagsOther >> 2] & RFLAGS.AC) !== 0 && (cpu.cr0 & CR0.AM) !== 0;
+    this.alignmentChecked =
+      cpu.cpl === 3 && (words[STATE.flagsOther >> 2] & RFLAGS.AC) !== 0 && (cpu.cr0 & CR0.AM) !== 0;
     const data = this.alignmentChecked ? NO_CONTEXT : this.context(cpu.dataClass);
-    const checkedLimit = (words[STATE.mode >> 2] & (MODE.code64 | MODE.flat)) === 0 && cpu.segmentLimit(CS) !== 0xffffffff;
+    const checkedLimit =
+      (words[STATE.mode >> 2] & (MODE.code64 | MODE.flat)) === 0 && cpu.segmentLimit(CS) !== 0xffffffff;
     const fetch = checkedLimit ? NO_CONTEXT : this.context(cpu.cpl === 3 ? CLASS.user : CLASS.supervisor);
     words[STATE.dataContext >> 2] = data;
     words[STATE.dataHash >> 2] = this.buffers.dataHash(data);
@@ -95,7 +113,12 @@ export class Mmu {
   /** Ring crossings come here often, and nearly always stay in the same space. */
   private chooseSpace(pcidAndBits: number): void {
     const { buffers } = this;
-    if (pcidAndBits === this.chosenBits && buffers.generation === this.chosenGeneration && this.guestKey === this.chosenGuest) return;
+    if (
+      pcidAndBits === this.chosenBits &&
+      buffers.generation === this.chosenGeneration &&
+      this.guestKey === this.chosenGuest
+    )
+      return;
     this.space = buffers.space(`${this.pcidKey(pcidAndBits >> 8)}${pcidAndBits & 0xff}`);
     this.chosenBits = pcidAndBits;
     this.chosenGeneration = buffers.generation;
@@ -133,7 +156,9 @@ export class Mmu {
     const { cpu } = this;
     const top = high >> 15;
     if (top !== 0 && top !== -1) {
-      const inStack = (spec & ACCESS.stack) !== 0 || this.memory.i32[(cpu.words[STATE.record >> 2] + RECORD.segmentBase) >> 2] === STATE.zeroStack;
+      const inStack =
+        (spec & ACCESS.stack) !== 0 ||
+        this.memory.i32[(cpu.words[STATE.record >> 2] + RECORD.segmentBase) >> 2] === STATE.zeroStack;
       cpu.fault(inStack ? STACK_FAULT : GENERAL_PROTECTION, 0);
       return -1;
     }
@@ -217,7 +242,8 @@ export class Mmu {
     this.walker.secondLevel?.begin(low, high, false, true);
     const outcome = this.walker.walk(this.paging, low, high, false, true, accessClass);
     if (outcome !== WALK.ok) return this.failed(outcome, low, high);
-    if (this.walker.pageShift > 12 && this.walker.pageShift < 32) this.buffers.noteLargePage(low, high, this.walker.pageShift);
+    if (this.walker.pageShift > 12 && this.walker.pageShift < 32)
+      this.buffers.noteLargePage(low, high, this.walker.pageShift);
     const physical = this.secondLevel(this.walker.physical, false, true);
     if (this.cpu.faulted) return -1;
     const host = this.memory.host(physical);
@@ -249,7 +275,14 @@ export class Mmu {
     this.cpu.words[STATE.afterAccess >> 2] |= AFTER.leave;
   }
 
-  private throughScratch(address: LinearAddress, size: number, write: boolean, accessClass: number, host: HostAddress, crossing: boolean): number {
+  private throughScratch(
+    address: LinearAddress,
+    size: number,
+    write: boolean,
+    accessClass: number,
+    host: HostAddress,
+    crossing: boolean,
+  ): number {
     const first = crossing ? 0x1000 - (address & 0xfff) : size;
     const physical = host === -1 ? this.walker.physical : this.memory.physical(host);
     let physical2 = -1;
@@ -293,7 +326,8 @@ export class Mmu {
     if (after & AFTER.storePending) {
       const slot = this.cpu.area + STORE_SLOT;
       this.writePhysical(this.pendingPhysical, this.pendingFirst, slot);
-      if (this.pendingPhysical2 !== -1) this.writePhysical(this.pendingPhysical2, this.pendingSize - this.pendingFirst, slot + this.pendingFirst);
+      if (this.pendingPhysical2 !== -1)
+        this.writePhysical(this.pendingPhysical2, this.pendingSize - this.pendingFirst, slot + this.pendingFirst);
     }
     const leave = (words[STATE.afterAccess >> 2] & AFTER.leave) !== 0;
     words[STATE.afterAccess >> 2] = 0;
@@ -305,7 +339,7 @@ export class Mmu {
     const host = memory.host(address);
     if (host !== -1) return copyFew(memory.u8, slot, host, size);
     this.leaveBlock();
-    for (let done = 0; done < size; ) {
+    for (let done = 0; done < size;) {
       const width = pieceWidth(address + done, size - done);
       const value = cpu.bus.readMemory(address + done, width);
       for (let i = 0; i < width; i++) memory.u8[slot + done + i] = Math.floor(value / 2 ** (8 * i));
@@ -321,7 +355,7 @@ export class Mmu {
       return copyFew(memory.u8, host, slot, size);
     }
     this.leaveBlock();
-    for (let done = 0; done < size; ) {
+    for (let done = 0; done < size;) {
       const width = pieceWidth(address + done, size - done);
       let value = 0;
       for (let i = width - 1; i >= 0; i--) value = value * 256 + memory.u8[slot + done + i];

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { DATA_TLB_ENTRIES, DATA_TLB_ENTRY_SIZE, DATA_TLB_OFFSET, INSTRUCTION_TLB_ENTRIES, INSTRUCTION_TLB_ENTRY_SIZE, INSTRUCTION_TLB_OFFSET, processorArea } from '../memory/layout.ts';
+import {
+  DATA_TLB_ENTRIES,
+  DATA_TLB_ENTRY_SIZE,
+  DATA_TLB_OFFSET,
+  INSTRUCTION_TLB_ENTRIES,
+  INSTRUCTION_TLB_ENTRY_SIZE,
+  INSTRUCTION_TLB_OFFSET,
+  processorArea,
+} from '../memory/layout.ts';
 import type { HostAddress, Memory } from '../memory/memory.ts';
 
 /** Context numbers fill the low 12 bits of a tag: space * 4 + class. Context 0 is never used, so a zero tag never hits. */
@@ -50,7 +58,11 @@ export class TranslationBuffers {
 
   flushAll(): void {
     this.memory.i32.fill(0, this.data >>> 2, (this.data + DATA_TLB_ENTRIES * DATA_TLB_ENTRY_SIZE) >>> 2);
-    this.memory.i32.fill(0, this.instruction >>> 2, (this.instruction + INSTRUCTION_TLB_ENTRIES * INSTRUCTION_TLB_ENTRY_SIZE) >>> 2);
+    this.memory.i32.fill(
+      0,
+      this.instruction >>> 2,
+      (this.instruction + INSTRUCTION_TLB_ENTRIES * INSTRUCTION_TLB_ENTRY_SIZE) >>> 2,
+    );
     this.spaces.clear();
     this.largeRegions.clear();
     this.hugeRegions.clear();
@@ -110,7 +122,8 @@ export class TranslationBuffers {
   /** One linear page in every space: a global translation may lie in any of them. */
   invalidatePage(low: number, high: number): void {
     const page = high * 0x100000000 + (low >>> 0);
-    if (this.hugeRegions.has(Math.floor(page / 2 ** 30)) || this.largeRegions.has(Math.floor(page / 2 ** 21))) return this.flushAll();
+    if (this.hugeRegions.has(Math.floor(page / 2 ** 30)) || this.largeRegions.has(Math.floor(page / 2 ** 21)))
+      return this.flushAll();
     for (const space of this.spaces.values()) {
       for (let context = space * 4; context < space * 4 + 3; context++) {
         this.dropData(low, high, context);
@@ -146,6 +159,9 @@ export class TranslationBuffers {
     return this.data + (((low >>> 7) ^ (high << 25) ^ this.dataHash(context)) & ((DATA_TLB_ENTRIES - 1) << 5));
   }
   private fetchEntry(low: number, high: number, context: number): number {
-    return this.instruction + ((((low >>> 12) ^ (high << 20) ^ this.fetchHash(context)) & (INSTRUCTION_TLB_ENTRIES - 1)) << 4);
+    return (
+      this.instruction +
+      ((((low >>> 12) ^ (high << 20) ^ this.fetchHash(context)) & (INSTRUCTION_TLB_ENTRIES - 1)) << 4)
+    );
   }
 }

@@ -7,10 +7,28 @@ import { CLASS, PF, PHYSICAL_ADDRESS_BITS, PageWalker, WALK } from './walk.ts';
 import type { PagingMode } from './walk.ts';
 
 const MIB = 1 << 20;
-const BASE: PagingMode = { levels: 4, root: 0x1000, pageSizeExtension: true, noExecute: true, writeProtect: true, smep: false, smap: false, globals: true, pdpte: new Int32Array(8) };
+const BASE: PagingMode = {
+  levels: 4,
+  root: 0x1000,
+  pageSizeExtension: true,
+  noExecute: true,
+  writeProtect: true,
+  smep: false,
+  smap: false,
+  globals: true,
+  pdpte: new Int32Array(8),
+};
 
 /** The rules in the manual's words, over BigInt, one level after the other. */
-function reference(memory: Memory, mode: PagingMode, linear: bigint, write: boolean, fetch: boolean, user: boolean, smapApplies: boolean) {
+function reference(
+  memory: Memory,
+  mode: PagingMode,
+  linear: bigint,
+  write: boolean,
+  fetch: boolean,
+  user: boolean,
+  smapApplies: boolean,
+) {
   const read = (address: bigint): bigint => memory.view.getBigUint64(memory.host(Number(address)), true);
   const code = (write ? PF.write : 0) | (user ? PF.user : 0) | (fetch && (mode.smep || mode.noExecute) ? PF.fetch : 0);
   let table = BigInt(mode.root);
@@ -47,12 +65,14 @@ function reference(memory: Memory, mode: PagingMode, linear: bigint, write: bool
 }
 
 /** An entry that more often than not leads on, with every bit that matters taking part. */
-const entry = fc.tuple(fc.integer({ min: 1, max: 6 }), fc.nat(0xfff), fc.nat(15), fc.nat(60)).map(([table, low, rare, high]) => {
-  const present = rare === 0 ? 0n : 1n;
-  const bits = BigInt(low & 0x1e6) & (rare < 12 ? ~0x80n : ~0n);
-  const reserved = high === 1 ? 1n << 45n : 0n;
-  return (BigInt(table) << 12n) | bits | present | reserved | (high < 12 ? 1n << 63n : 0n);
-});
+const entry = fc
+  .tuple(fc.integer({ min: 1, max: 6 }), fc.nat(0xfff), fc.nat(15), fc.nat(60))
+  .map(([table, low, rare, high]) => {
+    const present = rare === 0 ? 0n : 1n;
+    const bits = BigInt(low & 0x1e6) & (rare < 12 ? ~0x80n : ~0n);
+    const reserved = high === 1 ? 1n << 45n : 0n;
+    return (BigInt(table) << 12n) | bits | present | reserved | (high < 12 ? 1n << 63n : 0n);
+  });
 
 test('walks agree with the plain reference, faults and addresses, over random tables', () => {
   const memory = new Memory(1, MIB, 0xb0000000);
@@ -65,13 +85,22 @@ test('walks agree with the plain reference, faults and addresses, over random ta
       fc.array(fc.nat(3), { minLength: 4, maxLength: 4 }),
       fc.nat(0xfff),
       (entries, access, bits, indices, offset) => {
-        entries.forEach((value, i) => memory.view.setBigUint64(memory.host(0x1000 * (1 + (i >> 2)) + (i & 3) * 8), value, true));
+        entries.forEach((value, i) =>
+          memory.view.setBigUint64(memory.host(0x1000 * (1 + (i >> 2)) + (i & 3) * 8), value, true),
+        );
         const mode = { ...BASE, ...bits };
         const linear = indices.reduce((sum, index) => (sum << 9n) | BigInt(index), 0n) * 4096n + BigInt(offset);
         const write = access.write && !access.fetch;
         const accessClass = access.user ? CLASS.user : access.smapApplies ? CLASS.supervisorSmap : CLASS.supervisor;
         const expected = reference(memory, mode, linear, write, access.fetch, access.user, access.smapApplies);
-        const outcome = walker.walk(mode, Number(BigInt.asIntN(32, linear)), Number(linear >> 32n), write, access.fetch, accessClass);
+        const outcome = walker.walk(
+          mode,
+          Number(BigInt.asIntN(32, linear)),
+          Number(linear >> 32n),
+          write,
+          access.fetch,
+          accessClass,
+        );
         const got = outcome === WALK.ok ? { physical: walker.physical } : { fault: walker.errorCode };
         assert.deepEqual(got, expected);
       },

@@ -82,10 +82,19 @@ export class PageWalker {
       this.pageShift = 32;
       return WALK.ok;
     }
-    return mode.levels === 2 ? this.walk32(mode, low, write, fetch, accessClass) : this.walkWide(mode, low, high, write, fetch, accessClass);
+    return mode.levels === 2
+      ? this.walk32(mode, low, write, fetch, accessClass)
+      : this.walkWide(mode, low, high, write, fetch, accessClass);
   }
 
-  private walkWide(mode: PagingMode, low: number, high: number, write: boolean, fetch: boolean, accessClass: number): number {
+  private walkWide(
+    mode: PagingMode,
+    low: number,
+    high: number,
+    write: boolean,
+    fetch: boolean,
+    accessClass: number,
+  ): number {
     let rights = WRITABLE | USER;
     let noExecute = 0;
     let table = mode.root;
@@ -100,21 +109,26 @@ export class PageWalker {
     }
     for (; ; level--) {
       const shift = 12 + (level - 1) * 9;
-      const index = shift >= 32 ? (high >>> (shift - 32)) & 0x1ff : ((low >>> shift) | (shift > 23 ? high << (32 - shift) : 0)) & 0x1ff;
+      const index =
+        shift >= 32
+          ? (high >>> (shift - 32)) & 0x1ff
+          : ((low >>> shift) | (shift > 23 ? high << (32 - shift) : 0)) & 0x1ff;
       if (!this.readEntry(table + index * 8)) return WALK.exit;
       const entryLow = this.low;
       const entryHigh = this.high;
       hosts[level] = this.entryHost;
       if ((entryLow & PRESENT) === 0) return this.fault(0, mode, write, fetch, accessClass);
       const leaf = level === 1 || ((entryLow & PAGE_SIZE_BIT) !== 0 && level < 4);
-      if (this.reservedBits(mode, entryLow, entryHigh, level, leaf)) return this.fault(PF.present | PF.reserved, mode, write, fetch, accessClass);
+      if (this.reservedBits(mode, entryLow, entryHigh, level, leaf))
+        return this.fault(PF.present | PF.reserved, mode, write, fetch, accessClass);
       rights &= entryLow;
       noExecute |= entryHigh & 0x80000000;
       if (!leaf) {
         table = ((entryLow & ~0xfff) >>> 0) + (entryHigh & 0xfffff) * 0x100000000;
         continue;
       }
-      if (!this.allowed(mode, rights, noExecute, write, fetch, accessClass)) return this.fault(PF.present, mode, write, fetch, accessClass);
+      if (!this.allowed(mode, rights, noExecute, write, fetch, accessClass))
+        return this.fault(PF.present, mode, write, fetch, accessClass);
       this.setAccessed(hosts, level, mode.levels === 3 ? 2 : mode.levels, write);
       return this.finish(mode, rights, low, entryLow, entryHigh, shift, write, accessClass);
     }
@@ -122,7 +136,16 @@ export class PageWalker {
 
   private readonly hosts = new Int32Array(5);
 
-  private finish(mode: PagingMode, rights: number, low: number, entryLow: number, entryHigh: number, shift: number, write: boolean, accessClass: number): number {
+  private finish(
+    mode: PagingMode,
+    rights: number,
+    low: number,
+    entryLow: number,
+    entryHigh: number,
+    shift: number,
+    write: boolean,
+    accessClass: number,
+  ): number {
     const offset = shift === 12 ? low & 0xfff : low & (2 ** shift - 1);
     const base = ((entryLow & ~0xfff) >>> 0) + (entryHigh & 0xfffff) * 0x100000000;
     this.physical = (shift === 12 ? base : base - (base % 2 ** shift)) + offset;
@@ -137,7 +160,14 @@ export class PageWalker {
   }
 
   /** See: SDM 4.6.1 Determination of Access Rights. */
-  private allowed(mode: PagingMode, rights: number, noExecute: number, write: boolean, fetch: boolean, accessClass: number): boolean {
+  private allowed(
+    mode: PagingMode,
+    rights: number,
+    noExecute: number,
+    write: boolean,
+    fetch: boolean,
+    accessClass: number,
+  ): boolean {
     const userPage = (rights & USER) !== 0;
     if (accessClass === CLASS.user) {
       if (!userPage) return false;
@@ -177,21 +207,31 @@ export class PageWalker {
     const hosts = this.hosts;
     hosts[2] = this.entryHost;
     if ((directory & PRESENT) === 0) return this.fault(0, mode, write, fetch, accessClass);
-    if ((directory & PAGE_SIZE_BIT) !== 0 && mode.pageSizeExtension) return this.large32(mode, directory, low, write, fetch, accessClass);
+    if ((directory & PAGE_SIZE_BIT) !== 0 && mode.pageSizeExtension)
+      return this.large32(mode, directory, low, write, fetch, accessClass);
     if (!this.readEntry32(((directory & ~0xfff) >>> 0) + ((low >>> 12) & 0x3ff) * 4)) return WALK.exit;
     const entry = this.low;
     hosts[1] = this.entryHost;
     if ((entry & PRESENT) === 0) return this.fault(0, mode, write, fetch, accessClass);
     const rights = directory & entry;
-    if (!this.allowed(mode, rights, 0, write, fetch, accessClass)) return this.fault(PF.present, mode, write, fetch, accessClass);
+    if (!this.allowed(mode, rights, 0, write, fetch, accessClass))
+      return this.fault(PF.present, mode, write, fetch, accessClass);
     this.setAccessed(hosts, 1, 2, write);
     return this.finish(mode, rights, low, entry, 0, 12, write, accessClass);
   }
 
   /** 4 MiB page with PSE-36: bits 20:13 of the entry are address bits 39:32. */
-  private large32(mode: PagingMode, entry: number, low: number, write: boolean, fetch: boolean, accessClass: number): number {
+  private large32(
+    mode: PagingMode,
+    entry: number,
+    low: number,
+    write: boolean,
+    fetch: boolean,
+    accessClass: number,
+  ): number {
     if ((entry & 0x200000) !== 0) return this.fault(PF.present | PF.reserved, mode, write, fetch, accessClass);
-    if (!this.allowed(mode, entry, 0, write, fetch, accessClass)) return this.fault(PF.present, mode, write, fetch, accessClass);
+    if (!this.allowed(mode, entry, 0, write, fetch, accessClass))
+      return this.fault(PF.present, mode, write, fetch, accessClass);
     this.setAccessed(this.hosts, 2, 2, write);
     const high = (entry >>> 13) & 0xff;
     return this.finish(mode, entry, low, entry & 0xffc00fff, high, 22, write, accessClass);

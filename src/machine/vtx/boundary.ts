@@ -39,6 +39,7 @@ const CHECKS: readonly Check[] = [
   { due: nmiWindowDue,                                       act: exitWith(EXIT_REASON.NMI_WINDOW) },
   { due: (unit, events) => events.pendingNmi && nmiOutcome(unit) !== 'blocked', act: takeNmi },
   { due: (unit) => unit.controls.has(PRIMARY.INTERRUPT_WINDOW_EXITING) && interruptsOpen(unit), act: exitWith(EXIT_REASON.INTERRUPT_WINDOW) },
+  { due: (unit) => unit.state.kicked,                        act: kicked },
   { due: interruptDue,                                       act: takeInterrupt },
 ];
 
@@ -57,7 +58,7 @@ export function beforeInstruction(unit: VmxUnit, events: EventPorts): boolean {
 
 /** See `VmxRunHooks.wakes`. The monitor trap flag is not looked at: it would be set by the instruction that halted. */
 export function wakes(unit: VmxUnit, events: EventPorts): boolean {
-  if (!unit.nonRoot) return unit.state.signalled;
+  if (!unit.nonRoot) return unit.state.kicked;
   return CHECKS.some((check) => check.due(unit, events));
 }
 
@@ -136,7 +137,7 @@ function interruptsOpen(unit: VmxUnit): boolean {
 function interruptDue(unit: VmxUnit, events: EventPorts): boolean {
   const exiting = unit.controls.hasPin(PIN.EXTERNAL_INTERRUPT_EXITING);
   const open = exiting ? activity(unit) <= ACTIVITY.halted && !blocks(unit, BLOCKING.sti | BLOCKING.movSs) : interruptsOpen(unit);
-  return open && (events.interruptWaits() || (exiting && unit.state.signalled));
+  return open && events.interruptWaits();
 }
 
 function takeInterrupt(unit: VmxUnit, events: EventPorts): void {
@@ -144,10 +145,14 @@ function takeInterrupt(unit: VmxUnit, events: EventPorts): void {
   const event = (): Event => ({ vector: events.acknowledge(), kind: 'external', errorCode: -1 });
   if (!controls.hasPin(PIN.EXTERNAL_INTERRUPT_EXITING)) return deliver(unit, events, event());
   const exit = unit.exit.begin(EXIT_REASON.EXTERNAL_INTERRUPT);
-  const { signalled } = unit.state;
-  unit.state.signalled = false;
-  if (!signalled && controls.onExit(EXIT.ACKNOWLEDGE_INTERRUPT_ON_EXIT)) exit.interruptedBy(event());
+  if (controls.onExit(EXIT.ACKNOWLEDGE_INTERRUPT_ON_EXIT)) exit.interruptedBy(event());
   unit.makeUncountedExit();
+}
+
+/** For the owner: an external interrupt that has no vector, and that nothing holds back. */
+function kicked(unit: VmxUnit): void {
+  unit.state.kicked = false;
+  exitWith(EXIT_REASON.EXTERNAL_INTERRUPT)(unit);
 }
 
 /** A start-up IPI makes an exit in the wait-for-SIPI state, and is dropped in all others. */

@@ -76,7 +76,7 @@ export class GuestPhysical implements WalkObserver {
   private throughEpt(address: PhysicalAddress, write: boolean, fetch: boolean, structure: boolean): PhysicalAddress {
     const { walker } = this;
     // With accessed and dirty flags, an access to a paging structure counts as a write, and is reported as both.
-    let access = fetch ? EPT_ACCESS.fetch : write ? EPT_ACCESS.write : EPT_ACCESS.read;
+    let access: number = fetch ? EPT_ACCESS.fetch : write ? EPT_ACCESS.write : EPT_ACCESS.read;
     if (structure && walker.accessedDirty) access = EPT_ACCESS.read | EPT_ACCESS.write;
     const outcome = walker.walk(address, access);
     if (outcome === EPT_WALK.misconfiguration) return this.misconfigured(address);

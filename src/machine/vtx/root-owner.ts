@@ -1,111 +1,82 @@
 // SPDX-License-Identifier: Apache-2.0
 import { GROUPS_READING } from '../../arch/vmx/entry-checks.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
-import type { PhysicalAddress } from '../../hardware/memory.ts';
-import type { GuestRegister, RootDecision, RootProcessor, RootSoftware, VmcsHalves } from '../../hardware/vmx.ts';
-import { readMsr, writeMsr } from '../cpu/microcode/msr-table.ts';
+import type { ExitVerdict, Halves, HostMemory, HostPhysical, RootProcessor, RootSoftware, UnsavedRegister } from '../../hardware/vmx.ts';
 import { ACTIVITY } from '../cpu/run-loop.ts';
 import { ATTENTION, STATE } from '../cpu/state.ts';
+import type { Memory } from '../memory/memory.ts';
 import { enterGuest, refusedBefore } from './entry.ts';
-import { NO_VMCS } from './vmcs.ts';
+import { NO_VMCS, readPhysical32 } from './vmcs.ts';
 import type { VmxUnit } from './vmx-unit.ts';
 
+/** Where the registers are that no VMCS field holds; CR8 is the local APIC's. */
 // prettier-ignore
-const REGISTERS: { readonly [Name in GuestRegister]: number } = {
-  CR2: STATE.cr2, DR0: STATE.dr0, DR1: STATE.dr1, DR2: STATE.dr2, DR3: STATE.dr3, DR6: STATE.dr6, XCR0: STATE.xcr0,
+const REGISTERS: { readonly [Name in Exclude<UnsavedRegister, 'cr8'>]: number } = {
+  cr2: STATE.cr2, dr0: STATE.dr0, dr1: STATE.dr1, dr2: STATE.dr2, dr3: STATE.dr3, dr6: STATE.dr6, xcr0: STATE.xcr0,
+  kernelGsBase: STATE.kernelGsBase, star: STATE.star, lstar: STATE.lstar, cstar: STATE.cstar, fmask: STATE.fmask,
+  tscAux: STATE.tscAux, xss: STATE.xss,
 };
-/** From the floating-point environment to the end of the state block. */
-const EXTENDED = { start: STATE.mxcsr, end: STATE.size } as const;
 
-/** The current VMCS, written so that the checks of the next entry know. */
-class OwnedVmcs implements VmcsHalves {
-  private readonly unit: VmxUnit;
+const PAGE_OFFSET = 0xfff;
 
-  constructor(unit: VmxUnit) {
-    this.unit = unit;
-  }
-  low(offset: number): number {
-    return this.unit.vmcs.low(offset);
-  }
-  high(offset: number): number {
-    return this.unit.vmcs.high(offset);
-  }
-  write(offset: number, low: number, high: number): void {
-    this.unit.vmcs.write(offset, low, high);
-    this.unit.state.dirtyGroups |= GROUPS_READING[offset >> 3];
-  }
-}
-
-/** Root mode in the hands of TypeScript software: a VM exit calls it instead of loading the host state. */
+/** Root operation in the hands of TypeScript software: a VM exit calls it instead of loading the host state. */
 export class RootOwner implements RootProcessor {
-  readonly vmcs: VmcsHalves;
-  readonly extendedState: Uint8Array;
   private readonly unit: VmxUnit;
   private readonly software: RootSoftware;
-  /** One of the software's calls, or an entry it decided, is under way. */
+  /** One of the software's calls, or an entry that it decided, is under way. */
   private busy = false;
   private exitHappened = false;
 
+  /** The processor is in root operation, halted, and the software is asked before anything else. */
   constructor(unit: VmxUnit, software: RootSoftware) {
     this.unit = unit;
     this.software = software;
-    this.vmcs = new OwnedVmcs(unit);
-    this.extendedState = unit.cpu.bytes.subarray(EXTENDED.start, EXTENDED.end);
     unit.state.vmxOperation = true;
     this.halt();
-    this.signal();
+    this.kick();
   }
 
   /** A VM exit was made. */
   exited(): void {
     if (this.busy) this.exitHappened = true;
-    else this.follow(this.software.exited(this.begin()));
+    else this.follow(() => this.software.exit(this));
   }
 
-  /** While halted: true when a signal had come, and the software was called. */
+  /** In root operation, that is halted: true when a kick had come, and the software was asked. */
   wake(): boolean {
-    if (!this.unit.state.signalled) return false;
-    this.unit.state.signalled = false;
-    this.follow(this.software.awake(this.begin()));
+    if (!this.unit.state.kicked) return false;
+    this.unit.state.kicked = false;
+    this.follow(() => this.software.kicked(this));
     return true;
   }
 
-  private begin(): this {
+  /** Does what is decided, until the guest runs or nothing does. */
+  private follow(ask: () => ExitVerdict): void {
     this.busy = true;
-    return this;
-  }
-
-  /** Does what was decided, until the guest runs or nothing does. */
-  private follow(first: RootDecision): void {
-    let decision = first;
-    while (decision === 'enter') {
+    let verdict = ask();
+    while (verdict === 'enter') {
       this.exitHappened = false;
-      const error = this.enter();
-      if (error >= 0) decision = this.software.refused(this, error);
-      else if (this.exitHappened) decision = this.software.exited(this);
-      else break;
+      this.enter();
+      if (!this.exitHappened) break;
+      verdict = this.software.exit(this);
     }
     this.busy = false;
-    if (decision === 'halt') this.halt();
+    if (verdict === 'halt') this.halt();
   }
 
-  /** The error number of a VMfail, or -1: the guest runs, or an exit was made. */
-  private enter(): number {
+  private enter(): void {
     const { unit } = this;
-    if (unit.state.currentVmcs === NO_VMCS) return 0;
+    if (unit.state.currentVmcs === NO_VMCS) this.software.entryFailed(this, 0);
     const refused = refusedBefore(unit);
-    if (refused === undefined) {
-      enterGuest(unit);
-      return -1;
+    if (refused !== undefined) {
+      unit.lastEntryFailure = refused;
+      this.software.entryFailed(this, refused.failure.kind === 'VMfailValid' ? refused.failure.error : 0);
     }
-    unit.lastEntryFailure = refused;
-    return refused.failure.kind === 'VMfailValid' ? refused.failure.error : 0;
+    enterGuest(unit);
   }
 
   private halt(): void {
-    const { words } = this.unit.cpu;
-    words[STATE.activity >> 2] = ACTIVITY.halted;
-    words[STATE.attention >> 2] |= ATTENTION.interrupt;
+    this.unit.cpu.words[STATE.activity >> 2] = ACTIVITY.halted;
   }
 
   // --- RootProcessor -------------------------------------------------------------------------------------------
@@ -116,55 +87,92 @@ export class RootOwner implements RootProcessor {
   get capabilities(): VmxCapabilities {
     return this.unit.capabilities;
   }
-  get physicalAddressWidth(): number {
-    return this.unit.facts.physicalAddressWidth;
+  get currentVmcs(): HostPhysical {
+    return this.unit.state.currentVmcs;
   }
-  get ticks(): number {
-    return this.unit.cpu.ticks;
+  vmclear(vmcs: HostPhysical): void {
+    this.unit.clear(vmcs);
   }
-  makeCurrent(address: PhysicalAddress): void {
-    this.unit.makeCurrent(address);
+  vmptrld(vmcs: HostPhysical): void {
+    this.unit.makeCurrent(vmcs);
   }
-  clear(address: PhysicalAddress): void {
-    this.unit.clear(address);
+  readLow(offset: number): number {
+    return this.unit.vmcs.low(offset);
   }
-  invalidateEpt(type: 1 | 2, root: PhysicalAddress): void {
-    this.unit.invalidateEpt(type, root);
+  readHigh(offset: number): number {
+    return this.unit.vmcs.high(offset);
   }
-  invalidateVpid(type: 0 | 1 | 2 | 3, vpid: number, linear: number): void {
-    this.unit.invalidateVpid(type, vpid, linear);
+  write(offset: number, low: number, high: number): void {
+    this.unit.vmcs.write(offset, low, high);
+    this.unit.state.dirtyGroups |= GROUPS_READING[offset >> 3];
   }
-  generalLow(register: number): number {
-    return this.unit.cpu.reg32(register);
+  readGeneral(register: number, out: Halves): void {
+    this.read(register * 8, out);
   }
-  generalHigh(register: number): number {
-    return this.unit.cpu.words[register * 2 + 1] >>> 0;
+  writeGeneral(register: number, low: number, high: number): void {
+    this.set(register * 8, low, high);
   }
-  setGeneral(register: number, low: number, high: number): void {
-    this.unit.cpu.words[register * 2] = low;
-    this.unit.cpu.words[register * 2 + 1] = high;
+  readRegister(register: UnsavedRegister, out: Halves): void {
+    if (register !== 'cr8') return this.read(REGISTERS[register], out);
+    out.low = this.unit.cpu.environment.localApic.cr8;
+    out.high = 0;
   }
-  registerLow(register: GuestRegister): number {
-    return this.unit.cpu.get32(REGISTERS[register]);
+  writeRegister(register: UnsavedRegister, low: number, high: number): void {
+    if (register === 'cr8') this.unit.cpu.environment.localApic.cr8 = low;
+    else this.set(REGISTERS[register], low, high);
   }
-  registerHigh(register: GuestRegister): number {
-    return this.unit.cpu.get32(REGISTERS[register] + 4);
+  invept(type: 1 | 2, eptPointer: Halves): void {
+    this.unit.invalidateEpt(type, eptPointer.high * 0x100000000 + ((eptPointer.low & ~PAGE_OFFSET) >>> 0));
   }
-  setRegister(register: GuestRegister, low: number, high: number): void {
-    this.unit.cpu.set32(REGISTERS[register], low);
-    this.unit.cpu.set32(REGISTERS[register] + 4, high);
+  invvpid(type: 0 | 1 | 2 | 3, vpid: number, linear: Halves): void {
+    this.unit.invalidateVpid(type, vpid, (linear.high | 0) * 0x100000000 + (linear.low >>> 0));
   }
-  readMsr(index: number): bigint | undefined {
-    return readMsr(this.unit.cpu, index);
+  retire(): void {
+    this.unit.cpu.words[STATE.remaining >> 2]--;
   }
-  writeMsr(index: number, value: bigint): boolean {
-    return writeMsr(this.unit.cpu, index, value);
+  readTsc(out: Halves): void {
+    this.unit.cpu.environment.tsc.read(out);
   }
-  retire(instructions: number): void {
-    this.unit.cpu.words[STATE.remaining >> 2] -= instructions;
-  }
-  signal(): void {
-    this.unit.state.signalled = true;
+  kick(): void {
+    this.unit.state.kicked = true;
     this.unit.cpu.words[STATE.attention >> 2] |= ATTENTION.interrupt;
+  }
+
+  private read(state: number, out: Halves): void {
+    const { cpu } = this.unit;
+    out.low = cpu.get32(state);
+    out.high = cpu.get32(state + 4);
+  }
+  private set(state: number, low: number, high: number): void {
+    const { words } = this.unit.cpu;
+    words[state >> 2] = low;
+    words[(state >> 2) + 1] = high;
+  }
+}
+
+/** The machine's memory for its owner; translated code under what is written is dropped. */
+export class OwnedMemory implements HostMemory {
+  private readonly memory: Memory;
+  private readonly word = new Uint8Array(4);
+  private readonly wordView = new DataView(this.word.buffer);
+
+  constructor(memory: Memory) {
+    this.memory = memory;
+  }
+  get bytes(): number {
+    return this.memory.ramBytes;
+  }
+  read32(address: HostPhysical): number {
+    return readPhysical32(this.memory, address);
+  }
+  write32(address: HostPhysical, value: number): void {
+    this.wordView.setUint32(0, value, true);
+    this.memory.write(address, this.word);
+  }
+  read(address: HostPhysical, bytes: Uint8Array): void {
+    this.memory.read(address, bytes);
+  }
+  write(address: HostPhysical, bytes: Uint8Array): void {
+    this.memory.write(address, bytes);
   }
 }

@@ -33,8 +33,8 @@ export interface VmxState {
   /** Of the last PAUSE at CPL 0 in a loop, and the first: see PAUSE-loop exiting. */
   pauseLoopFirst: number;
   pauseLoopLast: number;
-  /** An owner of root mode was signalled: an interrupt for it. */
-  signalled: boolean;
+  /** The owner of root operation wants to be asked before the next instruction. */
+  kicked: boolean;
   /** Set by a VMX abort: the processor is in shutdown until RESET. */
   aborted: boolean;
 }
@@ -53,7 +53,7 @@ export function initialVmxState(): VmxState {
     tprWritten: false,
     pauseLoopFirst: 0,
     pauseLoopLast: -Infinity,
-    signalled: false,
+    kicked: false,
     aborted: false,
   };
 }

@@ -182,9 +182,14 @@ export class ModuleBuilder {
   }
 
   private encodeExports(s: ByteWriter): void {
-    const exported = this.functions.map((f, i) => ({ name: f.exportName, index: this.imports.length + i })).filter((f) => f.name !== undefined);
+    const exported = this.functions
+      .map((f, i) => ({ name: f.exportName, index: this.imports.length + i }))
+      .filter((f) => f.name !== undefined);
     s.unsigned(exported.length);
-    for (const f of exported) s.name(f.name ?? '').byte(0).unsigned(f.index);
+    for (const f of exported)
+      s.name(f.name ?? '')
+        .byte(0)
+        .unsigned(f.index);
   }
 }
 

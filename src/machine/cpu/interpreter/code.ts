@@ -59,7 +59,10 @@ export class Code {
   /** A load or store opcode (two bytes: prefix << 8 | opcode) with its static offset; alignment hint 0: guests do as they like. */
   memory(opcode: number, offset: number): this {
     if (opcode > 0xff) this.out.byte(opcode >> 8);
-    this.out.byte(opcode & 0xff).unsigned(0).unsigned(offset);
+    this.out
+      .byte(opcode & 0xff)
+      .unsigned(0)
+      .unsigned(offset);
     return this;
   }
   call(index: number): this {

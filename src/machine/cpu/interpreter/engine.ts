@@ -32,7 +32,13 @@ export class Engine {
   private readonly deliverFault: FaultDelivery;
   private readonly enter: () => number;
 
-  constructor(cpu: Processor, translator: Translator, modules: InterpreterModules, routines: readonly Microcode[], deliverFault: FaultDelivery) {
+  constructor(
+    cpu: Processor,
+    translator: Translator,
+    modules: InterpreterModules,
+    routines: readonly Microcode[],
+    deliverFault: FaultDelivery,
+  ) {
     this.cpu = cpu;
     this.memory = cpu.memory;
     this.translator = translator;
@@ -116,7 +122,8 @@ export class Engine {
     const low = words[STATE.ripBase >> 2] >>> 0;
     const sum = low + memory.i32[(record + field) >> 2];
     words[STATE.rip >> 2] = sum;
-    words[(STATE.rip >> 2) + 1] = (words[(STATE.ripBase >> 2) + 1] + (sum > 0xffffffff ? 1 : 0)) & words[(STATE.codeMask >> 2) + 1];
+    words[(STATE.rip >> 2) + 1] =
+      (words[(STATE.ripBase >> 2) + 1] + (sum > 0xffffffff ? 1 : 0)) & words[(STATE.codeMask >> 2) + 1];
   }
 
   /** Finds or makes the block at RIP: its record, 0 to look again, -1 to leave. */
@@ -134,7 +141,11 @@ export class Engine {
     const limit = cpu.segmentLimit(CS);
     if (rip > limit) return this.fetchFault(GENERAL_PROTECTION, 0);
     const linear = (cpu.segmentBase(CS) + rip) % 0x100000000;
-    return this.lookupAt(linear, limit - rip < LONGEST_BLOCK ? mode | MODE.single : mode, limit === 0xffffffff ? Infinity : limit - rip);
+    return this.lookupAt(
+      linear,
+      limit - rip < LONGEST_BLOCK ? mode | MODE.single : mode,
+      limit === 0xffffffff ? Infinity : limit - rip,
+    );
   }
 
   /** `room`: how many bytes after the first lie within the code segment's limit. */
@@ -147,7 +158,8 @@ export class Engine {
     if (record === 0) record = translator.translate(host, mode);
     if (record === 0) record = this.lookupCrossing(host, linear, mode);
     if (record > 0 && room < LONGEST_INSTRUCTION) {
-      const length = this.memory.i32[(record + RECORD.nextOffset) >> 2] - this.memory.i32[(record + RECORD.ripOffset) >> 2];
+      const length =
+        this.memory.i32[(record + RECORD.nextOffset) >> 2] - this.memory.i32[(record + RECORD.ripOffset) >> 2];
       if (length - 1 > room) return this.fetchFault(GENERAL_PROTECTION, 0);
     }
     return record;

@@ -13,7 +13,9 @@ import type { Lowering } from './lower.ts';
 export function lowerExpression(low: Lowering, node: Node): void {
   switch (node.op) {
     case 'const':
-      return node.type === 'i64' ? void low.code.i64(node.value) : void low.code.i32(Number(BigInt.asIntN(32, node.value)));
+      return node.type === 'i64'
+        ? void low.code.i64(node.value)
+        : void low.code.i32(Number(BigInt.asIntN(32, node.value)));
     case 'unary':
       return lowerUnary(low, node.operator, node.a, node.type);
     case 'binary':

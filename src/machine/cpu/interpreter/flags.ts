@@ -14,7 +14,11 @@ import type { Lowering } from './lower.ts';
 const CARRIES = 0xc0000008 | 0;
 
 export function lowerFlags(low: Lowering, update: FlagsUpdate): void {
-  for (const node of [('a' in update && update.a) || undefined, ('b' in update && update.b) || undefined, ('result' in update && update.result) || undefined]) {
+  for (const node of [
+    ('a' in update && update.a) || undefined,
+    ('b' in update && update.b) || undefined,
+    ('result' in update && update.result) || undefined,
+  ]) {
     if (node && node.op !== 'const') low.inLocal(node);
   }
   switch (update.kind) {
@@ -89,7 +93,10 @@ function placeCarries(low: Lowering, type: Type): void {
   code.tee(vector);
   if (type === 'i64') code.i64(32n).op(OP.i64_shr_u, OP.i32_wrap_i64);
   else code.i32(32 - bitsOf(type)).op(OP.i32_shl);
-  code.i32(0xc0000000 | 0).op(OP.i32_and).get(vector);
+  code
+    .i32(0xc0000000 | 0)
+    .op(OP.i32_and)
+    .get(vector);
   if (type === 'i64') code.op(OP.i32_wrap_i64);
   code.i32(8).op(OP.i32_and, OP.i32_or);
 }
@@ -102,7 +109,10 @@ function stepVector(low: Lowering, kind: 'increment' | 'decrement', a: Node, res
   const limit = kind === 'increment' ? 1n << BigInt(bits - 1) : (1n << BigInt(bits - 1)) - 1n;
   const carry = code.temporary(I32);
   low.loadState('i32', STATE.flagCarry);
-  code.i32(0x80000000 | 0).op(OP.i32_and).tee(carry);
+  code
+    .i32(0x80000000 | 0)
+    .op(OP.i32_and)
+    .tee(carry);
   code.get(carry).i32(1).op(OP.i32_shr_u);
   low.emit(result);
   if (wide) code.i64(limit).op(OP.i64_eq);
@@ -149,7 +159,15 @@ function storeEflags(low: Lowering, value: Node): void {
   storeCarry(low, () => {
     bit(0);
     code.i32(31).op(OP.i32_shl);
-    code.get(eflags).get(eflags).i32(11).op(OP.i32_shr_u, OP.i32_xor).i32(1).op(OP.i32_and).i32(30).op(OP.i32_shl, OP.i32_or);
+    code
+      .get(eflags)
+      .get(eflags)
+      .i32(11)
+      .op(OP.i32_shr_u, OP.i32_xor)
+      .i32(1)
+      .op(OP.i32_and)
+      .i32(30)
+      .op(OP.i32_shl, OP.i32_or);
     bit(2);
     code.op(OP.i32_eqz).i32(8).op(OP.i32_shl, OP.i32_or);
     bit(4);
@@ -185,21 +203,51 @@ function signFlag(low: Lowering): void {
 function parityFlag(low: Lowering): void {
   low.loadState('i32', STATE.flagResult);
   low.loadState('i32', STATE.flagCarry);
-  low.code.i32(8).op(OP.i32_shr_u, OP.i32_xor).i32(0xff).op(OP.i32_and, OP.i32_popcnt).i32(1).op(OP.i32_and, OP.i32_eqz);
+  low.code
+    .i32(8)
+    .op(OP.i32_shr_u, OP.i32_xor)
+    .i32(0xff)
+    .op(OP.i32_and, OP.i32_popcnt)
+    .i32(1)
+    .op(OP.i32_and, OP.i32_eqz);
 }
 
 /** Condition codes in pairs; the odd one is the negation. See: SDM B.1.4.7 Condition Test (tttn) Field. */
 export function lowerCondition(low: Lowering, condition: number): void {
   const { code } = low;
   switch (condition >> 1) {
-    case 0: overflowFlag(low); break;
-    case 1: lowerCarryFlag(low); break;
-    case 2: zeroFlag(low); break;
-    case 3: lowerCarryFlag(low); zeroFlag(low); code.op(OP.i32_or); break;
-    case 4: signFlag(low); break;
-    case 5: parityFlag(low); break;
-    case 6: signFlag(low); overflowFlag(low); code.op(OP.i32_xor); break;
-    default: signFlag(low); overflowFlag(low); code.op(OP.i32_xor); zeroFlag(low); code.op(OP.i32_or); break;
+    case 0:
+      overflowFlag(low);
+      break;
+    case 1:
+      lowerCarryFlag(low);
+      break;
+    case 2:
+      zeroFlag(low);
+      break;
+    case 3:
+      lowerCarryFlag(low);
+      zeroFlag(low);
+      code.op(OP.i32_or);
+      break;
+    case 4:
+      signFlag(low);
+      break;
+    case 5:
+      parityFlag(low);
+      break;
+    case 6:
+      signFlag(low);
+      overflowFlag(low);
+      code.op(OP.i32_xor);
+      break;
+    default:
+      signFlag(low);
+      overflowFlag(low);
+      code.op(OP.i32_xor);
+      zeroFlag(low);
+      code.op(OP.i32_or);
+      break;
   }
   if (condition & 1) code.op(OP.i32_eqz);
 }

@@ -32,9 +32,26 @@ export interface Form {
   readonly describe: (operation: Operation) => void;
 }
 
-const VECTORS = [...VECTOR_MOVES, ...VECTOR_INTEGERS, ...VECTOR_SHIFTS, ...VECTOR_SHUFFLES, ...VECTOR_LANES, ...AES, ...CARRYLESS];
+const VECTORS = [
+  ...VECTOR_MOVES,
+  ...VECTOR_INTEGERS,
+  ...VECTOR_SHIFTS,
+  ...VECTOR_SHUFFLES,
+  ...VECTOR_LANES,
+  ...AES,
+  ...CARRYLESS,
+];
 
-export const DESCRIPTIONS: readonly Description[] = [...ALU, ...MOVES, ...SHIFTS, ...MULTIPLICATIONS, ...BITS, ...ATOMICS, ...CONTROL, ...VECTORS];
+export const DESCRIPTIONS: readonly Description[] = [
+  ...ALU,
+  ...MOVES,
+  ...SHIFTS,
+  ...MULTIPLICATIONS,
+  ...BITS,
+  ...ATOMICS,
+  ...CONTROL,
+  ...VECTORS,
+];
 
 /** 16-bit arithmetic and 8-bit carries are rare in 64-bit systems: they make room for what is not. */
 function staysHot(mnemonic: string, signature: string): boolean {
@@ -47,12 +64,28 @@ const SIMPLE = /^(MOV|MOVZX|MOVSX|MOVSXD|CMP|TEST|ADD|SUB|AND|OR|LEA):(?!.*16)(?
 
 export function formsOf(descriptions: readonly Description[]): Form[] {
   const plain = descriptions.flatMap(({ mnemonic, signatures, hot, endsBlock, describe }) =>
-    signatures.map((signature): Form => ({ key: `${mnemonic}:${signature}`, signature, hot: hot && staysHot(mnemonic, signature), endsBlock, simpleAddress: false, fused: false, describe })),
+    signatures.map((signature): Form => ({
+      key: `${mnemonic}:${signature}`,
+      signature,
+      hot: hot && staysHot(mnemonic, signature),
+      endsBlock,
+      simpleAddress: false,
+      fused: false,
+      describe,
+    })),
   );
-  const simple = plain.filter((form) => form.hot && SIMPLE.test(form.key)).map((form) => ({ ...form, key: `${form.key}~`, simpleAddress: true }));
-  const fused = FUSED.map(
-    (row): Form => ({ key: `${row.mnemonic}+${row.condition}:${row.signature}`, signature: row.signature, hot: true, endsBlock: true, simpleAddress: false, fused: true, describe: (o) => describeFused(row, o) }),
-  );
+  const simple = plain
+    .filter((form) => form.hot && SIMPLE.test(form.key))
+    .map((form) => ({ ...form, key: `${form.key}~`, simpleAddress: true }));
+  const fused = FUSED.map((row): Form => ({
+    key: `${row.mnemonic}+${row.condition}:${row.signature}`,
+    signature: row.signature,
+    hot: true,
+    endsBlock: true,
+    simpleAddress: false,
+    fused: true,
+    describe: (o) => describeFused(row, o),
+  }));
   return [...plain, ...simple, ...fused];
 }
 

@@ -45,7 +45,10 @@ export class Lowering {
   private readonly simpleAddress: boolean;
   private readonly slots: readonly number[];
 
-  constructor(around: Surroundings, { simpleAddress = false, fused = false }: { simpleAddress?: boolean; fused?: boolean } = {}) {
+  constructor(
+    around: Surroundings,
+    { simpleAddress = false, fused = false }: { simpleAddress?: boolean; fused?: boolean } = {},
+  ) {
     this.around = around;
     this.code = around.code;
     this.simpleAddress = simpleAddress;
@@ -145,7 +148,13 @@ export class Lowering {
       case 'load':
         return this.load(node.type, node.address, node.stack);
       case 'probe':
-        return this.translate(node.address, node.bytes, node.intent === 'read' ? 'readTag' : 'writeTag', node.intent, node.stack);
+        return this.translate(
+          node.address,
+          node.bytes,
+          node.intent === 'read' ? 'readTag' : 'writeTag',
+          node.intent,
+          node.stack,
+        );
       case 'loadProbed':
         this.emit(node.probe);
         this.code.memory(loadOpcode(node.type), 0);
@@ -202,7 +211,13 @@ export class Lowering {
    * Pushes the host address of a linear address: by the TLB's tag when the access lies in one page that may be
    * accessed directly, else by the slow function, which may answer with a fault.
    */
-  private translate(address: Node, bytes: number, tag: 'readTag' | 'writeTag', intent: 'read' | 'write' | 'modify', stack: boolean): void {
+  private translate(
+    address: Node,
+    bytes: number,
+    tag: 'readTag' | 'writeTag',
+    intent: 'read' | 'write' | 'modify',
+    stack: boolean,
+  ): void {
     const { code, around } = this;
     const linear = this.inLocal(address);
     const entry = code.temporary(I32);
@@ -210,7 +225,11 @@ export class Lowering {
     this.accessed = true;
     code.get(linear).i64(7n).op(OP.i64_shr_u, OP.i32_wrap_i64);
     this.loadState('i32', STATE.dataHash);
-    code.op(OP.i32_xor).i32((DATA_TLB_ENTRIES - 1) * DATA_TLB_ENTRY_SIZE).op(OP.i32_and).tee(entry);
+    code
+      .op(OP.i32_xor)
+      .i32((DATA_TLB_ENTRIES - 1) * DATA_TLB_ENTRY_SIZE)
+      .op(OP.i32_and)
+      .tee(entry);
     const table = around.area + DATA_TLB_OFFSET;
     code.memory(OP.i64_load, table + DTLB[tag]);
     code.get(linear);
@@ -219,10 +238,22 @@ export class Lowering {
     this.loadState('i64', STATE.dataContext);
     code.op(OP.i64_or, OP.i64_eq);
     code.if(I32);
-    code.get(linear).op(OP.i32_wrap_i64).get(entry).memory(OP.i32_load, table + DTLB.addend).op(OP.i32_add);
+    code
+      .get(linear)
+      .op(OP.i32_wrap_i64)
+      .get(entry)
+      .memory(OP.i32_load, table + DTLB.addend)
+      .op(OP.i32_add);
     code.else();
-    const kind = (intent === 'write' ? ACCESS.write : intent === 'modify' ? ACCESS.write | ACCESS.modify : 0) | (stack ? ACCESS.stack : 0);
-    code.get(around.record).get(around.remaining).get(linear).i32(bytes | kind).call(around.slowAccess);
+    const kind =
+      (intent === 'write' ? ACCESS.write : intent === 'modify' ? ACCESS.write | ACCESS.modify : 0) |
+      (stack ? ACCESS.stack : 0);
+    code
+      .get(around.record)
+      .get(around.remaining)
+      .get(linear)
+      .i32(bytes | kind)
+      .call(around.slowAccess);
     code.tee(host).i32(-1).op(OP.i32_eq);
     code.if();
     around.fault();
@@ -250,7 +281,15 @@ const FUSED_SLOTS = [RECORD.base, RECORD.index, RECORD.operand2] as const;
 const SLOT_FIELDS = [RECORD.operand0, RECORD.operand1, RECORD.operand2] as const;
 
 function isPure(node: Node): boolean {
-  return node.op === 'const' || node.op === 'unary' || node.op === 'binary' || node.op === 'convert' || node.op === 'select' || node.op === 'simd' || node.op === 'nextRip';
+  return (
+    node.op === 'const' ||
+    node.op === 'unary' ||
+    node.op === 'binary' ||
+    node.op === 'convert' ||
+    node.op === 'select' ||
+    node.op === 'simd' ||
+    node.op === 'nextRip'
+  );
 }
 
 // prettier-ignore

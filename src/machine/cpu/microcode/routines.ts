@@ -13,7 +13,8 @@ export class Routines implements MicrocodeTable {
   private readonly numbers = new Map<string, number>();
 
   constructor(sets: readonly MicrocodeRoutines[]) {
-    for (const set of sets) for (const [name, routine] of Object.entries(set)) this.numbers.set(name, this.list.push(routine) - 1);
+    for (const set of sets)
+      for (const [name, routine] of Object.entries(set)) this.numbers.set(name, this.list.push(routine) - 1);
   }
 
   routineOf(instruction: Instruction): number {
@@ -35,4 +36,3 @@ export class Routines implements MicrocodeTable {
     return number;
   }
 }
-

@@ -64,7 +64,9 @@ function finish(cpu: Processor, row: SseFloatInstruction, instruction: Instructi
 function execute(mnemonic: string): Microcode {
   return (cpu, instruction) => {
     const [destination, source] = instruction.operands;
-    const wide = (destination.kind === OperandKind.GENERAL && destination.size === 64) || (source.kind !== OperandKind.XMM && source.size === 64 && mnemonic.startsWith('CVTSI2'));
+    const wide =
+      (destination.kind === OperandKind.GENERAL && destination.size === 64) ||
+      (source.kind !== OperandKind.XMM && source.size === 64 && mnemonic.startsWith('CVTSI2'));
     const row = sseFloatInstruction(mnemonic, wide);
     if (usesMmx(instruction) && x87Of(cpu).pendingException()) return cpu.fault(FLOATING_POINT_ERROR);
     const memory = source.kind === OperandKind.MEMORY;
@@ -73,7 +75,13 @@ function execute(mnemonic: string): Microcode {
     if (usesMmx(instruction)) enterMmx(x87Of(cpu));
     const unit = unitOf(cpu);
     const from = memory ? cpu.area + SOURCE : place(cpu, source);
-    const faulted = unit.execute(row, place(cpu, destination), from, instruction.immediateLow & 0xff, cpu.words[STATE.mxcsr >> 2]);
+    const faulted = unit.execute(
+      row,
+      place(cpu, destination),
+      from,
+      instruction.immediateLow & 0xff,
+      cpu.words[STATE.mxcsr >> 2],
+    );
     cpu.words[STATE.mxcsr >> 2] = unit.mxcsr;
     if (faulted) return cpu.fault(cpu.cr4 & CR4.OSXMMEXCPT ? SIMD_EXCEPTION : UNDEFINED_OPCODE);
     finish(cpu, row, instruction, unit);

@@ -79,7 +79,8 @@ function load(step: StringStep, at: LinearAddress): boolean {
   const host = cpu.mmu.locate(at, bytes, false, cpu.dataClass);
   if (host === -1) return false;
   const { view } = cpu.memory;
-  element.low = bytes === 1 ? cpu.memory.u8[host] : bytes === 2 ? view.getUint16(host, true) : view.getUint32(host, true);
+  element.low =
+    bytes === 1 ? cpu.memory.u8[host] : bytes === 2 ? view.getUint16(host, true) : view.getUint32(host, true);
   element.high = bytes === 8 ? view.getUint32(host + 4, true) : 0;
   return true;
 }
@@ -99,7 +100,14 @@ function store(step: StringStep, at: LinearAddress, low: number, high: number): 
 }
 
 /** A 64-bit compare of halves sets the flags of left - right. */
-function compareFlags(cpu: Processor, bytes: number, leftLow: number, leftHigh: number, rightLow: number, rightHigh: number): void {
+function compareFlags(
+  cpu: Processor,
+  bytes: number,
+  leftLow: number,
+  leftHigh: number,
+  rightLow: number,
+  rightHigh: number,
+): void {
   const left = (BigInt(leftHigh >>> 0) << 32n) | BigInt(leftLow >>> 0);
   const right = (BigInt(rightHigh >>> 0) << 32n) | BigInt(rightLow >>> 0);
   const bits = bytes * 8;
@@ -107,7 +115,8 @@ function compareFlags(cpu: Processor, bytes: number, leftLow: number, leftHigh: 
   const borrow = (~left & right) | ((~left | right) & result);
   const top = BigInt(bits - 1);
   cpu.quads[STATE.flagResult >> 3] = BigInt.asUintN(64, BigInt.asIntN(bits, result));
-  cpu.words[STATE.flagCarry >> 2] = (Number((borrow >> top) & 1n) << 31) | (Number((borrow >> (top - 1n)) & 1n) << 30) | Number(borrow & 8n);
+  cpu.words[STATE.flagCarry >> 2] =
+    (Number((borrow >> top) & 1n) << 31) | (Number((borrow >> (top - 1n)) & 1n) << 30) | Number(borrow & 8n);
 }
 
 function move(step: StringStep): boolean {
@@ -147,7 +156,14 @@ function scan(step: StringStep): boolean {
   const { cpu, bytes } = step;
   if (!load(step, destination(step, false))) return false;
   const mask = bytes === 1 ? 0xff : bytes === 2 ? 0xffff : 0xffffffff;
-  compareFlags(cpu, bytes, cpu.words[RAX * 2] & mask, bytes === 8 ? cpu.words[RAX * 2 + 1] : 0, element.low, element.high);
+  compareFlags(
+    cpu,
+    bytes,
+    cpu.words[RAX * 2] & mask,
+    bytes === 8 ? cpu.words[RAX * 2 + 1] : 0,
+    element.low,
+    element.high,
+  );
   return true;
 }
 
@@ -207,7 +223,8 @@ function fill(cpu: Processor, host: number, count: number, bytes: number): void 
   for (let i = 1; i < bytes; i++) uniform &&= cpu.bytes[RAX * 8 + i] === first;
   if (uniform) return void u8.fill(first, host, host + count * bytes);
   for (let i = 0; i < bytes; i++) u8[host + i] = cpu.bytes[RAX * 8 + i];
-  for (let done = bytes; done < count * bytes; done *= 2) u8.copyWithin(host + done, host, host + Math.min(done, count * bytes - done));
+  for (let done = bytes; done < count * bytes; done *= 2)
+    u8.copyWithin(host + done, host, host + Math.min(done, count * bytes - done));
 }
 
 function stepOf(cpu: Processor, instruction: Instruction): StringStep {
@@ -217,7 +234,13 @@ function stepOf(cpu: Processor, instruction: Instruction): StringStep {
     if (kind === OperandKind.STRING_SOURCE || kind === OperandKind.STRING_DESTINATION) bytes = size / 8;
   }
   const down = (cpu.words[STATE.flagsOther >> 2] & RFLAGS.DF) !== 0;
-  return { cpu, bytes, addressSize: instruction.addressSize, segment: instruction.memory.segment, stride: down ? -bytes : bytes };
+  return {
+    cpu,
+    bytes,
+    addressSize: instruction.addressSize,
+    segment: instruction.memory.segment,
+    stride: down ? -bytes : bytes,
+  };
 }
 
 function advanceIndices(step: StringStep, operation: StringOperation, iterations: number): void {

@@ -69,8 +69,13 @@ function execute(row: X87Instruction, mnemonic: string): Microcode {
   };
 }
 
-const rows = opcodeTable.filter(({ map, opcode }) => map === 0 && ((opcode >= 0xd8 && opcode <= 0xdf) || opcode === 0x9b));
+const rows = opcodeTable.filter(
+  ({ map, opcode }) => map === 0 && ((opcode >= 0xd8 && opcode <= 0xdf) || opcode === 0x9b),
+);
 
 export const X87_MICROCODE: MicrocodeRoutines = Object.fromEntries(
-  rows.map(({ mnemonic, operandText }) => [`${mnemonic} ${operandText}`, execute(x87Instruction(mnemonic, operandText), mnemonic)]),
+  rows.map(({ mnemonic, operandText }) => [
+    `${mnemonic} ${operandText}`,
+    execute(x87Instruction(mnemonic, operandText), mnemonic),
+  ]),
 );

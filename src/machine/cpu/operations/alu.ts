@@ -11,7 +11,12 @@ const FIVE = ['rr', 'ri', 'rm', 'mr', 'mi'];
 
 type Compute = (o: Operation, a: Value, b: Value) => Value;
 
-function alu(mnemonic: string, compute: Compute, flags: (o: Operation, a: Value, b: Value, result: Value) => void, keep = true): Description {
+function alu(
+  mnemonic: string,
+  compute: Compute,
+  flags: (o: Operation, a: Value, b: Value, result: Value) => void,
+  keep = true,
+): Description {
   return {
     mnemonic,
     signatures: twoOperandForms(ALL, FIVE),
@@ -36,7 +41,13 @@ const carryIn = (o: Operation, a: Value): Value => o.carryFlag().as(a.type);
 
 function oneOperand(mnemonic: string, describe: (o: Operation, a: Value) => void): Description {
   const signatures = ALL.flatMap((bits) => [`r${bits}`, `m${bits}`]);
-  return { mnemonic, signatures, hot: mnemonic !== 'NEG', endsBlock: false, describe: (o) => describe(o, o.readForUpdate(0)) };
+  return {
+    mnemonic,
+    signatures,
+    hot: mnemonic !== 'NEG',
+    endsBlock: false,
+    describe: (o) => describe(o, o.readForUpdate(0)),
+  };
 }
 
 function step(kind: 'increment' | 'decrement') {

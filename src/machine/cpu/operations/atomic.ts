@@ -50,8 +50,20 @@ function exchangeAdd(o: Operation): void {
 }
 
 export const ATOMICS: readonly Description[] = [
-  { mnemonic: 'CMPXCHG', signatures: twoOperandForms(ALL, ['rr', 'mr']), hot: true, endsBlock: false, describe: compareExchange },
-  { mnemonic: 'XADD', signatures: twoOperandForms(ALL, ['rr', 'mr']), hot: false, endsBlock: false, describe: exchangeAdd },
+  {
+    mnemonic: 'CMPXCHG',
+    signatures: twoOperandForms(ALL, ['rr', 'mr']),
+    hot: true,
+    endsBlock: false,
+    describe: compareExchange,
+  },
+  {
+    mnemonic: 'XADD',
+    signatures: twoOperandForms(ALL, ['rr', 'mr']),
+    hot: false,
+    endsBlock: false,
+    describe: exchangeAdd,
+  },
   { mnemonic: 'CMPXCHG8B', signatures: ['m64'], hot: false, endsBlock: false, describe: compareExchangePair('i32') },
   { mnemonic: 'CMPXCHG16B', signatures: ['m128'], hot: false, endsBlock: false, describe: compareExchangePair('i64') },
 ];

@@ -5,38 +5,66 @@ import type { Description, Operation, Value } from './operation.ts';
 
 const SIZES = [16, 32, 64];
 
-function described(mnemonic: string, signatures: readonly string[], describe: (o: Operation) => void, hot = false): Description {
+function described(
+  mnemonic: string,
+  signatures: readonly string[],
+  describe: (o: Operation) => void,
+  hot = false,
+): Description {
   return { mnemonic, signatures, hot, endsBlock: false, describe };
 }
 
 /** BT BTS BTR BTC with a register or an immediate offset; a register offset into memory reaches beyond the operand. */
 function bitTest(mnemonic: string, change: ((a: Value, bit: Value) => Value) | undefined): Description {
-  return described(mnemonic, twoOperandForms(SIZES, ['rr', 'mr']).concat(SIZES.flatMap((b) => [`r${b}i8`, `m${b}i8`])), (o) => {
-    const bits = o.operands[0].bits;
-    const type = integerType(bits);
-    const beyond = o.operands[0].kind === 'm' && o.operands[1].kind === 'r';
-    const offset = o.read(1);
-    const address = beyond ? o.operandAddress().add(offset.sext('i64').sar(Math.log2(bits)).shl(Math.log2(bits / 8))) : undefined;
-    const probe = address && change ? o.probe(bits / 8, address, 'modify') : undefined;
-    const a = probe ? o.loadProbed(probe, type) : address ? o.load(type, address) : change ? o.readForUpdate(0) : o.read(0);
-    const index = offset.as(type).and(bits - 1);
-    if (change) {
-      const result = change(a, o.constant(type, 1).shl(index));
-      if (probe) o.store(probe, result);
-      else o.write(0, result);
-    }
-    o.setCarry(a.shr(index).as('i1'));
-  }, true);
+  return described(
+    mnemonic,
+    twoOperandForms(SIZES, ['rr', 'mr']).concat(SIZES.flatMap((b) => [`r${b}i8`, `m${b}i8`])),
+    (o) => {
+      const bits = o.operands[0].bits;
+      const type = integerType(bits);
+      const beyond = o.operands[0].kind === 'm' && o.operands[1].kind === 'r';
+      const offset = o.read(1);
+      const address = beyond
+        ? o.operandAddress().add(
+            offset
+              .sext('i64')
+              .sar(Math.log2(bits))
+              .shl(Math.log2(bits / 8)),
+          )
+        : undefined;
+      const probe = address && change ? o.probe(bits / 8, address, 'modify') : undefined;
+      const a = probe
+        ? o.loadProbed(probe, type)
+        : address
+          ? o.load(type, address)
+          : change
+            ? o.readForUpdate(0)
+            : o.read(0);
+      const index = offset.as(type).and(bits - 1);
+      if (change) {
+        const result = change(a, o.constant(type, 1).shl(index));
+        if (probe) o.store(probe, result);
+        else o.write(0, result);
+      }
+      o.setCarry(a.shr(index).as('i1'));
+    },
+    true,
+  );
 }
 
 /** BSF and BSR leave the destination alone when the source is zero, as processors do (the manual: undefined). */
 function bitScan(mnemonic: string, index: (source: Value) => Value): Description {
-  return described(mnemonic, twoOperandForms(SIZES, ['rr', 'rm']), (o) => {
-    const source = o.read(1);
-    const old = o.read(0);
-    o.write(0, source.isZero().select(old, index(source)));
-    o.flagsOfLogic(source);
-  }, true);
+  return described(
+    mnemonic,
+    twoOperandForms(SIZES, ['rr', 'rm']),
+    (o) => {
+      const source = o.read(1);
+      const old = o.read(0);
+      o.write(0, source.isZero().select(old, index(source)));
+      o.flagsOfLogic(source);
+    },
+    true,
+  );
 }
 
 /** POPCNT, LZCNT, TZCNT: how the flags come out is in `flags`. */
@@ -139,7 +167,12 @@ function crc32c(o: Operation): void {
   const source = o.read(1);
   let crc = o.read(0).as('i32');
   for (let byte = 0; byte < source.bits / 8; byte++) {
-    crc = crc.xor(source.shr(byte * 8).as('i8').as('i32'));
+    crc = crc.xor(
+      source
+        .shr(byte * 8)
+        .as('i8')
+        .as('i32'),
+    );
     for (let bit = 0; bit < 8; bit++) crc = crc.shr(1).xor(crc.and(1).neg().and(0x82f63b78));
   }
   o.write(0, crc.as(integerType(o.operands[0].bits)));
@@ -183,13 +216,29 @@ export const BITS: readonly Description[] = [
   shiftWithoutFlags('SARX', (a, n) => a.sar(n)),
   shiftWithoutFlags('SHLX', (a, n) => a.shl(n)),
   shiftWithoutFlags('SHRX', (a, n) => a.shr(n)),
-  described('RORX', [32, 64].flatMap((b) => [`r${b}r${b}i8`, `r${b}m${b}i8`]), (o) => {
-    const source = o.read(1);
-    o.write(0, source.rotr(o.read(2).as(source.type).and(source.bits - 1)));
-  }),
+  described(
+    'RORX',
+    [32, 64].flatMap((b) => [`r${b}r${b}i8`, `r${b}m${b}i8`]),
+    (o) => {
+      const source = o.read(1);
+      o.write(
+        0,
+        source.rotr(
+          o
+            .read(2)
+            .as(source.type)
+            .and(source.bits - 1),
+        ),
+      );
+    },
+  ),
   described('PDEP', twoOperandForms([32, 64], ['rrr', 'rrm']), parallelDeposit),
   described('PEXT', twoOperandForms([32, 64], ['rrr', 'rrm']), parallelExtract),
-  described('CRC32', ['r32r8', 'r32r16', 'r32r32', 'r64r8', 'r64r64', 'r32m8', 'r32m16', 'r32m32', 'r64m8', 'r64m64'], crc32c),
+  described(
+    'CRC32',
+    ['r32r8', 'r32r16', 'r32r32', 'r64r8', 'r64r64', 'r32m8', 'r32m16', 'r32m32', 'r64m8', 'r64m64'],
+    crc32c,
+  ),
   addWithFlag('ADCX', 0),
   addWithFlag('ADOX', 11),
 ];

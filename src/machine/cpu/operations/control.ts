@@ -5,7 +5,12 @@ import type { Description, Operation, Value } from './operation.ts';
 
 const GENERAL_PROTECTION = 13;
 
-function ending(mnemonic: string, signatures: readonly string[], describe: (o: Operation) => void, hot = true): Description {
+function ending(
+  mnemonic: string,
+  signatures: readonly string[],
+  describe: (o: Operation) => void,
+  hot = true,
+): Description {
   return { mnemonic, signatures, hot, endsBlock: true, describe };
 }
 
@@ -47,8 +52,28 @@ export const CONTROL: readonly Description[] = [
     o.jump(target);
   }),
   ending('RET64', ['', 'i16'], nearReturn),
-  ending('LOOP64', ['i32', 'i64'], loop((_o, taken) => taken), false),
-  ending('LOOPE64', ['i32', 'i64'], loop((o, taken) => taken.and(o.condition(4))), false),
-  ending('LOOPNE64', ['i32', 'i64'], loop((o, taken) => taken.and(o.condition(5))), false),
-  ending('JRCXZ64', ['i32', 'i64'], (o) => o.branch(o.register(RCX, o.operands[0].bits === 32 ? 'i32' : 'i64').isZero()), false),
+  ending(
+    'LOOP64',
+    ['i32', 'i64'],
+    loop((_o, taken) => taken),
+    false,
+  ),
+  ending(
+    'LOOPE64',
+    ['i32', 'i64'],
+    loop((o, taken) => taken.and(o.condition(4))),
+    false,
+  ),
+  ending(
+    'LOOPNE64',
+    ['i32', 'i64'],
+    loop((o, taken) => taken.and(o.condition(5))),
+    false,
+  ),
+  ending(
+    'JRCXZ64',
+    ['i32', 'i64'],
+    (o) => o.branch(o.register(RCX, o.operands[0].bits === 32 ? 'i32' : 'i64').isZero()),
+    false,
+  ),
 ];

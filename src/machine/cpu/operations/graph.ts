@@ -30,13 +30,25 @@ export type Node = (
   | { readonly op: 'binary'; readonly operator: BinaryOperator; readonly a: Node; readonly b: Node }
   | { readonly op: 'convert'; readonly how: 'zext' | 'sext' | 'trunc' | 'reinterpret'; readonly a: Node }
   | { readonly op: 'select'; readonly condition: Node; readonly a: Node; readonly b: Node }
-  | { readonly op: 'simd'; readonly name: SimdName; readonly args: readonly Node[]; readonly lane: number | undefined; readonly bytes: Uint8Array | undefined }
+  | {
+      readonly op: 'simd';
+      readonly name: SimdName;
+      readonly args: readonly Node[];
+      readonly lane: number | undefined;
+      readonly bytes: Uint8Array | undefined;
+    }
   | { readonly op: 'read'; readonly place: Place }
   | { readonly op: 'immediate' }
   | { readonly op: 'nextRip' }
   | { readonly op: 'operandAddress' }
   | { readonly op: 'load'; readonly address: Node; readonly stack: boolean }
-  | { readonly op: 'probe'; readonly address: Node; readonly bytes: number; readonly intent: Intent; readonly stack: boolean }
+  | {
+      readonly op: 'probe';
+      readonly address: Node;
+      readonly bytes: number;
+      readonly intent: Intent;
+      readonly stack: boolean;
+    }
   | { readonly op: 'loadProbed'; readonly probe: Node }
   | { readonly op: 'condition'; readonly code: number }
   | { readonly op: 'conditionOperand' }
@@ -213,7 +225,14 @@ export class Value {
   /** this (an i1) ? a : b */
   select(a: Value, b: Value): Value {
     assert(this.type === 'i1' && a.type === b.type, 'select of unlike types');
-    return this.graph.value({ op: 'select', condition: use(this.node), a: use(a.node), b: use(b.node), type: a.type, uses: 0 });
+    return this.graph.value({
+      op: 'select',
+      condition: use(this.node),
+      a: use(a.node),
+      b: use(b.node),
+      type: a.type,
+      uses: 0,
+    });
   }
 
   private convert(how: 'zext' | 'sext' | 'trunc' | 'reinterpret', type: Type): Value {
@@ -259,7 +278,15 @@ export class Graph {
 
   simd(name: SimdName, args: readonly Value[], lane?: number, bytes?: readonly number[]): Value {
     const nodes = args.map((arg) => use(arg.node));
-    return this.value({ op: 'simd', name, args: nodes, lane, bytes: bytes && Uint8Array.from(bytes), type: typeOfSimd(name), uses: 0 });
+    return this.value({
+      op: 'simd',
+      name,
+      args: nodes,
+      lane,
+      bytes: bytes && Uint8Array.from(bytes),
+      type: typeOfSimd(name),
+      uses: 0,
+    });
   }
   /** A vector that is a constant, given as 16 bytes. */
   vector(bytes: readonly number[]): Value {

@@ -6,7 +6,12 @@ import type { Description, Operation, Value } from './operation.ts';
 
 const SIZES = [16, 32, 64];
 
-function simple(mnemonic: string, signatures: readonly string[], describe: (o: Operation) => void, hot = true): Description {
+function simple(
+  mnemonic: string,
+  signatures: readonly string[],
+  describe: (o: Operation) => void,
+  hot = true,
+): Description {
   return { mnemonic, signatures, hot, endsBlock: false, describe };
 }
 
@@ -82,15 +87,43 @@ function loadEffectiveAddress(o: Operation): void {
 }
 
 export const MOVES: readonly Description[] = [
-  simple('MOV', [...twoOperandForms([8, 16, 32, 64], ['rr', 'ri', 'rm', 'mr', 'mi'])], convert((_o, source) => source)),
-  simple('MOVZX', widenings(SIZES, [8, 16]), convert((o, source) => source.as(integerType(o.operands[0].bits)))),
-  simple('MOVSX', widenings(SIZES, [8, 16]), convert((o, source) => source.sext(integerType(o.operands[0].bits)))),
-  simple('MOVSXD', ['r64r32', 'r64m32', 'r32r32', 'r32m32', 'r16r16', 'r16m16', 'r16r32', 'r16m32'], convert((o, source) => (o.operands[0].bits < source.bits ? source.as('i16') : source.sext(integerType(o.operands[0].bits))))),
+  simple(
+    'MOV',
+    [...twoOperandForms([8, 16, 32, 64], ['rr', 'ri', 'rm', 'mr', 'mi'])],
+    convert((_o, source) => source),
+  ),
+  simple(
+    'MOVZX',
+    widenings(SIZES, [8, 16]),
+    convert((o, source) => source.as(integerType(o.operands[0].bits))),
+  ),
+  simple(
+    'MOVSX',
+    widenings(SIZES, [8, 16]),
+    convert((o, source) => source.sext(integerType(o.operands[0].bits))),
+  ),
+  simple(
+    'MOVSXD',
+    ['r64r32', 'r64m32', 'r32r32', 'r32m32', 'r16r16', 'r16m16', 'r16r32', 'r16m32'],
+    convert((o, source) =>
+      o.operands[0].bits < source.bits ? source.as('i16') : source.sext(integerType(o.operands[0].bits)),
+    ),
+  ),
   simple('LEA', ['r16m16', 'r32m32', 'r64m64'], loadEffectiveAddress),
   simple('XCHG', [...twoOperandForms([8, 16, 32, 64], ['rr', 'mr'])], exchange),
   simple('BSWAP', ['r32', 'r64'], (o) => o.write(0, byteSwap(o, o.read(0)))),
-  simple('MOVBE', twoOperandForms(SIZES, ['rm', 'mr']), convert((o, source) => byteSwap(o, source)), false),
-  simple('MOVNTI', twoOperandForms([32, 64], ['mr']), convert((_o, source) => source), false),
+  simple(
+    'MOVBE',
+    twoOperandForms(SIZES, ['rm', 'mr']),
+    convert((o, source) => byteSwap(o, source)),
+    false,
+  ),
+  simple(
+    'MOVNTI',
+    twoOperandForms([32, 64], ['mr']),
+    convert((_o, source) => source),
+    false,
+  ),
   simple('CMOVcc', twoOperandForms(SIZES, ['rr', 'rm']), conditionalMove),
   simple('SETcc', ['r8', 'm8'], (o) => {
     o.prepareWrite(0);
@@ -107,14 +140,22 @@ export const MOVES: readonly Description[] = [
   simple('CQO', [''], signIntoRdx('i64')),
   simple('NOP', [''], () => {}),
   simple('LAHF', [''], (o) => o.writeRegister(RAX, o.eflags().and(0xd5).or(2).as('i8'), true), false),
-  simple('SAHF', [''], (o) => o.setEflags(o.register(RAX, 'i8', true).as('i32').and(0xd5).or(o.eflags().and(0x800))), false),
+  simple(
+    'SAHF',
+    [''],
+    (o) => o.setEflags(o.register(RAX, 'i8', true).as('i32').and(0xd5).or(o.eflags().and(0x800))),
+    false,
+  ),
   simple('CLC', [''], (o) => o.setCarry(o.constant('i1', 0)), false),
   simple('STC', [''], (o) => o.setCarry(o.constant('i1', 1)), false),
   simple('CMC', [''], (o) => o.setCarry(o.carryFlag().not()), false),
   simple('CLD', [''], (o) => o.writeState(STATE.flagsOther, o.readState(STATE.flagsOther, 'i32').and(~0x400)), false),
   simple('STD', [''], (o) => o.writeState(STATE.flagsOther, o.readState(STATE.flagsOther, 'i32').or(0x400)), false),
   simple('SALC', [''], (o) => o.writeRegister(RAX, o.carryFlag().sext('i8')), false),
-  simple('XLAT64', [''], (o) => o.writeRegister(RAX, o.load('i8', o.register(RBX, 'i64').add(o.register(RAX, 'i8').as('i64')))), false),
+  simple(
+    'XLAT64',
+    [''],
+    (o) => o.writeRegister(RAX, o.load('i8', o.register(RBX, 'i64').add(o.register(RAX, 'i8').as('i64')))),
+    false,
+  ),
 ];
-
-

@@ -109,7 +109,10 @@ function trialDigit(o: Operation, n: Value, next: Value, d: Value, d1: Value, d0
   let r = n.remu(d1);
   for (let i = 0; i < 2; i++) {
     const fits = r.ltu(base);
-    const tooLarge = base.leu(q).or(r.shl(32).or(next).ltu(q.mul(d0))).and(fits);
+    const tooLarge = base
+      .leu(q)
+      .or(r.shl(32).or(next).ltu(q.mul(d0)))
+      .and(fits);
     q = tooLarge.select(q.sub(1), q);
     r = tooLarge.select(r.add(d1), r);
   }
@@ -156,7 +159,10 @@ function signedDivide(o: Operation): void {
   const { quotient, remainder } = divisor.bits === 64 ? divideWide(o, h, l, magnitude) : divideNarrow(h, l, magnitude);
   const limit = o.constant(type, 1n << BigInt(divisor.bits - 1));
   o.fault(sameSign.select(limit.leu(quotient), limit.ltu(quotient)), DIVIDE_ERROR);
-  writeQuotient(o, { quotient: sameSign.select(quotient, quotient.neg()), remainder: negative.select(remainder.neg(), remainder) });
+  writeQuotient(o, {
+    quotient: sameSign.select(quotient, quotient.neg()),
+    remainder: negative.select(remainder.neg(), remainder),
+  });
 }
 
 function divideNarrow(high: Value, low: Value, divisor: Value): Quotient {
@@ -166,7 +172,13 @@ function divideNarrow(high: Value, low: Value, divisor: Value): Quotient {
 }
 
 function divide(mnemonic: string, describe: (o: Operation) => void): Description {
-  return { mnemonic, signatures: [8, 16, 32, 64].flatMap((b) => [`r${b}`, `m${b}`]), hot: false, endsBlock: false, describe };
+  return {
+    mnemonic,
+    signatures: [8, 16, 32, 64].flatMap((b) => [`r${b}`, `m${b}`]),
+    hot: false,
+    endsBlock: false,
+    describe,
+  };
 }
 
 export const MULTIPLICATIONS: readonly Description[] = [

@@ -36,7 +36,10 @@ test('operands of different width do not mix', () => {
 });
 
 test('a 32-bit register write extends, a 16-bit one does not', () => {
-  for (const [signature, extend] of [['r32', true], ['r16', false]] as const) {
+  for (const [signature, extend] of [
+    ['r32', true],
+    ['r16', false],
+  ] as const) {
     const operation = new Operation(signature);
     operation.write(0, operation.read(0));
     const write = operation.statements.at(-1);

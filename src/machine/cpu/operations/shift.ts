@@ -7,7 +7,10 @@ const ALL = [8, 16, 32, 64];
 /** The count of a shift, masked to 5 or 6 bits, in the type of the operand shifted. */
 function count(o: Operation, index: number): Value {
   const bits = o.operands[0].bits;
-  return o.read(index).and(bits === 64 ? 63 : 31).as(integerType(bits));
+  return o
+    .read(index)
+    .and(bits === 64 ? 63 : 31)
+    .as(integerType(bits));
 }
 
 function forms(): string[] {
@@ -18,7 +21,11 @@ function forms(): string[] {
  * Shifts and rotates do nothing to the flags when the masked count is zero; a memory operand is written even then.
  * `compute` gets the value, the count and the value's width.
  */
-function shift(mnemonic: string, hot: boolean, compute: (o: Operation, a: Value, n: Value) => { result: Value; flags: () => void }): Description {
+function shift(
+  mnemonic: string,
+  hot: boolean,
+  compute: (o: Operation, a: Value, n: Value) => { result: Value; flags: () => void },
+): Description {
   return {
     mnemonic,
     signatures: forms(),
@@ -95,14 +102,21 @@ function rotateThroughCarry(o: Operation, a: Value, n: Value, left: boolean): { 
   const width = o.constant(w.type, a.bits);
   const back = width.sub(m);
   const moved = left
-    ? w.shl(m).or(inserted.shl(m.sub(1))).or(w.shr(1).shr(back))
-    : w.shr(m).or(inserted.shl(back)).or(a.bits < 32 ? w.shl(back.add(1)) : w.shl(1).shl(back));
+    ? w
+        .shl(m)
+        .or(inserted.shl(m.sub(1)))
+        .or(w.shr(1).shr(back))
+    : w
+        .shr(m)
+        .or(inserted.shl(back))
+        .or(a.bits < 32 ? w.shl(back.add(1)) : w.shl(1).shl(back));
   const result = zero.select(a, moved.as(a.type));
   const out = left ? w.shr(back).as('i1') : w.shr(m.sub(1)).as('i1');
   const carryOut = zero.select(carry, out);
   return {
     result,
-    flags: () => o.setCarryOverflow(carryOut, left ? carryOut.xor(result.msb()) : result.msb().xor(result.bit(a.bits - 2))),
+    flags: () =>
+      o.setCarryOverflow(carryOut, left ? carryOut.xor(result.msb()) : result.msb().xor(result.bit(a.bits - 2))),
   };
 }
 

@@ -16,8 +16,10 @@ const SSE_STATE = new Set(['LDMXCSR', 'STMXCSR']);
 export function fpuFault(instruction: Instruction, mode: number): number {
   if ((mode & (MODE.em | MODE.ts | MODE.noSse)) === 0) return -1;
   const { opcode } = instruction;
-  if (opcode.mnemonic === 'WAIT' || opcode.mnemonic === 'FWAIT') return mode & MODE.ts && mode & MODE.mp ? DEVICE_NOT_AVAILABLE : -1;
-  if (opcode.map === 0 && opcode.opcode >= 0xd8 && opcode.opcode <= 0xdf) return mode & (MODE.em | MODE.ts) ? DEVICE_NOT_AVAILABLE : -1;
+  if (opcode.mnemonic === 'WAIT' || opcode.mnemonic === 'FWAIT')
+    return mode & MODE.ts && mode & MODE.mp ? DEVICE_NOT_AVAILABLE : -1;
+  if (opcode.map === 0 && opcode.opcode >= 0xd8 && opcode.opcode <= 0xdf)
+    return mode & (MODE.em | MODE.ts) ? DEVICE_NOT_AVAILABLE : -1;
   const kinds = instruction.operands.slice(0, instruction.operandCount).map((operand) => operand.kind);
   const sse = kinds.includes(OperandKind.XMM) || SSE_STATE.has(opcode.mnemonic);
   const mmx = kinds.includes(OperandKind.MMX) || opcode.mnemonic === 'EMMS';

@@ -92,5 +92,7 @@ export function addressHandler(instruction: Instruction, mode: number): number {
     if (instruction.addressSize === 64) return -1;
     return instruction.memory.segment >= FS ? HANDLER.address : HANDLER.address32;
   }
-  return mode & MODE.flat && instruction.addressSize === 32 && instruction.memory.segment < FS ? HANDLER.address32 : HANDLER.address;
+  return mode & MODE.flat && instruction.addressSize === 32 && instruction.memory.segment < FS
+    ? HANDLER.address32
+    : HANDLER.address;
 }

@@ -30,11 +30,16 @@ export interface Match {
 }
 
 /** The described operation an instruction is a form of, if it is one in this mode. */
-export function matchForm(places: ReadonlyMap<string, FormPlace>, instruction: Instruction, mode: number): Match | undefined {
+export function matchForm(
+  places: ReadonlyMap<string, FormPlace>,
+  instruction: Instruction,
+  mode: number,
+): Match | undefined {
   const { mnemonic, condition } = formName(instruction, mode);
   if (mnemonic === '') return undefined;
   const signature = mnemonic === 'NOP' ? '' : signatureOf(instruction, mnemonic);
-  const place = places.get(`${mnemonic}:${signature}`) ?? places.get(`${mnemonic}:${signatureOf(instruction, mnemonic, true)}`);
+  const place =
+    places.get(`${mnemonic}:${signature}`) ?? places.get(`${mnemonic}:${signatureOf(instruction, mnemonic, true)}`);
   return place && { place, simple: places.get(`${place.form.key}~`), condition };
 }
 
@@ -45,39 +50,56 @@ function formName(instruction: Instruction, mode: number): { mnemonic: string; c
   const conditional = CONDITIONAL.exec(given);
   if (conditional) {
     const condition = CONDITIONS.indexOf(conditional[2]);
-    if (conditional[1] === 'J') return nearBranches(instruction, mode) ? { mnemonic: `J${condition}`, condition: -1 } : none;
+    if (conditional[1] === 'J')
+      return nearBranches(instruction, mode) ? { mnemonic: `J${condition}`, condition: -1 } : none;
     return { mnemonic: `${conditional[1]}cc`, condition };
   }
   const code64 = (mode & MODE.code64) !== 0;
   if (given === 'JMP') {
-    if (instruction.operands[0].kind === OperandKind.RELATIVE) return nearBranches(instruction, mode) ? { mnemonic: 'JMP', condition: -1 } : none;
+    if (instruction.operands[0].kind === OperandKind.RELATIVE)
+      return nearBranches(instruction, mode) ? { mnemonic: 'JMP', condition: -1 } : none;
     return code64 && isNear(instruction) ? { mnemonic: 'JMP64', condition: -1 } : none;
   }
   if (ONLY_64.has(given)) {
     if (!code64 || !isNear(instruction)) return none;
     return { mnemonic: given === 'JCXZ' ? 'JRCXZ64' : `${given}64`, condition: -1 };
   }
-  if (given === 'CBW' || given === 'CWD') return { mnemonic: opcode.bySize?.[Math.log2(operandSize) - 4] ?? given, condition: -1 };
+  if (given === 'CBW' || given === 'CWD')
+    return { mnemonic: opcode.bySize?.[Math.log2(operandSize) - 4] ?? given, condition: -1 };
   return { mnemonic: SAME[given] ?? given, condition: -1 };
 }
 
 /** Near relative branches are operations where no code-segment limit can be passed and RIP is not cut to 16 bits. */
 function nearBranches(instruction: Instruction, mode: number): boolean {
-  return (mode & MODE.code64) !== 0 || ((mode & (MODE.flat | MODE.code32)) === (MODE.flat | MODE.code32) && instruction.operandSize === 32);
+  return (
+    (mode & MODE.code64) !== 0 ||
+    ((mode & (MODE.flat | MODE.code32)) === (MODE.flat | MODE.code32) && instruction.operandSize === 32)
+  );
 }
 
 /** Not a far transfer, and not a segment register pushed or popped. */
 function isNear(instruction: Instruction): boolean {
   const { kind } = instruction.operands[0];
-  return instruction.operandCount === 0 || (kind !== OperandKind.FAR_POINTER && kind !== OperandKind.SEGMENT && !/^(Ap|Mp)/.test(instruction.opcode.operandText));
+  return (
+    instruction.operandCount === 0 ||
+    (kind !== OperandKind.FAR_POINTER &&
+      kind !== OperandKind.SEGMENT &&
+      !/^(Ap|Mp)/.test(instruction.opcode.operandText))
+  );
 }
 
 function signatureOf(instruction: Instruction, mnemonic: string, widenImmediate = false): string {
   if (mnemonic === 'RET64') return instruction.operandCount > 0 ? 'i16' : '';
   if (mnemonic.startsWith('LOOP') || mnemonic === 'JRCXZ64') return `i${instruction.addressSize}`;
-  if (mnemonic === 'XLAT64' || mnemonic === 'LEAVE64') return instruction.segmentOverride >= 0 || instruction.addressSize !== 64 || instruction.operandSize !== 64 && mnemonic === 'LEAVE64' ? 'none' : '';
+  if (mnemonic === 'XLAT64' || mnemonic === 'LEAVE64')
+    return instruction.segmentOverride >= 0 ||
+      instruction.addressSize !== 64 ||
+      (instruction.operandSize !== 64 && mnemonic === 'LEAVE64')
+      ? 'none'
+      : '';
   let text = '';
-  for (let i = 0; i < instruction.operandCount; i++) text += operandText(instruction, instruction.operands[i], mnemonic, widenImmediate);
+  for (let i = 0; i < instruction.operandCount; i++)
+    text += operandText(instruction, instruction.operands[i], mnemonic, widenImmediate);
   return text;
 }
 

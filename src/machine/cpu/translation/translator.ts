@@ -9,7 +9,8 @@ import type { CodeWatcher, HostAddress, Memory } from '../../memory/memory.ts';
 import type { FormPlace } from '../interpreter/module.ts';
 import { HANDLER, RECORD } from '../interpreter/record.ts';
 import { MODE } from '../mode.ts';
-import { FS } from '../state.ts';
+import { COMPARISON, JUMP, NO_RECORD, copyOf, isSimple } from './fusing.ts';
+import type { JoinableRecord } from './fusing.ts';
 import { fpuFault } from './fpu-usable.ts';
 import { RecordWriter, addressHandler } from './record-writer.ts';
 import { matchForm } from './signature.ts';
@@ -42,22 +43,6 @@ interface CodePage {
   granulesHigh: number;
 }
 
-/** A record that the next instruction may join, if it is the branch of a fused pair. */
-interface JoinableRecord {
-  readonly at: number;
-  readonly key: string;
-  /** Offset of the instruction after it. */
-  readonly next: number;
-}
-const NO_RECORD: JoinableRecord = { at: 0, key: '', next: -1 };
-const COMPARISON = /^(CMP|TEST):r\d+[ri]\d+$/;
-const JUMP = /^J(\d+):$/;
-
-/** Base and displacement only: no index, no FS or GS. */
-function isSimple({ memory, opcode }: Instruction): boolean {
-  return memory.index < 0 && (memory.segment < FS || opcode.mnemonic === 'LEA');
-}
-
 const CODE_16_32_64 = (mode: number): CodeSize => (mode & MODE.code64 ? 64 : mode & MODE.code32 ? 32 : 16);
 
 /**
@@ -86,7 +71,13 @@ export class Translator implements CodeWatcher {
   /** The record of the block under way that holds two instructions; it can only be the last. */
   private fusedAt = 0;
 
-  constructor(memory: Memory, places: ReadonlyMap<string, FormPlace>, microcode: MicrocodeTable, features: ReadonlySet<string>, dropWriteTags: (host: HostAddress) => void) {
+  constructor(
+    memory: Memory,
+    places: ReadonlyMap<string, FormPlace>,
+    microcode: MicrocodeTable,
+    features: ReadonlySet<string>,
+    dropWriteTags: (host: HostAddress) => void,
+  ) {
     this.memory = memory;
     this.places = places;
     this.microcode = microcode;
@@ -107,7 +98,10 @@ export class Translator implements CodeWatcher {
 
   /** Makes the block at a host address. Returns 0 when the first instruction reaches into the next page. */
   translate(host: HostAddress, mode: number): number {
-    assert(this.top + RECORDS_PER_BLOCK * RECORD.size <= this.memory.layout.recordPoolEnd, 'room for a block: ask `full` first');
+    assert(
+      this.top + RECORDS_PER_BLOCK * RECORD.size <= this.memory.layout.recordPoolEnd,
+      'room for a block: ask `full` first',
+    );
     const start = this.top;
     const pageEnd = host - (host & 0xfff) + 0x1000;
     let at = host;
@@ -170,7 +164,8 @@ export class Translator implements CodeWatcher {
     const first = (host & 0xfff) >> 6;
     const last = Math.min(63, ((host & 0xfff) + length - 1) >> 6);
     for (let granule = first; granule <= last; granule++) {
-      if (((granule < 32 ? page.granulesLow : page.granulesHigh) >>> (granule & 31)) & 1) return this.dropPage(host >>> 12, page);
+      if (((granule < 32 ? page.granulesLow : page.granulesHigh) >>> (granule & 31)) & 1)
+        return this.dropPage(host >>> 12, page);
     }
   }
 
@@ -207,21 +202,31 @@ export class Translator implements CodeWatcher {
   private emit(status: number, ripOffset: number, mode: number, alone: boolean): boolean {
     this.counts.instructions++;
     const { instruction } = this;
-    if (status !== DecodeStatus.OK) return this.emitFault(ripOffset, status === DecodeStatus.TOO_LONG ? 13 : 6, status === DecodeStatus.TOO_LONG ? 0 : -1);
+    if (status !== DecodeStatus.OK)
+      return this.emitFault(
+        ripOffset,
+        status === DecodeStatus.TOO_LONG ? 13 : 6,
+        status === DecodeStatus.TOO_LONG ? 0 : -1,
+      );
     const { opcode } = instruction;
     if (opcode.protectedMode && mode & (MODE.real | MODE.virtual8086)) return this.emitFault(ripOffset, 6, -1);
     const unusable = fpuFault(instruction, mode);
     if (unusable >= 0) return this.emitFault(ripOffset, unusable, -1);
     const match = this.match(mode);
-    return match === null ? this.emitMicrocode(ripOffset, this.microcode.routineOf(instruction)) : this.emitForm(match, ripOffset, mode, alone);
+    return match === null
+      ? this.emitMicrocode(ripOffset, this.microcode.routineOf(instruction))
+      : this.emitForm(match, ripOffset, mode, alone);
   }
 
   private match(mode: number): Match | null {
     const { instruction } = this;
     const [first, second, third] = instruction.operands;
     const kinds = first.kind + second.kind * 16 + third.kind * 256;
-    const sizes = instruction.operandSize / 16 + (instruction.addressSize / 16) * 8 + (instruction.segmentOverride >= 0 ? 64 : 0);
-    const cacheKey = ((instruction.opcode.id * 4096 + kinds) * 128 + sizes) * 4 + (mode & MODE.code64 ? 1 : mode & MODE.flat && mode & MODE.code32 ? 2 : 0);
+    const sizes =
+      instruction.operandSize / 16 + (instruction.addressSize / 16) * 8 + (instruction.segmentOverride >= 0 ? 64 : 0);
+    const cacheKey =
+      ((instruction.opcode.id * 4096 + kinds) * 128 + sizes) * 4 +
+      (mode & MODE.code64 ? 1 : mode & MODE.flat && mode & MODE.code32 ? 2 : 0);
     let match = this.forms.get(cacheKey);
     if (match === undefined) {
       match = matchForm(this.places, instruction, mode) ?? null;
@@ -383,13 +388,3 @@ function key(host: HostAddress, mode: number): number {
 function tableIndex(host: HostAddress): number {
   return (host ^ (host >>> 12)) & (CODE_TABLE_ENTRIES - 1);
 }
-
-function copyOf(source: Instruction): Instruction {
-  const copy = new Instruction();
-  const { operands, memory, ...plain } = source;
-  Object.assign(copy, plain);
-  operands.forEach((operand, i) => Object.assign(copy.operands[i], operand));
-  Object.assign(copy.memory, memory);
-  return copy;
-}
-
