@@ -54,7 +54,9 @@ export async function bootBench(args: readonly string[]): Promise<void> {
       for (const contender of contenders) {
         const measured = await boot(contender, guest);
         measurements.get(contender)!.push(measured);
-        console.log(`round ${round}: ${contender.name}: ${measured.cpu.toFixed(2)} CPU s, ${measured.wall.toFixed(2)} s`);
+        console.log(
+          `round ${round}: ${contender.name}: ${measured.cpu.toFixed(2)} CPU s, ${measured.wall.toFixed(2)} s`,
+        );
       }
     }
     report(measurements);
@@ -67,18 +69,25 @@ function parse(args: readonly string[]): { contenders: Contender[]; rounds: numb
   const contenders = [OURS];
   let rounds = 5;
   for (let at = 0; at < args.length; at += 2) {
-    const [option, value = ''] = [args[at], args[at + 1]];
+    const [option, value = ''] = args.slice(at, at + 2);
     const other = OTHERS[value];
     if (option === '--against' && other !== undefined) contenders.push(other);
     else if (option === '--rounds' && Number(value) >= 1) rounds = Math.floor(Number(value));
-    else throw new Error(`boot: ${option} ${value} is no option; there are --against ${Object.keys(OTHERS).join(', ')} and --rounds N`);
+    else
+      throw new Error(
+        `boot: ${option} ${value} is no option; there are --against ${Object.keys(OTHERS).join(', ')} and --rounds N`,
+      );
   }
   return { contenders, rounds };
 }
 
 async function files(folder: string): Promise<Guest> {
   const { kernel, initrd, commandLine } = await prepareGuest(plainGuest(), nodeImageHost());
-  const guest = { kernel: join(folder, 'kernel'), initrd: join(folder, 'initrd'), commandLine: `${commandLine} ${POWER_OFF}` };
+  const guest = {
+    kernel: join(folder, 'kernel'),
+    initrd: join(folder, 'initrd'),
+    commandLine: `${commandLine} ${POWER_OFF}`,
+  };
   writeFileSync(guest.kernel, kernel);
   writeFileSync(guest.initrd, initrd);
   return guest;
@@ -87,13 +96,20 @@ async function files(folder: string): Promise<Guest> {
 async function boot(contender: Contender, guest: Guest): Promise<Measurement> {
   const [program, ...args] = contender.command(guest);
   const measured = await measure(program!, args);
-  if (!REACHED.test(measured.output)) throw new Error(`${contender.name} did not reach userspace: ${measured.output.slice(-500)}`);
+  if (!REACHED.test(measured.output))
+    throw new Error(`${contender.name} did not reach userspace: ${measured.output.slice(-500)}`);
   return measured;
 }
 
 function report(measurements: ReadonlyMap<Contender, readonly Measurement[]>): void {
-  const medians = [...measurements].map(([{ name }, all]) => ({ name, cpu: median(all.map(({ cpu }) => cpu)), wall: median(all.map(({ wall }) => wall)) }));
+  const medians = [...measurements].map(([{ name }, all]) => ({
+    name,
+    cpu: median(all.map(({ cpu }) => cpu)),
+    wall: median(all.map(({ wall }) => wall)),
+  }));
   console.log('\nmedians');
-  for (const { name, cpu, wall } of medians) console.log(`${name.padEnd(34)} ${cpu.toFixed(2).padStart(8)} CPU s ${wall.toFixed(2).padStart(8)} s`);
-  for (const other of medians.slice(1)) console.log(`${medians[0]!.name} / ${other.name}: ${(medians[0]!.cpu / other.cpu).toFixed(2)} in CPU seconds`);
+  for (const { name, cpu, wall } of medians)
+    console.log(`${name.padEnd(34)} ${cpu.toFixed(2).padStart(8)} CPU s ${wall.toFixed(2).padStart(8)} s`);
+  for (const other of medians.slice(1))
+    console.log(`${medians[0]!.name} / ${other.name}: ${(medians[0]!.cpu / other.cpu).toFixed(2)} in CPU seconds`);
 }

@@ -42,7 +42,9 @@ export class Failures {
   #ourBug(error: Error): number {
     const instructions = this.run?.instructions();
     const where = instructions === undefined ? 'before the machine ran' : `after ${grouped(instructions)} instructions`;
-    this.#host.writeError(`${this.#program}: a bug of ours, not of the guest or yours, ${where}: ${error.message}\n  ${this.#save(error, instructions)}\n`);
+    this.#host.writeError(
+      `${this.#program}: a bug of ours, not of the guest or yours, ${where}: ${error.message}\n  ${this.#save(error, instructions)}\n`,
+    );
     return STATUS_OUR_BUG;
   }
 
@@ -54,7 +56,10 @@ export class Failures {
       options: this.run?.options,
       instructions,
       error: error.message,
-      stack: error.stack?.split('\n').slice(1).map((line) => line.trim()),
+      stack: error.stack
+        ?.split('\n')
+        .slice(1)
+        .map((line) => line.trim()),
       node: this.#host.nodeVersion,
     };
     try {
@@ -69,7 +74,10 @@ export class Failures {
 /** What the computer refuses, and the user can help. */
 function asUserError(error: unknown): UserError | undefined {
   if (error instanceof RangeError && /allocate memory/i.test(error.message)) {
-    return new UserError('this computer does not give enough memory for the machine', 'give the machine less with --memory (-m)');
+    return new UserError(
+      'this computer does not give enough memory for the machine',
+      'give the machine less with --memory (-m)',
+    );
   }
   return undefined;
 }

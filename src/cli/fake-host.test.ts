@@ -32,7 +32,8 @@ export class FakeHost {
   }
 
   get host(): Host {
-    const text = (content: string | Uint8Array): string => (typeof content === 'string' ? content : Buffer.from(content).toString('latin1'));
+    const text = (content: string | Uint8Array): string =>
+      typeof content === 'string' ? content : Buffer.from(content).toString('latin1');
     return {
       arguments: [],
       hasTerminal: false,
@@ -45,7 +46,10 @@ export class FakeHost {
       writeWhole: (path, content) => void this.files.set(path, content),
       createFile: (path) => {
         this.files.set(path, '');
-        return { write: (content) => void this.files.set(path, String(this.files.get(path)) + text(content)), close: () => {} };
+        return {
+          write: (content) => void this.files.set(path, String(this.files.get(path)) + text(content)),
+          close: () => {},
+        };
       },
       openDisk: () => {
         throw new Error('no disk in this test');

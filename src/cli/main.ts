@@ -49,7 +49,10 @@ function withoutCommand(word: string | undefined, host: Host): number {
   else if (word === '--help' || word === '-h' || word === 'help') host.write(HELP);
   else {
     const what = word === undefined ? 'no command was given' : `there is no command ${word}`;
-    throw new UserError(what, `choose one of: ${COMMANDS.map(({ name }) => name).join(', ')}; turtles --help says more`);
+    throw new UserError(
+      what,
+      `choose one of: ${COMMANDS.map(({ name }) => name).join(', ')}; turtles --help says more`,
+    );
   }
   return 0;
 }

@@ -105,5 +105,10 @@ export function parseRunArguments(args: readonly string[], write: (text: string)
     throw new UserError(error.message.replace(/^error: /, ''), 'turtles run --help lists the descriptions and options');
   }
   const options = parser.opts<Omit<RunArguments, 'description'>>();
-  return { ...options, description: parser.processedArgs[0] as string, bare: options.bare ?? false, batch: options.batch ?? false };
+  return {
+    ...options,
+    description: parser.processedArgs[0] as string,
+    bare: options.bare ?? false,
+    batch: options.batch ?? false,
+  };
 }

@@ -60,15 +60,21 @@ export function finishRun(run: FinishedRun): number {
 }
 
 /** Whether the run is what was asked for. Own kernels say nothing that we would know: powering off is enough. */
-export function judge(run: Pick<FinishedRun, 'args' | 'description' | 'milestones' | 'how' | 'found'> & { readonly session: Pick<Session, 'end'> }): RunResult {
+export function judge(
+  run: Pick<FinishedRun, 'args' | 'description' | 'milestones' | 'how' | 'found'> & {
+    readonly session: Pick<Session, 'end'>;
+  },
+): RunResult {
   if (run.found) return { ok: true, reason: `the console showed ${JSON.stringify(run.args.until)}` };
   if (run.how === 'stopped') return { ok: true, reason: 'the user left' };
   const { end } = run.session;
   const reason = end === undefined ? HOW[run.how] : describeEnd(end);
-  if (run.args.until !== undefined) return { ok: false, reason: `no console showed ${JSON.stringify(run.args.until)}: ${reason}` };
+  if (run.args.until !== undefined)
+    return { ok: false, reason: `no console showed ${JSON.stringify(run.args.until)}: ${reason}` };
   const judged = run.args.batch && run.args.kernel === undefined;
   const stop = judged ? findStop(run.milestones) : undefined;
-  if (stop !== undefined) return { ok: false, stoppedLevel: run.description.levels[stop.console]!.name, reason: `${stop.says}: ${reason}` };
+  if (stop !== undefined)
+    return { ok: false, stoppedLevel: run.description.levels[stop.console]!.name, reason: `${stop.says}: ${reason}` };
   return { ok: end?.kind === 'powerOff', reason };
 }
 
@@ -77,25 +83,35 @@ const HOW: Readonly<Record<SlicesEnd, string>> = {
   ended:   'the guest ended the run',
   stopped: 'the run was stopped',
   timeout: 'the time of --timeout was over',
-  idle:    'every processor waits for an interrupt, and nothing is left that could raise one',
+  idle:    'every processor waits for an interrupt that does not come',
 };
 
 function tables({ description, recorder, options }: FinishedRun): string {
   const outermost = options.bare ? 1 : 0;
   return description.levels
-    .map(({ name, level }) => (level <= outermost ? `Exits of ${name}: it owns the machine, nothing is under it.\n` : exitTable(name, recorder.exitsOf(level))))
+    .map(({ name, level }) =>
+      level <= outermost
+        ? `Exits of ${name}: it owns the machine, nothing is under it.\n`
+        : exitTable(name, recorder.exitsOf(level)),
+    )
     .join('\n');
 }
 
 /** The reason, and what the level that stopped and those under it said and did last. */
-function failureText({ description, consoles, recorder, how, args }: FinishedRun, { reason, stoppedLevel }: RunResult): string {
+function failureText(
+  { description, consoles, recorder, how, args }: FinishedRun,
+  { reason, stoppedLevel }: RunResult,
+): string {
   const inner = description.levels.findIndex(({ name }) => name === stoppedLevel);
   const shown = inner < 0 ? description.levels : description.levels.slice(0, inner + 1).toReversed();
   const parts = shown.map((level) => [
     ...section(`last lines of ${level.name}'s console`, consoles[description.levels.indexOf(level)]!.tail(LAST_LINES)),
     ...section(`last exits of ${level.name}`, recentExits(recorder.exitsOf(level.level))),
   ]);
-  const hint = how === 'timeout' ? `give it longer than --timeout ${args.timeout}` : 'what the consoles said last may tell why; --trace FILE and --json FILE keep more';
+  const hint =
+    how === 'timeout'
+      ? `give it longer than --timeout ${args.timeout}`
+      : 'what the consoles said last may tell why; --trace FILE and --json FILE keep more';
   return `turtles: ${reason}\n  ${hint}\n${parts.flat().join('')}`;
 }
 

@@ -68,7 +68,19 @@ export async function runCommand(words: readonly string[], host: Host, failures:
     trace?.close();
   }
   const times = { wall: (host.now() - started.wall) / 1000, cpu: host.cpuSeconds() - started.cpu };
-  return finishRun({ args, options, description, session, consoles, milestones, recorder, how, found: watch.found, times, host });
+  return finishRun({
+    args,
+    options,
+    description,
+    session,
+    consoles,
+    milestones,
+    recorder,
+    how,
+    found: watch.found,
+    times,
+    host,
+  });
 }
 
 function machineOf(args: RunArguments, description: GuestDescription): SessionDescription['pc'] {
@@ -83,7 +95,12 @@ function machineOf(args: RunArguments, description: GuestDescription): SessionDe
   };
 }
 
-function optionsOf(args: RunArguments, description: GuestDescription, boot: SessionDescription['boot'], host: Host): RunOptions {
+function optionsOf(
+  args: RunArguments,
+  description: GuestDescription,
+  boot: SessionDescription['boot'],
+  host: Host,
+): RunOptions {
   const initrd = boot.modules[0];
   const machine = machineOf(args, description);
   return {

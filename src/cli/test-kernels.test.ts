@@ -15,8 +15,17 @@ export function testKernel(code: readonly number[]): Uint8Array {
 const word = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 
 /** mov dx, port; mov al, byte; out dx, al */
-export const outByte = (port: number, value: number): number[] => [0x66, 0xba, port & 0xff, port >> 8, 0xb0, value, 0xee];
-export const say = (text: string, port = 0x3f8): number[] => Array.from(text, (character) => outByte(port, character.charCodeAt(0))).flat();
+export const outByte = (port: number, value: number): number[] => [
+  0x66,
+  0xba,
+  port & 0xff,
+  port >> 8,
+  0xb0,
+  value,
+  0xee,
+];
+export const say = (text: string, port = 0x3f8): number[] =>
+  Array.from(text, (character) => outByte(port, character.charCodeAt(0))).flat();
 /** mov dx, 0xf4; mov eax, value; out dx, eax */
 export const debugExit = (value: number): number[] => [0x66, 0xba, 0xf4, 0, 0xb8, ...word(value), 0xef];
 /** ACPI soft-off: SLP_TYP 5 and SLP_EN into PM1a control. */
@@ -30,7 +39,9 @@ export const halt: readonly number[] = [0xfa, 0xf4];
 /** jmp $ */
 export const spin: readonly number[] = [0xeb, 0xfe];
 /** Waits for a byte on COM1 and sends it back. */
-export const echo: readonly number[] = [0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xfb, 0x66, 0xba, 0xf8, 0x03, 0xec, 0xee];
+export const echo: readonly number[] = [
+  0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xfb, 0x66, 0xba, 0xf8, 0x03, 0xec, 0xee,
+];
 /** Sends what EBX points to (the multiboot information) + offset, a pointer to text, to COM1. */
 export const sayTextAt = (offset: number): number[] => [
   ...[0x8b, 0x73, offset], // mov esi, [ebx + offset]

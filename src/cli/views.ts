@@ -80,7 +80,9 @@ export class TerminalView implements ConsoleView {
       },
     });
     const { name } = description.levels[description.interactive]!;
-    host.writeError(`turtles: ${name}'s console will be joined to this terminal when ${name} first speaks; then Ctrl-A x leaves\n`);
+    host.writeError(
+      `turtles: ${name}'s console will be joined to this terminal when ${name} first speaks; then Ctrl-A x leaves\n`,
+    );
   }
 
   /** Lines of levels that stream by come with their bytes. */

@@ -32,10 +32,17 @@ const LINES: readonly [name: string, fields: Record<string, string | number | bi
 ];
 
 describe('ftrace text', () => {
-  for (const [name, fields, text] of LINES) it(`prints ${name} as Linux does: ${text.slice(0, 30)}`, () => assert.equal(ftraceText(name, fields), text));
+  for (const [name, fields, text] of LINES)
+    it(`prints ${name} as Linux does: ${text.slice(0, 30)}`, () => assert.equal(ftraceText(name, fields), text));
 
   it('has a line with task, processor and virtual time', () => {
-    const line = ftraceLine({ name: 'kvm_entry', nanoseconds: 12_000_345_678, processor: 1, level: 0, fields: { vcpu_id: 1, rip: 0 } });
+    const line = ftraceLine({
+      name: 'kvm_entry',
+      nanoseconds: 12_000_345_678,
+      processor: 1,
+      level: 0,
+      fields: { vcpu_id: 1, rip: 0 },
+    });
     assert.equal(line, '      turtles-L0-1       [001] d..1.    12.000345678: kvm_entry: vcpu 1, rip 0x0');
   });
 
@@ -51,7 +58,11 @@ describe('ftrace text', () => {
     for (const [name, types] of Object.entries(TRACE_EVENTS) as [string, Record<string, FieldType>][]) {
       const fields = Object.fromEntries(Object.entries(types).map(([field, type]) => [field, values[type]]));
       for (const [field, type] of Object.entries(types))
-        assert.notEqual(ftraceText(name, fields), ftraceText(name, { ...fields, [field]: changed[type] }), `${name}.${field}`);
+        assert.notEqual(
+          ftraceText(name, fields),
+          ftraceText(name, { ...fields, [field]: changed[type] }),
+          `${name}.${field}`,
+        );
     }
   });
 });

@@ -29,7 +29,10 @@ export function exitReasonText(reason: number): string {
   const name = exitReason(basic)?.name ?? `0x${basic.toString(16)}`;
   if (flags === 0) return name;
   const rest = (flags & ~FAILED_ENTRY) >>> 0;
-  const words = [...(flags >= FAILED_ENTRY ? ['FAILED_VMENTRY'] : []), ...(rest !== 0 ? [`0x${rest.toString(16)}`] : [])];
+  const words = [
+    ...(flags >= FAILED_ENTRY ? ['FAILED_VMENTRY'] : []),
+    ...(rest !== 0 ? [`0x${rest.toString(16)}`] : []),
+  ];
   return `${name} ${words.join(' ')}`;
 }
 
@@ -100,6 +103,9 @@ export function ftraceLine(event: FtraceEvent): string {
 
 function plainText(fields: Fields): string {
   return Object.entries(fields)
-    .map(([name, value]) => `${name}=${typeof value === 'number' || typeof value === 'bigint' ? `0x${hexadecimal(value, 1)}` : value}`)
+    .map(
+      ([name, value]) =>
+        `${name}=${typeof value === 'number' || typeof value === 'bigint' ? `0x${hexadecimal(value, 1)}` : value}`,
+    )
     .join(' ');
 }

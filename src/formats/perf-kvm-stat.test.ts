@@ -6,7 +6,14 @@ import { perfKvmStat } from './perf-kvm-stat.ts';
 // Figures of a report that somebody published: 40 samples in sum instead of 79,751, same widths.
 const ROWS = [
   { name: 'MSR_WRITE', samples: 30, total: 30 * 1710, minimum: 500, maximum: 52_940, relativeDeviation: 0.0048 },
-  { name: 'EXTERNAL_INTERRUPT', samples: 10, total: 82_243_600, minimum: 630, maximum: 17_539_260, relativeDeviation: 0.0061 },
+  {
+    name: 'EXTERNAL_INTERRUPT',
+    samples: 10,
+    total: 82_243_600,
+    minimum: 630,
+    maximum: 17_539_260,
+    relativeDeviation: 0.0061,
+  },
 ];
 
 describe('perfKvmStat', () => {

@@ -119,11 +119,11 @@ function placeOf(vcpu: Vcpu, index: number): MsrPlace | undefined {
 }
 
 function rowNumber(vcpu: Vcpu, index: number): number {
-  return vcpu.machine.msrRows.findIndex((row) => row.index === index);
+  return vcpu.machine.msrNumbers.get(index) ?? -1;
 }
 
 function rowOf(vcpu: Vcpu, index: number): MsrRow | undefined {
-  return vcpu.machine.msrRows.find((row) => row.index === index);
+  return vcpu.machine.msrRows[rowNumber(vcpu, index)];
 }
 
 /** The value of an MSR that lives in L0's own state. */

@@ -86,6 +86,8 @@ export class VirtualMachine {
   readonly devices: PcDevices;
   readonly cpuid: CpuidModel;
   readonly msrRows: readonly MsrRow[];
+  /** By index, which row it is. */
+  readonly msrNumbers: ReadonlyMap<number, number>;
   /** MSRs that L1 asked for and that are not there, by index: for the run's summary. */
   readonly unknownMsrs = new Map<number, Refusals>();
   /** Instructions on device memory that L0 cannot emulate, by their bytes. L1 got #UD. */
@@ -115,6 +117,7 @@ export class VirtualMachine {
     });
     this.cpuid = cpuidOf(description, capabilities, vmx);
     this.msrRows = msrRows({ ...description, features: this.cpuid.features, microcodeRevision: this.cpuid.microcodeRevision });
+    this.msrNumbers = new Map(this.msrRows.map((row, number) => [row.index, number]));
   }
 
   /** Whether L1's CPUID shows a feature, by the names of opcode rows. */

@@ -26,6 +26,8 @@ import { Translator } from './cpu/translation/translator.ts';
 import type { Memory } from './memory/memory.ts';
 import { PHYSICAL_ADDRESS_BITS } from './mmu/walk.ts';
 import { ProcessorBus } from './physical-bus.ts';
+import { VMX_MICROCODE } from './vtx/instructions.ts';
+import { VmxUnit } from './vtx/vmx-unit.ts';
 import type { Schedule } from './schedule.ts';
 import { SeededEntropy } from './seeded-entropy.ts';
 
@@ -61,6 +63,8 @@ export class ProcessorUnit {
   readonly events: ProcessorEvents;
   readonly cpuid: CpuidModel;
   readonly decoding: Decoding;
+  /** Present when the description has a VMX profile. */
+  readonly vmx: VmxUnit | undefined;
   private readonly loop: RunLoop;
 
   constructor(
@@ -121,6 +125,12 @@ export class ProcessorUnit {
       this.settle(raiseException(cpu)),
     );
     this.loop = new RunLoop(cpu, engine, this.events);
+    if (cpu.environment.vmxCapabilities !== undefined) {
+      this.vmx = new VmxUnit(cpu, cpu.environment.vmxCapabilities);
+      cpu.environment.vmx = this.vmx;
+      this.loop.vmx = this.vmx;
+      this.events.vmx = this.vmx;
+    }
     resetProcessor(cpu, 'reset', PROCESSOR_SIGNATURE);
     resetMsrs(cpu);
     if (index > 0) cpu.set32(STATE.activity, ACTIVITY.waitForSipi);
@@ -136,6 +146,11 @@ export class ProcessorUnit {
     if (activity === ACTIVITY.active) return true;
     if (activity === ACTIVITY.halted) return events.wakes();
     return activity === ACTIVITY.waitForSipi && (events.pendingInit || events.pendingStartup >= 0);
+  }
+
+  /** The tick at which it must be looked at although it does nothing: the VMX-preemption timer runs in HLT too. */
+  get deadline(): number {
+    return this.vmx?.deadline() ?? Infinity;
   }
 
   /** Now, also in the middle of a block that a device access interrupted. */
@@ -184,7 +199,7 @@ export class ProcessorUnit {
     shared: SharedParts,
     earlier: readonly ProcessorUnit[],
   ): Decoding {
-    const routines = new Routines(MICROCODE);
+    const routines = new Routines([...MICROCODE, VMX_MICROCODE]);
     const dropWriteTags = (host: number): void => {
       this.cpu.mmu.buffers.dropWriteTags(host);
       for (const unit of earlier) if (unit !== this) unit.cpu.mmu.buffers.dropWriteTags(host);
@@ -198,6 +213,7 @@ export class ProcessorUnit {
   /** What a delivery came to: the engine's status. */
   private settle(delivery: Delivery): number {
     this.loop.faultDelivered = true;
+    if (this.vmx !== undefined) return this.vmx.settle(delivery);
     if (delivery === 'delivered') return STATUS.dispatch;
     if (delivery === 'shutdown') this.cpu.words[STATE.activity >> 2] = ACTIVITY.shutdown;
     return STATUS.exit;

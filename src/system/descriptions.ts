@@ -78,5 +78,8 @@ export function findDescription(name: string): GuestDescription {
   const found = DESCRIPTIONS.find((description) => description.name === name);
   if (found !== undefined) return found;
   const names = DESCRIPTIONS.map((description) => description.name).join(', ');
-  throw new UserError(`there is no description named ${name}`, `choose one of: ${names}; your own kernel goes with --kernel FILE`);
+  throw new UserError(
+    `there is no description named ${name}`,
+    `choose one of: ${names}; your own kernel goes with --kernel FILE`,
+  );
 }

@@ -34,13 +34,16 @@ export function checkInitrd({ kernel, kernelName, modules }: BootRequest): void 
     );
   }
   if (!isWholeArchive(initrd.bytes)) {
-    throw new UserError(`${initrd.name} is truncated or damaged: its cpio archive has no end`, 'copy or build it again');
+    throw new UserError(
+      `${initrd.name} is truncated or damaged: its cpio archive has no end`,
+      'copy or build it again',
+    );
   }
 }
 
 /** Goes from header to header to the trailer. */
 function isWholeArchive(bytes: Uint8Array): boolean {
-  for (let at = 0; at + HEADER <= bytes.length; ) {
+  for (let at = 0; at + HEADER <= bytes.length;) {
     if (!ARCHIVE.test(textOf(bytes, at, 6))) return false;
     const field = (offset: number) => Number.parseInt(textOf(bytes, at + offset, 8), 16);
     const [size, nameSize] = [field(SIZE_AT), field(NAME_SIZE_AT)];
@@ -51,4 +54,5 @@ function isWholeArchive(bytes: Uint8Array): boolean {
 }
 
 const aligned = (offset: number): number => Math.ceil(offset / 4) * 4;
-const textOf = (bytes: Uint8Array, at: number, length: number): string => String.fromCharCode(...bytes.subarray(at, at + length));
+const textOf = (bytes: Uint8Array, at: number, length: number): string =>
+  String.fromCharCode(...bytes.subarray(at, at + length));

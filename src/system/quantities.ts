@@ -15,14 +15,18 @@ const DECIMAL: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, g: 1e
 /** "512M", "1.5G", "1073741824": bytes, whole pages. `plainUnit` is what a bare number counts; `option` names it. */
 export function parseMemory(text: string, option: string, plainUnit = 1): number {
   const match = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i.exec(text.trim());
-  if (match === null) throw new UserError(`${option} ${text}: that is no size`, `write it as ${option} 512M or ${option} 1G`);
+  if (match === null)
+    throw new UserError(`${option} ${text}: that is no size`, `write it as ${option} 512M or ${option} 1G`);
   const suffix = match[2]!.toLowerCase();
   const bytes = Number(match[1]) * (suffix === '' ? plainUnit : BINARY[suffix]!);
   if (bytes > MOST_MEMORY) {
     throw new UserError(`${option} ${text}: a machine can have 3840 MiB at most`, `give it less, such as ${option} 2G`);
   }
   if (bytes < LEAST_MEMORY) {
-    throw new UserError(`too little memory: ${option} ${text} is less than the 2 MiB of the smallest PC`, `give it more, such as ${option} 256M`);
+    throw new UserError(
+      `too little memory: ${option} ${text} is less than the 2 MiB of the smallest PC`,
+      `give it more, such as ${option} 256M`,
+    );
   }
   return Math.floor(bytes / PAGE) * PAGE;
 }
@@ -32,14 +36,20 @@ export function parseFrequency(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)([kmg]?)(?:hz)?$/i.exec(text.trim());
   const hertz = match === null ? NaN : Number(match[1]) * DECIMAL[match[2]!.toLowerCase()]!;
   if (Number.isInteger(hertz) && hertz >= 1e6 && hertz <= 1e10) return hertz;
-  throw new UserError(`${option} ${text}: that is no frequency between 1 MHz and 10 GHz`, `write it as ${option} 1G or ${option} 500M`);
+  throw new UserError(
+    `${option} ${text}: that is no frequency between 1 MHz and 10 GHz`,
+    `write it as ${option} 1G or ${option} 500M`,
+  );
 }
 
 /** A whole number from `least` to `most`, also as 0x.... */
 export function parseCount(text: string, option: string, least: number, most: number): number {
   const value = /^(0x[0-9a-f]+|\d+)$/i.test(text.trim()) ? Number(text) : NaN;
   if (value >= least && value <= most) return value;
-  throw new UserError(`${option} ${text}: that is no whole number from ${least} to ${most}`, `give one, such as ${option} ${least}`);
+  throw new UserError(
+    `${option} ${text}: that is no whole number from ${least} to ${most}`,
+    `give one, such as ${option} ${least}`,
+  );
 }
 
 /** "1,234,567". */

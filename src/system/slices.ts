@@ -62,7 +62,8 @@ export async function runSlices(machine: Runnable, clock: RunClock, options: Sli
     const [began, virtual, ticks] = [clock.now(), machine.nanoseconds, machine.ticks];
     const outcome = machine.run(ticks + slice);
     const stop = options.after();
-    if (machine.instructions !== awake.instructions) awake = { instructions: machine.instructions, nanoseconds: machine.nanoseconds };
+    if (machine.instructions !== awake.instructions)
+      awake = { instructions: machine.instructions, nanoseconds: machine.nanoseconds };
     const idle = outcome === 'idle' || machine.nanoseconds - awake.nanoseconds > ASLEEP_NANOSECONDS;
     if (outcome === 'ended') return 'ended';
     if (stop) return 'stopped';
@@ -80,7 +81,8 @@ export async function runSlices(machine: Runnable, clock: RunClock, options: Sli
 
 /** Twice as many ticks after a short slice, half as many after a long one; in real time also by the virtual time that passed. */
 function nextSlice(slice: number, milliseconds: number, virtual: number): number {
-  if (milliseconds > 2 * TARGET || virtual > 2 * REAL_TIME_NANOSECONDS) return Math.max(SMALLEST_SLICE, Math.floor(slice / 2));
+  if (milliseconds > 2 * TARGET || virtual > 2 * REAL_TIME_NANOSECONDS)
+    return Math.max(SMALLEST_SLICE, Math.floor(slice / 2));
   if (milliseconds < TARGET / 2 && virtual < REAL_TIME_NANOSECONDS) return Math.min(LARGEST_SLICE, slice * 2);
   return slice;
 }

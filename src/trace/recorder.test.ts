@@ -22,7 +22,10 @@ describe('ExitStatistics', () => {
       exits.entry(0, at + took);
     }
     const [cpuid, hlt] = exits.counts();
-    assert.deepEqual({ ...hlt }, { reason: HLT, samples: 1, total: 5000, minimum: 5000, maximum: 5000, relativeDeviation: 0 });
+    assert.deepEqual(
+      { ...hlt },
+      { reason: HLT, samples: 1, total: 5000, minimum: 5000, maximum: 5000, relativeDeviation: 0 },
+    );
     assert.deepEqual([cpuid.samples, cpuid.total, cpuid.minimum, cpuid.maximum], [2, 40, 10, 30]);
     // Two samples 10 and 30: standard deviation sqrt(200), over sqrt(2), over the mean of 20.
     assert.ok(Math.abs(cpuid.relativeDeviation - 0.5) < 1e-12);
@@ -72,7 +75,9 @@ describe('RunRecorder', () => {
     recorder.event('kvm_entry', 0, 0, 9, { vcpu_id: 0, rip: 0xfff0 });
     assert.deepEqual([recorder.exitsOf(1).count, recorder.exitsOf(2).count, recorder.exitsOf(3).count], [1, 1, 0]);
     assert.equal(recorder.exitsOf(2).counts()[0].total, 8);
-    assert.deepEqual(events, [{ name: 'kvm_entry', level: 0, processor: 0, nanoseconds: 9, fields: { vcpu_id: 0, rip: 0xfff0 } }]);
+    assert.deepEqual(events, [
+      { name: 'kvm_entry', level: 0, processor: 0, nanoseconds: 9, fields: { vcpu_id: 0, rip: 0xfff0 } },
+    ]);
     assert.deepEqual([recorder.tracing, new RunRecorder().tracing, noRecorder.tracing], [true, false, false]);
   });
 });

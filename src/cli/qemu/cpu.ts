@@ -25,7 +25,8 @@ const MODELS: readonly ModelRow[] = [
 ];
 
 /** Properties of QEMU's processors that are no features, and change nothing here. */
-const PROPERTIES = /^(vendor|phys-bits|host-phys-bits|host-phys-bits-limit|migratable|check|enforce|family|model|stepping|model-id|level|xlevel|min-level|kvm|pmu|l3-cache|tsc-frequency|hv[-_].*)$/;
+const PROPERTIES =
+  /^(vendor|phys-bits|host-phys-bits|host-phys-bits-limit|migratable|check|enforce|family|model|stepping|model-id|level|xlevel|min-level|kvm|pmu|l3-cache|tsc-frequency|hv[-_].*)$/;
 
 /** `-cpu NAME,+x,-x,x=on`. */
 export function applyCpu(text: string, settings: QemuSettings): void {

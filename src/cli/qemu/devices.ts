@@ -30,8 +30,13 @@ export function applyDevice(text: string, settings: QemuSettings): void {
   const { name, values } = parseNamed(text);
   if (name === '?' || name === 'help') return void (settings.print = deviceList());
   const device = DEVICES.find((row) => row.name === name);
-  if (device === undefined) throw new UserError(`-device ${text}: '${name}' is not a valid device model name`, "-device '?' lists what there is");
-  if (values.has('help') || values.has('?')) return void (settings.print = `${name} options:\n${device.properties.map((key) => `  ${key}=<value>\n`).join('')}`);
+  if (device === undefined)
+    throw new UserError(
+      `-device ${text}: '${name}' is not a valid device model name`,
+      "-device '?' lists what there is",
+    );
+  if (values.has('help') || values.has('?'))
+    return void (settings.print = `${name} options:\n${device.properties.map((key) => `  ${key}=<value>\n`).join('')}`);
   refuseUnknownKeys(`-device ${name}`, new Map([...values].filter(([key]) => key !== 'id')), device.properties);
   device.apply(settings, values);
 }
@@ -52,9 +57,21 @@ export function applyDrive(text: string, settings: QemuSettings): void {
   const format = values.get('format') ?? 'raw';
   const way = values.get('if') ?? 'ide';
   if (file === undefined) throw new UserError('-drive needs a file', 'write -drive file=FILE,format=raw,if=virtio');
-  if (format !== 'raw') throw new UserError(`-drive: Unknown driver '${format}': only raw images can be used`, `convert it: qemu-img convert -O raw ${file} disk.raw`);
-  if (way !== 'virtio' && way !== 'none') throw new UserError(`-drive: there is no disk controller for if=${way}`, 'attach it with if=virtio');
-  if (values.get('snapshot') === 'on') throw new UserError('-drive: snapshot=on is not available', 'copy the image, or give readonly=on');
-  for (const key of WITHOUT_EFFECT) if (values.has(key)) settings.notices.add(`-drive property ${key}: it changes nothing here`);
-  settings.drives.push({ file, interface: way, id: values.get('id'), readOnly: parseSwitch('-drive', 'readonly', values.get('readonly') ?? 'off') });
+  if (format !== 'raw')
+    throw new UserError(
+      `-drive: Unknown driver '${format}': only raw images can be used`,
+      `convert it: qemu-img convert -O raw ${file} disk.raw`,
+    );
+  if (way !== 'virtio' && way !== 'none')
+    throw new UserError(`-drive: there is no disk controller for if=${way}`, 'attach it with if=virtio');
+  if (values.get('snapshot') === 'on')
+    throw new UserError('-drive: snapshot=on is not available', 'copy the image, or give readonly=on');
+  for (const key of WITHOUT_EFFECT)
+    if (values.has(key)) settings.notices.add(`-drive property ${key}: it changes nothing here`);
+  settings.drives.push({
+    file,
+    interface: way,
+    id: values.get('id'),
+    readOnly: parseSwitch('-drive', 'readonly', values.get('readonly') ?? 'off'),
+  });
 }

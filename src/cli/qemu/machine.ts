@@ -48,7 +48,10 @@ function attachedDrives({ drives, driveDevices }: QemuSettings): DriveSetting[] 
   const named = driveDevices.map((id) => {
     const drive = drives.find((candidate) => candidate.interface === 'none' && candidate.id === id);
     if (drive !== undefined) return drive;
-    throw new UserError(`-device virtio-blk-pci: there is no drive '${id}'`, `add -drive file=FILE,format=raw,if=none,id=${id || 'ID'}`);
+    throw new UserError(
+      `-device virtio-blk-pci: there is no drive '${id}'`,
+      `add -drive file=FILE,format=raw,if=none,id=${id || 'ID'}`,
+    );
   });
   return [...drives.filter((drive) => drive.interface === 'virtio'), ...named];
 }

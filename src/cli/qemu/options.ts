@@ -88,7 +88,8 @@ function applyProcessors(settings: QemuSettings, value: string): void {
 function applyAccelerator(settings: QemuSettings, value: string): void {
   const { values } = parseNamed(value, 'accel');
   const name = values.get('accel');
-  if (name !== 'turtles') return void settings.notices.add(`-accel ${name}: the machine is software of its own (turtles)`);
+  if (name !== 'turtles')
+    return void settings.notices.add(`-accel ${name}: the machine is software of its own (turtles)`);
   refuseUnknownKeys('-accel turtles', values, ['accel', 'l0', 'paging', 'profile']);
   settings.l0 = parseSwitch('-accel turtles', 'l0', values.get('l0') ?? 'off');
   settings.paging = choice('paging', values.get('paging') ?? settings.paging, PAGING_MODES);
@@ -107,7 +108,10 @@ function serialOf(value: string): SerialSetting {
   if (value === 'mon:stdio') return { kind: 'stdio', signals: false };
   if (value === 'none' || value === 'null') return { kind: value };
   if (value.startsWith('file:') && value.length > 5) return { kind: 'file', path: value.slice(5) };
-  throw new UserError(`-serial ${value}: there is no such place for a serial port`, 'give stdio, file:FILE, null or none');
+  throw new UserError(
+    `-serial ${value}: there is no such place for a serial port`,
+    'give stdio, file:FILE, null or none',
+  );
 }
 
 const MACHINES = /^(q35|pc|pc-q35-[\d.]+|pc-i440fx-[\d.]+)$/;
@@ -115,8 +119,14 @@ const MACHINES = /^(q35|pc|pc-q35-[\d.]+|pc-i440fx-[\d.]+)$/;
 function applyMachine(settings: QemuSettings, value: string): void {
   const { name, values } = parseNamed(value);
   const type = values.get('type') ?? name;
-  if (type === 'help' || type === '?') return void (settings.print = 'Supported machines are:\nq35                  the PC (default)\npc                   the same\n');
-  if (type !== '' && !MACHINES.test(type)) throw new UserError(`-machine ${value}: unsupported machine type '${type}'`, 'give q35, which is the one there is, or none');
+  if (type === 'help' || type === '?')
+    return void (settings.print =
+      'Supported machines are:\nq35                  the PC (default)\npc                   the same\n');
+  if (type !== '' && !MACHINES.test(type))
+    throw new UserError(
+      `-machine ${value}: unsupported machine type '${type}'`,
+      'give q35, which is the one there is, or none',
+    );
   for (const key of values.keys()) {
     if (key === 'accel') applyAccelerator(settings, values.get('accel')!);
     else if (key !== 'type') settings.notices.add(`-machine property ${key}: it changes nothing here`);
@@ -127,8 +137,15 @@ function applyClock(settings: QemuSettings, value: string): void {
   const { values } = parseNamed(value);
   refuseUnknownKeys('-rtc', values, ['base', 'clock', 'driftfix']);
   const base = values.get('base') ?? 'utc';
-  const date = base === 'utc' || base === 'localtime' ? 'now' : Date.parse(`${base.includes('T') ? base : `${base}T00:00:00`}Z`) / 1000;
-  if (Number.isNaN(date)) throw new UserError(`-rtc base=${base}: that is no date`, 'write base=utc, base=2026-01-01 or base=2026-01-01T12:00:00');
+  const date =
+    base === 'utc' || base === 'localtime'
+      ? 'now'
+      : Date.parse(`${base.includes('T') ? base : `${base}T00:00:00`}Z`) / 1000;
+  if (Number.isNaN(date))
+    throw new UserError(
+      `-rtc base=${base}: that is no date`,
+      'write base=utc, base=2026-01-01 or base=2026-01-01T12:00:00',
+    );
   settings.startTime = date;
 }
 
@@ -138,6 +155,8 @@ function versionText(): string {
 }
 
 function helpText(): string {
-  const rows = QEMU_OPTIONS.map(({ name, argument, says }) => `-${name}${argument === undefined ? '' : ` ${argument}`}`.padEnd(30) + ` ${says}\n`);
+  const rows = QEMU_OPTIONS.map(
+    ({ name, argument, says }) => `-${name}${argument === undefined ? '' : ` ${argument}`}`.padEnd(30) + ` ${says}\n`,
+  );
   return `${versionText()}usage: turtles-qemu [options]\n\n${rows.join('')}\nAn option may begin with two dashes. The exit status of isa-debug-exit is (value << 1) | 1.\n`;
 }

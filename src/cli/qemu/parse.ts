@@ -19,6 +19,10 @@ export function parseQemuArguments(args: readonly string[]): QemuSettings {
 }
 
 function unknownWord(word: string): UserError {
-  if (word.startsWith('-') && word !== '-') return new UserError(`${word}: invalid option`, 'turtles-qemu -help lists those there are');
-  return new UserError(`${word}: a disk image can only be given by option`, `write -drive file=${word},format=raw,if=virtio`);
+  if (word.startsWith('-') && word !== '-')
+    return new UserError(`${word}: invalid option`, 'turtles-qemu -help lists those there are');
+  return new UserError(
+    `${word}: a disk image can only be given by option`,
+    `write -drive file=${word},format=raw,if=virtio`,
+  );
 }

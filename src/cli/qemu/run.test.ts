@@ -2,7 +2,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FakeHost } from '../fake-host.test.ts';
-import { debugExit, echo, halt, powerOff, reset, say, sayTextAt, spin, testKernel, tripleFault } from '../test-kernels.test.ts';
+import {
+  debugExit,
+  echo,
+  halt,
+  powerOff,
+  reset,
+  say,
+  sayTextAt,
+  spin,
+  testKernel,
+  tripleFault,
+} from '../test-kernels.test.ts';
 
 const DEBUG_EXIT = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=0x4'];
 
@@ -61,7 +72,7 @@ describe('turtles qemu', () => {
   });
 
   it('reads standard input, and waits for it while the guest has nothing to do', async () => {
-    let type = (_: Uint8Array): void => {};
+    let type: (bytes: Uint8Array) => void = () => {};
     const host = new FakeHost({ onInput: (listener) => void (type = listener) });
     host.onPause = (pauses) => pauses === 3 && type(Uint8Array.of(0x41));
     assert.equal((await run([echo, powerOff], [], host)).output, 'A');
@@ -71,12 +82,18 @@ describe('turtles qemu', () => {
     const host = new FakeHost({ onInput: (_, ended) => ended() });
     const { status, errors } = await run([halt], [], host);
     assert.equal(status, 1);
-    assert.match(errors, /^turtles-qemu: every processor waits for an interrupt[^\n]*\n {2}\S[^\n]*\n$/);
+    assert.match(
+      errors,
+      /^turtles-qemu: every processor waits for an interrupt that does not come[^\n]*\n {2}\S[^\n]*\n$/,
+    );
   });
 
   it('says once what has no effect, in lines that suites know as warnings', async () => {
     const global = ['-global', 'kvm-pit.lost_tick_policy=discard'];
-    const { status, errors } = await run([debugExit(0), spin], [...DEBUG_EXIT, ...global, ...global, '-machine', 'accel=kvm', '-display', 'none', '-vnc', 'none']);
+    const { status, errors } = await run(
+      [debugExit(0), spin],
+      [...DEBUG_EXIT, ...global, ...global, '-machine', 'accel=kvm', '-display', 'none', '-vnc', 'none'],
+    );
     assert.equal(status, 1);
     assert.deepEqual(
       errors.split('\n').filter((line) => line !== '' && !line.startsWith('turtles-qemu: warning: ')),

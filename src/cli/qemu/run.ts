@@ -28,7 +28,10 @@ export async function qemuCommand(args: readonly string[], host: Host, failures:
   const start = settings.startTime === 'now' ? host.unixTime() : (settings.startTime ?? START_TIME);
   const pc = qemuMachine(settings, start, host);
   const session = new Session({ pc, consoles: serial.channels, boot, recorder: makeRecorder(undefined) });
-  failures.run = { options: { ...settings, notices: undefined, startTime: start }, instructions: () => session.instructions };
+  failures.run = {
+    options: { ...settings, notices: undefined, startTime: start },
+    instructions: () => session.instructions,
+  };
   for (const notice of [...settings.notices, ...session.remarks]) host.writeError(`${PROGRAM}: warning: ${notice}\n`);
   host.atExit(() => serial.close());
   serial.open();
@@ -53,7 +56,7 @@ async function runToStatus(session: Session, settings: QemuSettings, serial: Ser
     if (how === 'stopped') return 0;
     if (how === 'idle') {
       throw new UserError(
-        'every processor waits for an interrupt, and nothing is left that could raise one',
+        'every processor waits for an interrupt that does not come',
         'the guest has stopped; give it input with -serial stdio, or look at what it said last',
       );
     }

@@ -19,10 +19,13 @@ interface Port {
 
 /** Which ports the options come to: without any, COM1 is there as in QEMU, on the terminal only with -nographic. */
 export function serialSettings({ serial, nographic, defaults }: QemuSettings): SerialSetting[] {
-  const asked: SerialSetting[] = serial.length > 0 ? serial : nographic ? [{ kind: 'stdio', signals: false }] : defaults ? [{ kind: 'null' }] : [];
+  const asked: SerialSetting[] =
+    serial.length > 0 ? serial : nographic ? [{ kind: 'stdio', signals: false }] : defaults ? [{ kind: 'null' }] : [];
   const ports = asked.slice(0, asked.findLastIndex(({ kind }) => kind !== 'none') + 1);
-  if (ports.length > MOST_PORTS) throw new UserError(`-serial: there are ${MOST_PORTS} ports at most`, 'leave some out');
-  if (ports.filter(({ kind }) => kind === 'stdio').length > 1) throw new UserError('-serial: stdio can be given once', 'send the others to file:FILE');
+  if (ports.length > MOST_PORTS)
+    throw new UserError(`-serial: there are ${MOST_PORTS} ports at most`, 'leave some out');
+  if (ports.filter(({ kind }) => kind === 'stdio').length > 1)
+    throw new UserError('-serial: stdio can be given once', 'send the others to file:FILE');
   return ports;
 }
 
@@ -38,7 +41,11 @@ export class SerialPorts {
 
   constructor(settings: QemuSettings, host: Host) {
     this.#host = host;
-    this.#ports = serialSettings(settings).map((setting) => ({ setting, channel: new ConsoleChannel(false), write: undefined }));
+    this.#ports = serialSettings(settings).map((setting) => ({
+      setting,
+      channel: new ConsoleChannel(false),
+      write: undefined,
+    }));
   }
 
   /** COM1 first. */

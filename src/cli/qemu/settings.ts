@@ -2,7 +2,11 @@
 import type { PagingMode } from '../../system/hypervisor.ts';
 
 /** Where a serial port leads. */
-export type SerialSetting = { readonly kind: 'stdio'; readonly signals: boolean } | { readonly kind: 'file'; readonly path: string } | { readonly kind: 'null' } | { readonly kind: 'none' };
+export type SerialSetting =
+  | { readonly kind: 'stdio'; readonly signals: boolean }
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'null' }
+  | { readonly kind: 'none' };
 
 export interface DriveSetting {
   readonly file: string;

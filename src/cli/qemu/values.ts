@@ -51,5 +51,8 @@ export function parseSwitch(option: string, key: string, text: string): boolean 
 export function parseNumber(option: string, key: string, text: string, most: number): number {
   const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
   if (value <= most) return value;
-  throw new UserError(`${option}: '${key}' is a number up to ${most}, not '${text}'`, `write ${key}=NUMBER, also as 0x...`);
+  throw new UserError(
+    `${option}: '${key}' is a number up to ${most}, not '${text}'`,
+    `write ${key}=NUMBER, also as 0x...`,
+  );
 }

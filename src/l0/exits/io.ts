@@ -26,6 +26,7 @@ export function ioInstruction(vcpu: Vcpu): void {
 
 function input(vcpu: Vcpu, { port, width }: PortAccess): void {
   const value = vcpu.machine.bus.readPort(port, width);
+  trace(vcpu, false, port, width, value);
   if (width === 4) return vcpu.writeLow(RAX, value);
   const mask = width === 2 ? 0xffffn : 0xffn;
   vcpu.writeWide(RAX, (vcpu.wide(RAX) & ~mask) | BigInt(value));
@@ -34,6 +35,10 @@ function input(vcpu: Vcpu, { port, width }: PortAccess): void {
 function output(vcpu: Vcpu, { port, width }: PortAccess): void {
   const value = vcpu.low(RAX);
   vcpu.machine.bus.writePort(port, width, width === 4 ? value : value & (2 ** (8 * width) - 1));
+  trace(vcpu, true, port, width, value);
+}
+
+function trace(vcpu: Vcpu, rw: boolean, port: number, size: number, val: number): void {
   const { recorder, time } = vcpu.machine;
-  if (recorder.tracing) recorder.event('kvm_pio', 0, vcpu.index, time.nanoseconds(), { rw: true, port, size: width, count: 1, val: value });
+  if (recorder.tracing) recorder.event('kvm_pio', 0, vcpu.index, time.nanoseconds(), { rw, port, size, count: 1, val });
 }

@@ -11,14 +11,17 @@ import { resetProcessor, startUp } from './reset.ts';
 import { ACTIVITY } from './run-loop.ts';
 import type { EventSource } from './run-loop.ts';
 import { ATTENTION, CS, STATE } from './state.ts';
+import type { EventPorts, VmxRunHooks } from '../vtx/hooks.ts';
 
 const NMI_VECTOR = 2;
 const BLOCKING = { sti: 1, movSs: 2, nmi: 8 } as const;
 const DEBUG_EXCEPTION = 1;
 
 /** INIT, SIPI, NMI and interrupts of one processor: what is pending, and when it may be delivered. */
-export class ProcessorEvents implements EventSource, ProcessorSignals {
+export class ProcessorEvents implements EventSource, ProcessorSignals, EventPorts {
   localApic: LocalApic | undefined;
+  /** VT-x of this processor, if it has any. */
+  vmx: VmxRunHooks | undefined;
   pendingNmi = false;
   pendingInit = false;
   /** Vector of a start-up IPI that waits, or -1. */
@@ -48,23 +51,26 @@ export class ProcessorEvents implements EventSource, ProcessorSignals {
     this.interruptsChanged();
   }
   startup(vector: number): void {
+    if (this.vmx?.startup(vector)) return;
     if (this.cpu.words[STATE.activity >> 2] === ACTIVITY.waitForSipi || this.pendingInit) this.pendingStartup = vector;
   }
 
   wakes(): boolean {
-    return this.pendingInit || this.nmiPossible() || this.interruptPossible() || mwaitEnds(this.cpu);
+    if (this.vmx?.governs) return this.vmx.wakes(this);
+    return (this.pendingInit && !this.vmx?.blocksInit) || this.nmiPossible() || this.interruptPossible() || mwaitEnds(this.cpu);
   }
 
   /** See: SDM 6.9 Priority Among Concurrent Events (Table Priority Among Concurrent Events). */
   deliverPending(cpu: Processor): boolean {
-    if (this.pendingInit) return this.initialize();
+    if (this.vmx?.governs) return this.vmx.beforeInstruction(this);
+    if (this.pendingInit && !this.vmx?.blocksInit) return this.initialize();
     if (this.nmiPossible()) {
       this.pendingNmi = false;
       return this.deliver({ vector: NMI_VECTOR, kind: 'nmi', errorCode: -1 });
     }
     if (!this.interruptPossible()) return false;
     cpu.words[STATE.activity >> 2] = ACTIVITY.active;
-    return this.deliver({ vector: this.localApic?.acknowledge() ?? 0, kind: 'external', errorCode: -1 });
+    return this.deliver({ vector: this.acknowledge(), kind: 'external', errorCode: -1 });
   }
 
   /** For a processor that waits for a start-up IPI: true when one came. */
@@ -98,6 +104,16 @@ export class ProcessorEvents implements EventSource, ProcessorSignals {
     return hits !== 0 && this.deliver({ vector: DEBUG_EXCEPTION, kind: 'fault', errorCode: -1, debugStatus: hits });
   }
 
+  interruptWaits(): boolean {
+    return this.localApic?.interruptPending() ?? false;
+  }
+  acknowledge(): number {
+    return this.localApic?.acknowledge() ?? 0;
+  }
+  deliverEvent(event: Event): void {
+    this.settle(deliver(this.cpu, event));
+  }
+
   private nmiPossible(): boolean {
     return (
       this.pendingNmi &&
@@ -111,7 +127,7 @@ export class ProcessorEvents implements EventSource, ProcessorSignals {
       words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)
     )
       return false;
-    return this.localApic?.interruptPending() ?? false;
+    return this.interruptWaits();
   }
 
   private initialize(): boolean {
@@ -123,7 +139,7 @@ export class ProcessorEvents implements EventSource, ProcessorSignals {
   }
 
   private deliver(event: Event): true {
-    this.settle(deliver(this.cpu, event));
+    this.deliverEvent(event);
     return true;
   }
 }

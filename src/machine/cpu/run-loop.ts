@@ -4,6 +4,7 @@ import { MODE } from './mode.ts';
 import { RFLAGS } from './processor.ts';
 import type { Processor } from './processor.ts';
 import { ATTENTION, STATE } from './state.ts';
+import type { VmxRunHooks } from '../vtx/hooks.ts';
 
 /** Activity states. See: SDM 25.4.2 Guest Non-Register State. */
 export const ACTIVITY = { active: 0, halted: 1, shutdown: 2, waitForSipi: 3 } as const;
@@ -30,6 +31,8 @@ export interface EventSource {
 export class RunLoop {
   /** Set by the fault delivery: the last instruction did not complete. */
   faultDelivered = false;
+  /** VT-x of this processor, if it has any. */
+  vmx: VmxRunHooks | undefined;
   private readonly cpu: Processor;
   private readonly engine: Engine;
   private readonly events: EventSource;
@@ -45,9 +48,11 @@ export class RunLoop {
     const { cpu } = this;
     const { words } = cpu;
     for (let now = cpu.ticks; now < end; now = cpu.ticks) {
+      const deadline = this.vmx === undefined ? Infinity : this.vmx.deadline();
+      if (deadline <= now) words[STATE.attention >> 2] |= ATTENTION.vmx;
       if (words[STATE.activity >> 2] !== ACTIVITY.active && !this.wake()) return;
       const attention = words[STATE.attention >> 2];
-      if (attention === 0) this.runBlocks(now, end);
+      if (attention === 0) this.runBlocks(now, Math.min(end, deadline));
       else if (!this.attend(attention)) return;
     }
   }
@@ -85,6 +90,12 @@ export class RunLoop {
   /** HLT ends by an event; shutdown and wait-for-SIPI are ended by others. */
   private wake(): boolean {
     const { cpu } = this;
+    if (this.vmx?.governs) {
+      if (!this.events.wakes(cpu)) return false;
+      this.events.deliverPending(cpu);
+      cpu.words[STATE.attention >> 2] |= ATTENTION.interrupt;
+      return true;
+    }
     if (cpu.words[STATE.activity >> 2] !== ACTIVITY.halted || !this.events.wakes(cpu)) return false;
     cpu.words[STATE.activity >> 2] = ACTIVITY.active;
     cpu.words[STATE.attention >> 2] |= ATTENTION.interrupt;
@@ -99,10 +110,17 @@ export class RunLoop {
       words[STATE.attention >> 2] &= ~leave;
       return false;
     }
-    words[STATE.attention >> 2] &= ~ATTENTION.interrupt;
-    if (attention & ATTENTION.interrupt && this.events.deliverPending(this.cpu)) return true;
-    if (attention & (ATTENTION.shadow | ATTENTION.debug)) this.step(attention);
+    words[STATE.attention >> 2] &= ~(ATTENTION.interrupt | ATTENTION.vmx);
+    if (attention & (ATTENTION.interrupt | ATTENTION.vmx) && this.events.deliverPending(this.cpu)) {
+      words[STATE.attention >> 2] |= this.wantedByVmx();
+      return true;
+    }
+    if (attention & (ATTENTION.shadow | ATTENTION.debug | ATTENTION.vmx)) this.step(attention);
     return true;
+  }
+
+  private wantedByVmx(): number {
+    return this.vmx?.nonRoot ? this.vmx.attention() : 0;
   }
 
   /** One instruction, whatever asks for attention, and what must follow it. */
@@ -124,7 +142,7 @@ export class RunLoop {
       this.events.singleStepTrap(cpu);
     if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & 0xff)
       words[STATE.attention >> 2] |= ATTENTION.debug;
-    words[STATE.attention >> 2] |= ATTENTION.interrupt;
+    words[STATE.attention >> 2] |= ATTENTION.interrupt | this.wantedByVmx();
   }
 
   /** The shadow held for one instruction, unless that one cast a new one. */

@@ -42,6 +42,7 @@ export function refusedBefore(unit: VmxUnit): EntryCheck | undefined {
 export function enterGuest(unit: VmxUnit): void {
   const { vmcs, context, state, cpu } = unit;
   unit.entries++;
+  cpu.trapSuppressed = true;
   const broken = firstFailure('guest', vmcs, context, state.dirtyGroups) ?? firstFailure('pdpte', vmcs, context, state.dirtyGroups);
   if (broken !== undefined) return failInvalidState(unit, broken);
   loadGuest(unit);

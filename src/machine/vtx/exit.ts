@@ -39,6 +39,7 @@ export function makeExit(unit: VmxUnit): void {
   const { cpu, vmcs, controls, exit } = unit;
   exit.pending = false;
   cpu.faulted = false;
+  cpu.trapSuppressed = true;
   eventHooks(cpu).deliveringEvent = undefined;
   saveGuest(unit);
   exit.write(vmcs);

@@ -18,6 +18,8 @@ const REGISTERS: { readonly [Name in Exclude<UnsavedRegister, 'cr8'>]: number } 
 };
 
 const PAGE_OFFSET = 0xfff;
+/** The owner's host-physical addresses are the machine's physical ones. */
+const physical = (address: HostPhysical): number => address as number;
 
 /** Root operation in the hands of TypeScript software: a VM exit calls it instead of loading the host state. */
 export class RootOwner implements RootProcessor {
@@ -88,13 +90,13 @@ export class RootOwner implements RootProcessor {
     return this.unit.capabilities;
   }
   get currentVmcs(): HostPhysical {
-    return this.unit.state.currentVmcs;
+    return this.unit.state.currentVmcs as number;
   }
   vmclear(vmcs: HostPhysical): void {
-    this.unit.clear(vmcs);
+    this.unit.clear(physical(vmcs));
   }
   vmptrld(vmcs: HostPhysical): void {
-    this.unit.makeCurrent(vmcs);
+    this.unit.makeCurrent(physical(vmcs));
   }
   readLow(offset: number): number {
     return this.unit.vmcs.low(offset);
@@ -163,16 +165,16 @@ export class OwnedMemory implements HostMemory {
     return this.memory.ramBytes;
   }
   read32(address: HostPhysical): number {
-    return readPhysical32(this.memory, address);
+    return readPhysical32(this.memory, physical(address));
   }
   write32(address: HostPhysical, value: number): void {
     this.wordView.setUint32(0, value, true);
-    this.memory.write(address, this.word);
+    this.memory.write(physical(address), this.word);
   }
   read(address: HostPhysical, bytes: Uint8Array): void {
-    this.memory.read(address, bytes);
+    this.memory.read(physical(address), bytes);
   }
   write(address: HostPhysical, bytes: Uint8Array): void {
-    this.memory.write(address, bytes);
+    this.memory.write(physical(address), bytes);
   }
 }

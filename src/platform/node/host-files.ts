@@ -1,5 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, readSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '../../base/errors.ts';
 import type { BlockStore } from '../../hardware/ports.ts';
@@ -69,7 +80,7 @@ export function createGrowingFile(path: string, option: string): GrowingFile {
   const put = (content: string | Uint8Array) =>
     attempt('write', path, hint, () => {
       const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-      for (let at = 0; at < bytes.length; ) at += writeSync(file!, bytes, at);
+      for (let at = 0; at < bytes.length;) at += writeSync(file!, bytes, at);
     });
   const flush = () => {
     put(pending);
@@ -103,8 +114,10 @@ export function openDiskFile(path: string, readOnly: boolean, option: string): B
   return {
     sectors: size / SECTOR,
     readOnly,
-    read: (sector, bytes) => void attempt('read', path, hint, () => readSync(file, bytes, 0, bytes.length, sector * SECTOR)),
-    write: (sector, bytes) => void attempt('write', path, hint, () => writeSync(file, bytes, 0, bytes.length, sector * SECTOR)),
+    read: (sector, bytes) =>
+      void attempt('read', path, hint, () => readSync(file, bytes, 0, bytes.length, sector * SECTOR)),
+    write: (sector, bytes) =>
+      void attempt('write', path, hint, () => writeSync(file, bytes, 0, bytes.length, sector * SECTOR)),
     flush: () => attempt('write', path, hint, () => fsyncSync(file)),
   };
 }
@@ -114,5 +127,8 @@ function refuseOtherFormats(file: number, path: string, option: string): void {
   readSync(file, start, 0, 4, 0);
   if (start.toString('latin1') !== 'QFI\xfb') return;
   closeSync(file);
-  throw new UserError(`${path} is a qcow2 image, and only raw ones can be used`, `convert it: qemu-img convert -O raw ${path} disk.raw, then ${option}`);
+  throw new UserError(
+    `${path} is a qcow2 image, and only raw ones can be used`,
+    `convert it: qemu-img convert -O raw ${path} disk.raw, then ${option}`,
+  );
 }

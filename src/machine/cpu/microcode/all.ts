@@ -34,7 +34,7 @@ import { TRANSLATION_CONTROL_MICROCODE } from './translation-control.ts';
 import { X87_MICROCODE } from './x87.ts';
 import type { MicrocodeRoutines } from './microcode.ts';
 
-/** Every routine there is. No two sets name the same instruction: a test holds them to it. */
+/** Every routine of a processor without VT-x. No two sets name the same instruction: a test holds them to it. */
 // prettier-ignore
 export const MICROCODE: readonly MicrocodeRoutines[] = [
   BCD_MICROCODE,

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+import { walkPages } from '../../decode/page-walk.ts';
+import type { PagingState, WalkAccess } from '../../decode/page-walk.ts';
+import { OFFSET } from '../../arch/vmx/fields.ts';
+import { readLittleEndian, writeLittleEndian } from '../../devices/bus-width.ts';
+import type { AccessWidth, PhysicalAddress } from '../../hardware/memory.ts';
+import { controlRegisters } from '../control-registers.ts';
+import type { Vcpu } from '../vcpu.ts';
+
+const { GUEST_PDPTR0 } = OFFSET;
+const PAGE_BYTES = 0x1000;
+const USER_CPL = 3;
+const RFLAGS_AC = 1 << 18;
+const ACCESSED = 0x20;
+const DIRTY = 0x40;
+const TWO_32 = 0x1_0000_0000;
+
+/**
+ * The guest's memory at linear addresses (signed Numbers), as its own accesses at this moment reach it: RAM, its local
+ * APIC, devices. Where an access faults, the page fault is raised in the virtual CPU and the method gives false.
+ */
+export class LinearMemory {
+  readonly #vcpu: Vcpu;
+  readonly #state: PagingState;
+  readonly #user: boolean;
+  readonly #alignmentCheck: boolean;
+
+  constructor(vcpu: Vcpu) {
+    this.#vcpu = vcpu;
+    const { processor, machine } = vcpu;
+    const pdptes = [0, 1, 2, 3].flatMap((i) => [processor.readLow(GUEST_PDPTR0 + 8 * i), processor.readHigh(GUEST_PDPTR0 + 8 * i)]);
+    this.#state = { ...controlRegisters(vcpu), pdptes, physicalAddressBits: machine.cpuid.physicalAddressBits };
+    this.#user = vcpu.cpl === USER_CPL;
+    this.#alignmentCheck = (vcpu.rflags & RFLAGS_AC) !== 0;
+  }
+
+  /** Fills `bytes` (1, 2, 4 or 8) from `linear` on. */
+  read(linear: number, bytes: Uint8Array): boolean {
+    return this.#pieces(linear, bytes, { write: false, fetch: false }, (at, piece) => readPhysical(this.#vcpu, at, piece));
+  }
+
+  write(linear: number, bytes: Uint8Array): boolean {
+    if (!this.probe(linear, bytes.length)) return false;
+    return this.#pieces(linear, bytes, { write: true, fetch: false }, (at, piece) => writePhysical(this.#vcpu, at, piece));
+  }
+
+  /** Whether a write would not fault; sets what a write would set in the page tables, and nothing else. */
+  probe(linear: number, bytes: number): boolean {
+    return this.#pieces(linear, new Uint8Array(bytes), { write: true, fetch: false }, () => {});
+  }
+
+  /** Instruction bytes; what cannot be fetched is cut off. Raises nothing: the processor fetched them a moment ago. */
+  fetch(linear: number, bytes: Uint8Array): number {
+    for (let done = 0; done < bytes.length; ) {
+      const from = linear + done;
+      const walk = walkPages(this.#vcpu.machine.memory, this.#state, from, this.#access(false, true));
+      if ('errorCode' in walk) return done;
+      const end = Math.min(bytes.length, done + PAGE_BYTES - offsetInPage(from));
+      readPhysical(this.#vcpu, walk.physical, bytes.subarray(done, end));
+      done = end;
+    }
+    return bytes.length;
+  }
+
+  #pieces(linear: number, bytes: Uint8Array, { write, fetch }: { write: boolean; fetch: boolean }, use: (at: PhysicalAddress, piece: Uint8Array) => void): boolean {
+    for (let done = 0; done < bytes.length; ) {
+      const from = linear + done;
+      const at = this.#translate(from, this.#access(write, fetch));
+      if (at < 0) return false;
+      const end = Math.min(bytes.length, done + PAGE_BYTES - offsetInPage(from));
+      use(at, bytes.subarray(done, end));
+      done = end;
+    }
+    return true;
+  }
+
+  #access(write: boolean, fetch: boolean): WalkAccess {
+    return { write, fetch, user: this.#user, alignmentCheck: this.#alignmentCheck };
+  }
+
+  /** -1 after raising a page fault. Sets the accessed and dirty flags as the access would. */
+  #translate(linear: number, access: WalkAccess): PhysicalAddress {
+    const { memory } = this.#vcpu.machine;
+    const walk = walkPages(memory, this.#state, linear, access);
+    if ('errorCode' in walk) {
+      this.#vcpu.raisePageFault(linear, walk.errorCode);
+      return -1;
+    }
+    walk.entries.forEach((entry, i) => {
+      const flags = ACCESSED | (access.write && i === walk.entries.length - 1 ? DIRTY : 0);
+      const before = memory.read32(entry);
+      if ((before & flags) !== flags) memory.write32(entry, before | flags);
+    });
+    return walk.physical;
+  }
+}
+
+function offsetInPage(linear: number): number {
+  const offset = linear % PAGE_BYTES;
+  return offset < 0 ? offset + PAGE_BYTES : offset;
+}
+
+const isWidth = (length: number): length is AccessWidth => length === 1 || length === 2 || length === 4 || length === 8;
+
+/** Reads at an L1-physical address within one page: RAM, the local APIC's page, or a device. */
+export function readPhysical(vcpu: Vcpu, address: PhysicalAddress, bytes: Uint8Array): void {
+  const { memory, bus } = vcpu.machine;
+  if (memory.isRam(address)) return memory.read(address, bytes);
+  const apic = vcpu.apicAt(address);
+  const width = bytes.length;
+  if (!isWidth(width) || (apic !== undefined && width === 8)) {
+    for (let i = 0; i < width; i++) readPhysical(vcpu, address + i, bytes.subarray(i, i + 1));
+  } else if (width === 8) {
+    writeLittleEndian(bytes, 0, 4, bus.readMemory(address, 8));
+    writeLittleEndian(bytes, 4, 4, bus.high);
+  } else {
+    writeLittleEndian(bytes, 0, width, apic === undefined ? bus.readMemory(address, width) : apic.readMemory(address - apic.baseAddress, width));
+  }
+}
+
+/** Writes likewise. */
+export function writePhysical(vcpu: Vcpu, address: PhysicalAddress, bytes: Uint8Array): void {
+  const { memory, bus } = vcpu.machine;
+  if (memory.isRam(address)) return memory.write(address, bytes);
+  const apic = vcpu.apicAt(address);
+  const width = bytes.length;
+  if (!isWidth(width) || (apic !== undefined && width === 8)) {
+    for (let i = 0; i < width; i++) writePhysical(vcpu, address + i, bytes.subarray(i, i + 1));
+  } else if (width === 8) {
+    bus.writeMemory(address, 8, readLittleEndian(bytes, 0, 4), readLittleEndian(bytes, 4, 4));
+  } else {
+    const value = readLittleEndian(bytes, 0, width);
+    if (apic === undefined) bus.writeMemory(address, width, value);
+    else apic.writeMemory(address - apic.baseAddress, width, value);
+  }
+}
+
+/** An unsigned value of up to 64 bits, little-endian. */
+export function valueOf(bytes: Uint8Array): bigint {
+  let value = 0n;
+  for (let i = bytes.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]);
+  return value;
+}
+
+export function bytesOf(value: bigint, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = Number((value >> BigInt(8 * i)) & 0xffn);
+  return bytes;
+}
+
+/** A linear address as a signed Number from an unsigned 64-bit value. */
+export function linearOf(value: bigint): number {
+  return Number(BigInt.asIntN(64, value));
+}
+
+/** The unsigned halves of a linear address. */
+export function halvesOf(linear: number): { low: number; high: number } {
+  return { low: linear >>> 0, high: Math.floor(linear / TWO_32) >>> 0 };
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// MOVS, STOS, LODS, CMPS and SCAS with device memory at one of their ends: one iteration for each exit.
+
+import { OperandKind } from '../../decode/instruction.ts';
+import { BINARY, FLAG } from './arithmetic.ts';
+import { BEYOND } from './emulation.ts';
+import type { Emulation } from './emulation.ts';
+import type { Operation, Outcome } from './operations.ts';
+import { advanceIndex, countLeft } from './string-registers.ts';
+
+const RCX = 1;
+const RSI = 6;
+const RDI = 7;
+const REPNE = 0xf2;
+
+/** One iteration without the registers that move on; false when it faulted. */
+type Iteration = (emulation: Emulation) => boolean;
+
+const copy: Iteration = (emulation) => {
+  if (!emulation.probe(0)) return false;
+  const value = emulation.read(1);
+  return typeof value === 'bigint' && emulation.write(0, value);
+};
+
+const compare: Iteration = (emulation) => {
+  const left = emulation.read(0);
+  const right = left === undefined ? undefined : emulation.read(1);
+  if (left === undefined || right === undefined || left === BEYOND || right === BEYOND) return false;
+  emulation.flags = BINARY.SUB(left, right, emulation.bits(0), 0).flags;
+  return true;
+};
+
+function string(iteration: Iteration, compares: boolean): Operation {
+  return (emulation): Outcome => {
+    const { vcpu, instruction } = emulation;
+    const { addressSize, rep, operands } = instruction;
+    if (rep !== 0 && countLeft(vcpu, addressSize) === 0n) return 'done';
+    if (!iteration(emulation)) return 'faulted';
+    for (const { kind, size } of operands) {
+      if (kind === OperandKind.STRING_SOURCE) advanceIndex(vcpu, RSI, addressSize, size / 8);
+      if (kind === OperandKind.STRING_DESTINATION) advanceIndex(vcpu, RDI, addressSize, size / 8);
+    }
+    if (rep === 0) return 'done';
+    advanceIndex(vcpu, RCX, addressSize, -1, false);
+    const wanted = (emulation.flags & FLAG.ZF) !== 0 ? rep !== REPNE : rep === REPNE;
+    return countLeft(vcpu, addressSize) === 0n || (compares && !wanted) ? 'done' : 'iteration';
+  };
+}
+
+export const STRING_OPERATIONS: readonly (readonly [mnemonic: string, operation: Operation])[] = [
+  ['MOVS', string(copy, false)],
+  ['STOS', string(copy, false)],
+  ['LODS', string(copy, false)],
+  ['CMPS', string(compare, true)],
+  ['SCAS', string((emulation) => swapped(emulation), true)],
+];
+
+/** SCAS compares the accumulator, its second operand, with memory, its first or second by the row. */
+function swapped(emulation: Emulation): boolean {
+  return compare(emulation);
+}
