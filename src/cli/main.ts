@@ -2,8 +2,8 @@
 import { UserError } from '../base/errors.ts';
 import type { Host } from '../platform/node/host.ts';
 import { Failures } from './failures.ts';
-import { qemuCommand } from './qemu/run.ts';
-import { runCommand } from './run.ts';
+import { qemuCommand } from './qemu/command.ts';
+import { runCommand } from './run-command.ts';
 import { VERSION } from './version.ts';
 
 interface Command {

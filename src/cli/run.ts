@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Host } from '../platform/node/host.ts';
 import { ConsoleChannel } from '../system/console-channel.ts';
-import { findDescription } from '../system/descriptions.ts';
 import type { GuestDescription } from '../system/descriptions.ts';
 import { TRACE_HEADER, traceLine } from '../system/exit-report.ts';
-import { checkHypervisor, CPU_PROFILES } from '../system/hypervisor.ts';
+import { CPU_PROFILES } from '../system/hypervisor.ts';
 import { Milestones } from '../system/progress.ts';
 import { parseMemory } from '../system/quantities.ts';
 import { makeRecorder } from '../system/recording.ts';
@@ -12,47 +11,53 @@ import type { RunOptions } from '../system/report.ts';
 import { Session } from '../system/session.ts';
 import type { SessionDescription } from '../system/session.ts';
 import { runSlices } from '../system/slices.ts';
-import { bootRequest } from './boot-request.ts';
+import type { SlicesEnd } from '../system/slices.ts';
 import type { Failures } from './failures.ts';
-import { parseRunArguments } from './run-options.ts';
 import type { RunArguments } from './run-options.ts';
 import { finishRun } from './run-result.ts';
-import { BatchView, checkTerminal, TerminalView } from './views.ts';
+import { START_TIME } from './start-time.ts';
+import { BatchView, TerminalView } from './views.ts';
+import type { ConsoleView } from './views.ts';
 
-/** 2026-01-01: a run must not depend on the day. */
-export const START_TIME = 1767225600;
+export interface RunPlan {
+  readonly args: RunArguments;
+  readonly description: GuestDescription;
+  readonly boot: SessionDescription['boot'];
+  readonly host: Host;
+  readonly failures: Failures;
+}
 
-/** `turtles run`. Returns the exit status; throws UserError. */
-export async function runCommand(words: readonly string[], host: Host, failures: Failures): Promise<number> {
-  const args = parseRunArguments(words, host.write);
-  if (args === undefined) return 0;
-  const description = findDescription(args.description);
-  checkHypervisor(args, '--bare');
-  if (!args.batch && args.until === undefined) checkTerminal(host);
-  const boot = await bootRequest(args, description, host);
+/** Boots the guest, runs it to its end and says how it came out. Returns the exit status; throws UserError. */
+export async function runGuest({ args, description, boot, host, failures }: RunPlan): Promise<number> {
   const trace = args.trace === undefined ? undefined : host.createFile(args.trace, '--trace');
   trace?.write(TRACE_HEADER);
   host.atExit(() => trace?.close());
   const recorder = makeRecorder(trace && ((event) => trace.write(traceLine(event))));
-  const wantsView = args.batch || !host.hasTerminal;
-  const consoles = description.levels.map(() => new ConsoleChannel(wantsView));
+  const joinsTerminal = !args.batch && host.hasTerminal;
+  const consoles = description.levels.map(() => new ConsoleChannel(!joinsTerminal));
   const session = new Session({ pc: machineOf(args, description), consoles, boot, recorder });
   const options = optionsOf(args, description, boot, host);
   failures.run = { options, instructions: () => session.instructions };
   for (const remark of session.remarks) host.writeError(`turtles: ${remark}\n`);
-
-  const view = wantsView ? new BatchView(description, consoles, host) : new TerminalView(description, consoles, host);
+  const view = new (joinsTerminal ? TerminalView : BatchView)(description, consoles, host);
   const milestones = new Milestones(description);
-  const watch = watchConsoles(consoles, args.until, () => session.stop());
-  const lines = (index: number, text: string): void => {
-    view.line(index, text);
-    milestones.line(index, text);
-  };
-  watch.onLine = lines;
+  const watch = watchConsoles(consoles, args.until, session, [view, milestones]);
   const started = { wall: host.now(), cpu: host.cpuSeconds() };
-  let how;
+  const how = await toTheEnd(session, args, view, watch, host).finally(() => trace?.close());
+  const times = { wall: (host.now() - started.wall) / 1000, cpu: host.cpuSeconds() - started.cpu };
+  const { found } = watch;
+  return finishRun({ args, options, description, session, consoles, milestones, recorder, how, found, times, host });
+}
+
+async function toTheEnd(
+  session: Session,
+  args: RunArguments,
+  view: ConsoleView,
+  watch: Watch,
+  host: Host,
+): Promise<SlicesEnd> {
   try {
-    how = await runSlices(session, host, {
+    return await runSlices(session, host, {
       slice: args.slice,
       realTime: view.interactive,
       awaitsInput: () => view.interactive,
@@ -65,22 +70,7 @@ export async function runCommand(words: readonly string[], host: Host, failures:
     });
   } finally {
     view.close();
-    trace?.close();
   }
-  const times = { wall: (host.now() - started.wall) / 1000, cpu: host.cpuSeconds() - started.cpu };
-  return finishRun({
-    args,
-    options,
-    description,
-    session,
-    consoles,
-    milestones,
-    recorder,
-    how,
-    found: watch.found,
-    times,
-    host,
-  });
 }
 
 function machineOf(args: RunArguments, description: GuestDescription): SessionDescription['pc'] {
@@ -120,19 +110,24 @@ function optionsOf(
 }
 
 interface Watch {
+  /** The text to wait for has come. */
   found: boolean;
-  onLine: (console: number, text: string) => void;
 }
 
-/** Sees every line, and the text to wait for as soon as its last byte is sent: the run then ends at that instruction. */
-function watchConsoles(consoles: readonly ConsoleChannel[], until: string | undefined, stop: () => void): Watch {
-  const watch: Watch = { found: false, onLine: () => {} };
+/** Hands every line on; the run ends at the instruction that sends the last byte of the text to wait for. */
+function watchConsoles(
+  consoles: readonly ConsoleChannel[],
+  until: string | undefined,
+  session: Session,
+  listeners: readonly { line(console: number, text: string): void }[],
+): Watch {
+  const watch: Watch = { found: false };
   for (const [index, console] of consoles.entries()) {
     console.listener = (line, complete) => {
-      if (complete) watch.onLine(index, line);
+      if (complete) for (const listener of listeners) listener.line(index, line);
       else if (until !== undefined && line.endsWith(until)) {
         watch.found = true;
-        stop();
+        session.stop();
       }
     };
   }

@@ -4,11 +4,23 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
+import { SteppedMachine } from './machine-adapter.ts';
 import { describeLockstep, lockstep, type MachineUnderTest, type Registers } from './qemu-lockstep.ts';
 import { parseRegisters } from './qemu/gdb-client.ts';
 import { assembleImage, Qemu, whyNoAssembler, whyNoQemu } from './qemu/qemu.ts';
 
 const SOURCE = join(import.meta.dirname, 'qemu', 'modes.asm');
+
+/** Images that our machine must walk through as QEMU does: file, QEMU's processor, steps at least. */
+// prettier-ignore
+const IMAGES: readonly [string, string, number][] = [
+  ['real.asm',   'qemu64',                  300],
+  ['modes.asm',  'qemu64',                  300],
+  ['rings.asm',  'qemu64',                  700],
+  ['tasks.asm',  'qemu64',                  200],
+  ['paging.asm', 'max',                     2000],
+  ['long.asm',   'max,vendor=GenuineIntel', 500],
+];
 
 /** A second QEMU in the machine's place; `change` may spoil what it says. */
 function asMachine(
@@ -92,6 +104,22 @@ describe('lock-step with QEMU', { skip: whyNoQemu() ?? whyNoAssembler() ?? false
     const compared = await withTwo(image, (one, other) => lockstep(one, image, asMachine(other, flip(0x1n))));
     assert.match(describeLockstep(compared), /eflags: was 0x2, QEMU has 0x2, the machine 0x3/);
   });
+});
+
+describe('our machine in lock-step with QEMU', { skip: whyNoQemu() ?? whyNoAssembler() ?? false }, () => {
+  for (const [file, cpu, atLeast] of IMAGES) {
+    test(file, async () => {
+      const image = assembleImage(join(import.meta.dirname, 'qemu', file));
+      const qemu = await Qemu.start(image, cpu);
+      try {
+        const result = await lockstep(qemu, image, new SteppedMachine(), { limit: 10_000 });
+        assert.ok(result.kind === 'agreed' && result.finished, describeLockstep(result));
+        assert.ok(result.steps >= atLeast, `${result.steps} steps`);
+      } finally {
+        qemu.stop();
+      }
+    });
+  }
 });
 
 describe('target descriptions', () => {

@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { UserError } from '../../base/errors.ts';
 import type { Host } from '../../platform/node/host.ts';
-import { checkHypervisor } from '../../system/hypervisor.ts';
 import { makeRecorder } from '../../system/recording.ts';
 import { Session } from '../../system/session.ts';
 import { runSlices } from '../../system/slices.ts';
 import type { Failures } from '../failures.ts';
-import { START_TIME } from '../run.ts';
+import { START_TIME } from '../start-time.ts';
 import { qemuBootRequest, qemuMachine } from './machine.ts';
-import { parseQemuArguments } from './parse.ts';
 import { SerialPorts } from './serial.ts';
 import type { QemuSettings } from './settings.ts';
 
 const PROGRAM = 'turtles-qemu';
 
-/** `turtles qemu`: returns QEMU's exit status; throws UserError. */
-export async function qemuCommand(args: readonly string[], host: Host, failures: Failures): Promise<number> {
-  const settings = parseQemuArguments(args);
-  if (settings.print !== undefined) {
-    host.write(settings.print);
-    return 0;
-  }
-  checkHypervisor({ bare: !settings.l0, paging: settings.paging }, '-accel turtles,l0=off');
-  if (settings.kernel === undefined) throw new UserError('there is nothing to boot', 'give a kernel with -kernel FILE');
-  const boot = qemuBootRequest(settings, settings.kernel, host);
+/** Runs the machine of these settings; returns QEMU's exit status. Throws UserError. */
+export async function runQemu(settings: QemuSettings, kernel: string, host: Host, failures: Failures): Promise<number> {
+  const boot = qemuBootRequest(settings, kernel, host);
   const serial = new SerialPorts(settings, host);
   const start = settings.startTime === 'now' ? host.unixTime() : (settings.startTime ?? START_TIME);
   const pc = qemuMachine(settings, start, host);

@@ -5,7 +5,8 @@ import type { Instruction, Operand } from '../../decode/instruction.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { readNatural } from '../vmcs-access.ts';
 import { STATUS_FLAGS } from './arithmetic.ts';
-import { LinearMemory, bytesOf, linearOf, valueOf } from './linear-memory.ts';
+import type { LinearMemory } from './linear-memory.ts';
+import { bytesOf, linearOf, valueOf } from './linear-memory.ts';
 
 const { GUEST_ES_BASE } = OFFSET;
 const ES = 0;

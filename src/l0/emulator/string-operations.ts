@@ -52,10 +52,5 @@ export const STRING_OPERATIONS: readonly (readonly [mnemonic: string, operation:
   ['STOS', string(copy, false)],
   ['LODS', string(copy, false)],
   ['CMPS', string(compare, true)],
-  ['SCAS', string((emulation) => swapped(emulation), true)],
+  ['SCAS', string(compare, true)],
 ];
-
-/** SCAS compares the accumulator, its second operand, with memory, its first or second by the row. */
-function swapped(emulation: Emulation): boolean {
-  return compare(emulation);
-}

@@ -29,6 +29,11 @@ export class Ept02Table {
     this.#pages = pages;
   }
 
+  /** An empty table. */
+  newRoot(): HostPhysical {
+    return this.#pages.allocate();
+  }
+
   /**
    * Maps the page around `address` that an entry of `level` (1: 4 KBytes, 2: 2 MBytes, 3: 1 GByte) covers.
    * `bits`: permissions, memory type and "ignore PAT".
@@ -55,9 +60,18 @@ export class Ept02Table {
     }
   }
 
-  /** Gives back all tables, the root included; returns how many pages that were. */
-  release(root: HostPhysical): number {
-    return this.#releaseTable(root, 4);
+  /** Gives back all tables, the root included. */
+  release(root: HostPhysical): void {
+    this.#releaseTable(root, 4);
+  }
+
+  /** Gives back all tables but the root, which is empty then. */
+  clear(root: HostPhysical): void {
+    for (let entry = root; entry < root + 512 * 8; entry += 8) {
+      if ((this.#memory.read32(entry) & EPT_PERMISSIONS) === 0) continue;
+      this.#releaseBelow(entry, 4);
+      this.#write(entry, 0, 0);
+    }
   }
 
   /** The table that an entry refers to. A page that the entry mapped makes way for it. */
@@ -76,15 +90,9 @@ export class Ept02Table {
     this.tablesReleased = true;
   }
 
-  #releaseTable(table: HostPhysical, level: number): number {
-    let released = 1;
-    for (let i = 0; i < 512 && level > 1; i++) {
-      const low = this.#memory.read32(table + i * 8);
-      if ((low & EPT_PERMISSIONS) === 0 || mapsPage(low, level)) continue;
-      released += this.#releaseTable(addressIn(low, this.#memory.read32(table + i * 8 + 4)), level - 1);
-    }
+  #releaseTable(table: HostPhysical, level: number): void {
+    for (let i = 0; i < 512 && level > 1; i++) this.#releaseBelow(table + i * 8, level);
     this.#pages.release(table);
-    return released;
   }
 
   #write(entry: HostPhysical, host: HostPhysical, bits: number): void {

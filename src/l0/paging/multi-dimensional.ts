@@ -102,15 +102,15 @@ export class MultiDimensionalPaging {
    */
   violation(eptp12: Halves, address: PhysicalAddress, qualification: number): ViolationOutcome {
     const needed = qualification & 7;
-    const root = this.#rootOf(eptp12);
+    const slot = this.#slotOf(eptp12);
     const outcome = this.#walk(eptp12, address, needed);
     if (outcome !== EPT12_WALK.ok) {
       // What L1 is told about an address is true from then on: nothing older stays.
-      this.#table.unmap(root, address);
+      this.#table.unmap(this.state.roots[slot], address);
       this.permissions12 = this.#walker.permissions;
       return outcome === EPT12_WALK.misconfiguration ? 'misconfiguration' : 'violation';
     }
-    return this.#fill(eptp12, root, address);
+    return this.#fill(eptp12, slot, address);
   }
 
   /** L1-physical address behind an L2-physical one, as an access of L2 would find it; -1 where EPT12 forbids it. */
@@ -118,18 +118,26 @@ export class MultiDimensionalPaging {
     return this.#walk(eptp12, address, needed) === EPT12_WALK.ok ? this.#walker.physical : -1;
   }
 
-  /** INVEPT by L1, single-context: by the address of the table, whatever its other bits. */
+  /** INVEPT by L1, single-context: by the address of the table, whatever the pointer's other bits. */
   invalidate(eptp12: Halves): void {
-    const root = keyOf(eptp12) & ~1;
+    const table = tableOf(keyOf(eptp12));
     this.state.keys.forEach((key, slot) => {
-      if (key >= 0 && tableOf(key) === tableOf(keyOf({ low: (eptp12.low & ~EPTP.ACCESSED_DIRTY) >>> 0, high: eptp12.high }))) this.#drop(slot);
+      if (key >= 0 && tableOf(key) === table) this.#clear(slot);
     });
-    void root;
   }
 
-  /** INVEPT by L1, all contexts; VMXOFF; and whenever EPT01 has changed. */
+  /** INVEPT by L1, all contexts; and whenever EPT01 has changed. */
   invalidateAll(): void {
-    for (let slot = 0; slot < ROOTS; slot++) this.#drop(slot);
+    this.state.keys.forEach((key, slot) => {
+      if (key >= 0) this.#clear(slot);
+    });
+  }
+
+  /** VMXOFF, RESET: all pages go back. */
+  releaseAll(): void {
+    this.state.keys.forEach((key, slot) => {
+      if (key >= 0) this.#drop(slot);
+    });
   }
 
   save(): MultiDimensionalState {
@@ -138,4 +146,93 @@ export class MultiDimensionalPaging {
   restore(saved: MultiDimensionalState): void {
     restoreState(this.state, saved);
   }
+
+  #walk(eptp12: Halves, address: PhysicalAddress, needed: number): number {
+    return this.#walker.walk(tableOf(keyOf(eptp12)), (eptp12.low & EPTP.ACCESSED_DIRTY) !== 0, address, needed);
+  }
+
+  /** EPT12 permits it: permissions and size are those that both tables give. */
+  #fill(eptp12: Halves, slot: number, address: PhysicalAddress): ViolationOutcome {
+    const { l1 } = this.#parts;
+    const { physical, permissions, memoryType, dirty } = this.#walker;
+    let host = l1.translate(physical);
+    let shift = Math.min(this.#walker.shift, l1.isWholeChunk(physical) ? 21 : 12);
+    if (host < 0 && physical - (physical % PAGE_BYTES) === this.standInFor) {
+      host = this.standIn;
+      shift = 12;
+    }
+    this.l1Physical = physical;
+    if (host < 0) return 'device';
+    this.#makeRoom(slot);
+    // Until the dirty flag of EPT12 is set, a write must come here.
+    const granted = (eptp12.low & EPTP.ACCESSED_DIRTY) === 0 || dirty ? permissions : permissions & ~EPT.WRITE;
+    this.#table.map(this.state.roots[slot], address, shift === 21 ? 2 : 1, host - (host % 2 ** shift), granted | memoryType);
+    if (this.#table.tablesReleased) this.#forget(slot);
+    return 'filled';
+  }
+
+  #slotOf(eptp12: Halves): number {
+    const slot = this.state.keys.indexOf(keyOf(eptp12));
+    assert(slot >= 0, 'L2 runs with an EPT02 that was entered');
+    return slot;
+  }
+
+  /** A slot with an empty table; the one that was entered longest ago makes way. */
+  #newSlot(key: number): number {
+    const { state } = this;
+    let slot = state.keys.indexOf(-1);
+    if (slot < 0) {
+      slot = state.used.indexOf(Math.min(...state.used));
+      this.#drop(slot);
+    }
+    state.keys[slot] = key;
+    state.roots[slot] = this.#table.newRoot();
+    return slot;
+  }
+
+  /** Room for one more entry in the table of `slot`: others go first, then what it holds itself. */
+  #makeRoom(slot: number): void {
+    const { state } = this;
+    const full = (): boolean => state.pages + PAGES_FOR_ONE_ENTRY > this.#parts.pageLimit;
+    for (let other = 0; other < ROOTS && full(); other++) if (other !== slot && state.keys[other] >= 0) this.#drop(other);
+    if (full()) this.#clear(slot);
+  }
+
+  /** Empties a table; its root stays where it is, since vmcs02 may point to it. */
+  #clear(slot: number): void {
+    this.#table.clear(this.state.roots[slot]);
+    this.#forget(slot);
+  }
+
+  #drop(slot: number): void {
+    const { state } = this;
+    this.#forget(slot);
+    this.#table.release(state.roots[slot]);
+    state.keys[slot] = state.roots[slot] = -1;
+    state.used[slot] = 0;
+  }
+
+  /** The hardware forgets what it has read from a table. */
+  #forget(slot: number): void {
+    const pointer: Halves = { low: 0, high: 0 };
+    this.#pointer(slot, pointer);
+    this.#parts.processor.invept(1, pointer);
+  }
+
+  /** Accessed and dirty flags as in EPTP12: they decide whether a walk of L2's own tables counts as a write. */
+  #pointer(slot: number, out: Halves): void {
+    const root = this.state.roots[slot];
+    const flags = this.state.keys[slot] % 2 === 1 ? EPTP.ACCESSED_DIRTY : 0;
+    out.low = (root | EPTP.WRITE_BACK | EPTP.WALK_LENGTH_4 | flags) >>> 0;
+    out.high = Math.floor(root / TWO_32);
+  }
+}
+
+/** The L1-physical address of the table, plus 1 with accessed and dirty flags. Other bits change no translation. */
+function keyOf(eptp12: Halves): number {
+  return (eptp12.high & 0xfffff) * TWO_32 + ((eptp12.low & ~0xfff) >>> 0) + ((eptp12.low & EPTP.ACCESSED_DIRTY) === 0 ? 0 : 1);
+}
+
+function tableOf(key: number): PhysicalAddress {
+  return key - (key % PAGE_BYTES);
 }

@@ -11,6 +11,7 @@ export const ACTIVITY = { active: 0, halted: 1, shutdown: 2, waitForSipi: 3 } as
 
 const LARGEST_RUN = 0x3fffffff;
 const BLOCKING_BY_STI_OR_MOV_SS = 3;
+const BLOCKING_BY_MOV_SS = 2;
 
 /** What the run loop asks between instructions. */
 export interface EventSource {
@@ -127,7 +128,8 @@ export class RunLoop {
   private step(attention: number): void {
     const { cpu } = this;
     const { words } = cpu;
-    if (attention & ATTENTION.debug && this.events.instructionBreakpoint(cpu)) return;
+    const held = words[STATE.interruptibility >> 2] & BLOCKING_BY_MOV_SS;
+    if (attention & ATTENTION.debug && !held && this.events.instructionBreakpoint(cpu)) return;
     const trap = (words[STATE.flagsOther >> 2] & RFLAGS.TF) !== 0;
     const blocking = words[STATE.interruptibility >> 2] & BLOCKING_BY_STI_OR_MOV_SS;
     words[STATE.attention >> 2] = 0;
@@ -138,8 +140,10 @@ export class RunLoop {
     this.enter();
     words[STATE.mode >> 2] &= ~MODE.single;
     this.endShadow(blocking);
-    if (trap && !this.faultDelivered && !cpu.trapSuppressed && cpu.words[STATE.activity >> 2] === ACTIVITY.active)
-      this.events.singleStepTrap(cpu);
+    const shadowed = words[STATE.interruptibility >> 2] & BLOCKING_BY_MOV_SS;
+    const completed = !this.faultDelivered && !cpu.trapSuppressed && words[STATE.activity >> 2] === ACTIVITY.active;
+    // MOV SS and POP SS lose the trap that should follow them. See: SDM 6.8.3 Masking Exceptions and Interrupts When Switching Stacks.
+    if (trap && completed && !shadowed) this.events.singleStepTrap(cpu);
     if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & 0xff)
       words[STATE.attention >> 2] |= ATTENTION.debug;
     words[STATE.attention >> 2] |= ATTENTION.interrupt | this.wantedByVmx();

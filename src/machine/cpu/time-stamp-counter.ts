@@ -27,7 +27,7 @@ export class TimeStampCounterState implements TimeStampCounter {
   /** Now, as unsigned halves. */
   read(out: MutableHalves): void {
     const { ticks } = this.source;
-    out.low = ticks % TWO_32;
+    out.low = ticks >>> 0;
     out.high = Math.floor(ticks / TWO_32);
     add(out, this.offset);
   }
@@ -63,10 +63,11 @@ export class TimeStampCounterState implements TimeStampCounter {
   }
 }
 
+/** Without a remainder of floating-point numbers: RDTSC is in the kernel's delay loops. */
 function add(to: MutableHalves, by: MutableHalves): void {
   const low = to.low + by.low;
-  to.low = low % TWO_32;
-  to.high = (to.high + by.high + (low >= TWO_32 ? 1 : 0)) % TWO_32;
+  to.low = low >>> 0;
+  to.high = (to.high + by.high + (low >= TWO_32 ? 1 : 0)) >>> 0;
 }
 
 function difference(low: number, high: number, from: MutableHalves): MutableHalves {

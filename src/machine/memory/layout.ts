@@ -26,7 +26,7 @@ export const ITLB = { tag: 0, addend: 8 } as const;
 export const DTLB = { readTag: 0, writeTag: 8, addend: 16 } as const;
 
 /** Translated code: a direct-mapped table from (host address, mode) to the first record of a block. */
-export const CODE_TABLE_ENTRIES = 1 << 16;
+export const CODE_TABLE_ENTRIES = 1 << 18;
 export const CODE_TABLE_ENTRY_SIZE = 16;
 export const CODE_TABLE = { hostAddress: 0, mode: 4, record: 8 } as const;
 

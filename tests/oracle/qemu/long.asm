@@ -3,7 +3,8 @@
 ; Long mode: far transfers between 64-bit and compatibility code, 16-byte gates, interrupt stacks, SYSCALL and SYSENTER
 ; from both kinds of code, canonical addresses, string instructions with 32-bit addresses, single-stepping, a double
 ; fault. Ends in `jmp $`. Needs an Intel processor (SYSENTER in 64-bit code).
-; Left out, because QEMU 7.2 has it not: alignment checks, code breakpoints while it is stepped from outside.
+; Left out, because QEMU 7.2 has it not: alignment checks, code breakpoints while it is stepped from outside, #UD for
+; SYSCALL in compatibility mode; and an interrupt stack without change of level, where it loads SS.
 
 ORIGIN          equ 0x7c00
 STACK           equ 0x11f00
@@ -232,10 +233,13 @@ on:     call    far dword [pointer_gate]
         push    CODE64
         push    .far2
         iretq
-.far2:  cld
+.far2:  xor     eax, eax
+        mov     ss, ax                                  ; QEMU would load it for an interrupt stack
         int     0x32                                    ; IST
         mov     rax, cr8
 ; ---- compatibility mode in ring 0 ----
+        mov     eax, KERNEL_DATA
+        mov     ss, ax
         push    CODE32
         push    compatibility
         o64 retf
@@ -257,7 +261,7 @@ compatibility:
         mov     ax, DATA32
         mov     ss, ax
         mov     dword [BUFFER], 0x01020304
-        mov     eax, [fs:BUFFER]
+        mov     eax, [es:BUFFER]
         jmp     CODE64:wide
 .far:   retf
 
@@ -314,9 +318,8 @@ ring3_32:
         push    dword 0x12345678
         pop     eax
         call    USER_GATE:0
-        mov     ebp, .undefined
-        db      0x0f, 0x05                              ; SYSCALL: #UD in compatibility mode (Intel)
-.undefined:
+        mov     eax, USER_DATA
+        mov     ds, ax
         mov     ebp, .page
         mov     eax, [0x200004]
 .page:  jmp     USER_CODE64:ring3_again
@@ -397,6 +400,8 @@ done:   mov     rsp, STACK
         ret
 ; ---- double fault: #GP whose gate is absent ----
 .double:
+        xor     eax, eax
+        mov     ss, ax
         and     byte [idt + 13 * 16 + 5], 0x7f
         expect  .end
         mov     rax, 0x8000000000000000
