@@ -145,6 +145,7 @@ export const FEATURES: readonly FeatureRow[] = [
     ['SSBD',            'ssbd',            31, 'base'],
   ]),
   ...word(7, 2, 'edx', [
+    ['BHI_CTRL',        'bhi-ctrl',         4, 'base'],
     ['MCDT_NO',         'mcdt-no',          5, 'base'],
   ]),
   ...word(0xd, 1, 'eax', [

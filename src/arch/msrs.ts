@@ -81,7 +81,7 @@ export function msrRows(description: MsrDescription): MsrRow[] {
     ...when(has('TSC_ADJUST'),
       register(0x03b, 'IA32_TSC_ADJUST',          ALL)),
     ...when(has('SPEC_CTRL') || has('STIBP') || has('SSBD'),
-      register(0x048, 'IA32_SPEC_CTRL',           (has('SPEC_CTRL') ? 1n : 0n) | (has('STIBP') ? 2n : 0n) | (has('SSBD') ? 4n : 0n))),
+      register(0x048, 'IA32_SPEC_CTRL',           (has('SPEC_CTRL') ? 1n : 0n) | (has('STIBP') ? 2n : 0n) | (has('SSBD') ? 4n : 0n) | (has('BHI_CTRL') ? 1n << 10n : 0n))),
     ...when(has('SPEC_CTRL'),
       register(0x049, 'IA32_PRED_CMD',            0n, { ignored: 1n, readable: false })),
     register(0x079, 'IA32_BIOS_UPDT_TRIG',        0n, { ignored: ALL, readable: false }),

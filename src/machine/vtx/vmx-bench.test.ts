@@ -232,7 +232,7 @@ export class VmxBench implements EventPorts {
       GUEST_TR_BASE: AT.guestTss, GUEST_CR4: CR4.PAE | CR4.VMXE | CR4.OSFXSR | CR4.PGE | CR4.OSXSAVE, GUEST_CS_SELECTOR: 8, GUEST_SS_SELECTOR: 16,
       GUEST_RFLAGS: 2, HOST_CS_SELECTOR: 8, HOST_SS_SELECTOR: 16, GUEST_GS_BASE: 0,
       MSR_BITMAP: AT.msrBitmap, IO_BITMAP_A: AT.ioBitmapA, IO_BITMAP_B: AT.ioBitmapB, VIRTUAL_APIC_PAGE_ADDR: AT.virtualApic, APIC_ACCESS_ADDR: AT.apicAccess,
-      VMREAD_BITMAP: AT.vmreadBitmap, VMWRITE_BITMAP: AT.vmwriteBitmap, VIRTUAL_PROCESSOR_ID: 1, EPT_POINTER: AT.ept | 0x1e,
+      VMREAD_BITMAP: AT.vmreadBitmap, VMWRITE_BITMAP: AT.vmwriteBitmap, VIRTUAL_PROCESSOR_ID: 1, VM_EXIT_REASON: 0xffff, EPT_POINTER: AT.ept | 0x1e,
     };
     for (const [name, value] of Object.entries(values)) this.set(name as FieldName, value);
     this.primary(PRIMARY.USE_MSR_BITMAPS);

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// I/O and MSR bitmaps: what L1's say of an access of L2, and the bitmaps that the hardware gets for L2. An access exits
+// if one of the two hypervisors wants it: the or of their bitmaps.
+// See: SDM 25.6.4 I/O-Bitmap Addresses, 25.6.9 MSR-Bitmap Address
+
+import { PRIMARY } from '../../arch/vmx/controls.ts';
+import { OFFSET } from '../../arch/vmx/fields.ts';
+import { addressAt } from '../../arch/vmx/vmcs-view.ts';
+import type { VmcsView } from '../../arch/vmx/vmcs-view.ts';
+import type { PhysicalAddress } from '../../hardware/memory.ts';
+import type { HostMemory, HostPhysical } from '../../hardware/vmx.ts';
+
+const { CPU_BASED_VM_EXEC_CONTROL, IO_BITMAP_A, IO_BITMAP_B, MSR_BITMAP } = OFFSET;
+const PAGE_BYTES = 4096;
+const PORTS_PER_BITMAP = 0x8000;
+const HIGH_MSRS = 0xc0000000;
+const MSRS_PER_BITMAP = 0x2000;
+/** Bytes: reads of low MSRs, reads of high ones, writes of low ones, writes of high ones. */
+const HALF_PAGE = 0x800;
+const QUARTER_PAGE = 0x400;
+
+/** L1's memory; where there is none, bytes read as all ones. */
+export interface BitmapMemory {
+  read(address: PhysicalAddress, bytes: Uint8Array): void;
+}
+
+const byte = new Uint8Array(1);
+
+function bit(memory: BitmapMemory, bitmap: PhysicalAddress, number: number): boolean {
+  memory.read(bitmap + (number >>> 3), byte);
+  return ((byte[0] >>> (number & 7)) & 1) !== 0;
+}
+
+/** Whether the controls of `view` make an access to `bytes` ports from `port` on exit. One that wraps around does, with bitmaps. */
+export function ioExits(view: VmcsView, memory: BitmapMemory, port: number, bytes: number): boolean {
+  const primary = view.low(CPU_BASED_VM_EXEC_CONTROL);
+  if ((primary & PRIMARY.USE_IO_BITMAPS) === 0) return (primary & PRIMARY.UNCONDITIONAL_IO_EXITING) !== 0;
+  if (port + bytes > 0x10000) return true;
+  for (let each = port; each < port + bytes; each++) {
+    const bitmap = each < PORTS_PER_BITMAP ? IO_BITMAP_A : IO_BITMAP_B;
+    if (bit(memory, addressAt(view, bitmap), each % PORTS_PER_BITMAP)) return true;
+  }
+  return false;
+}
+
+/** Whether they make RDMSR or WRMSR of an MSR (unsigned) exit. */
+export function msrExits(view: VmcsView, memory: BitmapMemory, index: number, write: boolean): boolean {
+  if ((view.low(CPU_BASED_VM_EXEC_CONTROL) & PRIMARY.USE_MSR_BITMAPS) === 0) return true;
+  const high = index >= HIGH_MSRS;
+  const number = high ? index - HIGH_MSRS : index;
+  if (number >= MSRS_PER_BITMAP) return true;
+  return bit(memory, addressAt(view, MSR_BITMAP) + (write ? HALF_PAGE : 0) + (high ? QUARTER_PAGE : 0), number);
+}
+
+/** Bytes of the four quarters of an MSR bitmap that hold x2APIC registers: MSRs 800H to 8FFH are low ones. */
+const X2APIC_FIRST = 0x800 >> 3;
+const X2APIC_LAST = 0x8ff >> 3;
+
+/** One page that the hardware reads for L2: the or of L0's page and L1's. */
+export class MergedBitmap {
+  readonly page: HostPhysical;
+  readonly #memory: HostMemory;
+  readonly #bytes01 = new Uint8Array(PAGE_BYTES);
+  readonly #bytes12 = new Uint8Array(PAGE_BYTES);
+  readonly #written = new Uint8Array(PAGE_BYTES);
+
+  /** `page`: of zeroes. */
+  constructor(memory: HostMemory, page: HostPhysical) {
+    this.#memory = memory;
+    this.page = page;
+  }
+
+  /**
+   * `page01`: L0's own; `l1`, `page12`: L1's. `msr`: x2APIC registers exit whatever the two say, since a hole there
+   * would let L2 at a local APIC that is not its own.
+   */
+  merge(page01: HostPhysical, l1: BitmapMemory, page12: PhysicalAddress, msr: boolean): void {
+    this.#memory.read(page01, this.#bytes01);
+    l1.read(page12, this.#bytes12);
+    const merged = this.#bytes12;
+    for (let i = 0; i < PAGE_BYTES; i++) merged[i] |= this.#bytes01[i];
+    if (msr) for (const half of [0, HALF_PAGE]) merged.fill(0xff, half + X2APIC_FIRST, half + X2APIC_LAST + 1);
+    if (this.#same(merged)) return;
+    this.#memory.write(this.page, merged);
+    this.#written.set(merged);
+  }
+
+  /** After a snapshot was restored: the page is what it was then. */
+  restored(): void {
+    this.#memory.read(this.page, this.#written);
+  }
+
+  #same(merged: Uint8Array): boolean {
+    for (let i = 0; i < PAGE_BYTES; i++) if (merged[i] !== this.#written[i]) return false;
+    return true;
+  }
+}
