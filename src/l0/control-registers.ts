@@ -14,7 +14,9 @@ import { isSet, setBits, write32 } from './vmcs-access.ts';
 const { GUEST_CR0, GUEST_CR3, GUEST_CR4, CR0_GUEST_HOST_MASK, CR4_GUEST_HOST_MASK, CR0_READ_SHADOW, CR4_READ_SHADOW } = OFFSET;
 const { GUEST_IA32_EFER, GUEST_CS_AR_BYTES, GUEST_TR_AR_BYTES, GUEST_PDPTR0, VM_ENTRY_CONTROLS, CPU_BASED_VM_EXEC_CONTROL } = OFFSET;
 
-const { PG, NE, WP } = CR0_BITS;
+const { PG, NE, WP, CD, NW } = CR0_BITS;
+/** Fixed to 1 in VMX operation; and what VM entry does not load, so that the processor's own stay in force. */
+const OWNED_CR0 = NE | CD | NW;
 const CR4_VMXE = 1 << 13;
 const CR4_PSE = 1 << 4;
 const CR4_PGE = 1 << 7;
@@ -59,7 +61,7 @@ export function setControlRegisters(vcpu: Vcpu, wanted: ControlRegisters): void 
   const efer = ia32e ? wanted.efer | EFER_LMA : wanted.efer & ~EFER_LMA;
   write32(processor, GUEST_CR0, wanted.cr0 | NE | (unpaged ? PG | CR0_PE : 0));
   write32(processor, CR0_READ_SHADOW, wanted.cr0);
-  write32(processor, CR0_GUEST_HOST_MASK, unrestricted ? NE : NE | CR0_PE | PG);
+  write32(processor, CR0_GUEST_HOST_MASK, unrestricted ? OWNED_CR0 : OWNED_CR0 | CR0_PE | PG);
   write32(processor, GUEST_CR4, (unpaged ? (wanted.cr4 & ~NOT_UNPAGED) | CR4_PSE : wanted.cr4) | CR4_VMXE);
   write32(processor, CR4_READ_SHADOW, wanted.cr4);
   write32(processor, CR4_GUEST_HOST_MASK, unpaged ? 0xffffffff : CR4_VMXE);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BASIC_REASON, describeFailedEntry } from './failed-entry.ts';
-import { ENTRY_FAILURE_BIT, exitReason } from '../arch/vmx/exit-reasons.ts';
+import { ENTRY_FAILURE_BIT, EXIT_REASONS, exitReason } from '../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../arch/vmx/fields.ts';
 import { ACTIVITY } from '../arch/vmx/state-bits.ts';
 import { assert } from '../base/assert.ts';
@@ -25,6 +25,12 @@ import { readNatural } from './vmcs-access.ts';
 import { allocateVcpuPages, buildVmcs01 } from './vmcs01.ts';
 
 const { VM_EXIT_REASON, GUEST_RIP } = OFFSET;
+
+/** By basic exit reason: an instruction made the exit, and will not be executed again. */
+const COUNTED: readonly boolean[] = EXIT_REASONS.reduce<boolean[]>((counted, row) => {
+  counted[row.number] = row.class === 'instruction';
+  return counted;
+}, []);
 
 /** What of the machine's memory L0 keeps for itself: vmcs, bitmaps, EPT01, and an EPT02 for every EPT12 in use. */
 export const L0_MEMORY_BYTES = 32 * 2 ** 20;
@@ -87,6 +93,7 @@ export class L0 implements RootSoftware, NestedHost {
     vcpu.attending = true;
     this.recorder.exit(vcpu.state.level, vcpu.index, reason, readNatural(processor, GUEST_RIP), this.time.nanoseconds());
     if (this.recorder.tracing) this.traceExit(vcpu, reason);
+    if (COUNTED[reason & BASIC_REASON]) vcpu.count();
     if (vcpu.state.level === 1 || this.l1.nested?.handlesExit(vcpu, reason) !== true) this.serve(vcpu, reason);
     return this.goOn(vcpu);
   }

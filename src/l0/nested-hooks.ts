@@ -36,6 +36,8 @@ export interface NestedHooks {
   /**
    * L2 exited. True: dealt with, by an exit to L1 or by going on with L2. False: L0's ordinary handler serves it on
    * behalf of L2; an exception that comes of it waits in `vcpu.state` until `beforeEntry`. `reason` has its flags.
+   * Exits of class `instruction` have been counted; of the others, `vcpu.count()` is to be called for exceptions, and
+   * for EPT violations and APIC accesses of an instruction that go to L1.
    */
   handlesExit(vcpu: Vcpu, reason: number): boolean;
   /**

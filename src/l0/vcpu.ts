@@ -10,7 +10,7 @@ import { GuestTimeStampCounter } from './time-stamp-counter.ts';
 import { initialVcpuState } from './vcpu-state.ts';
 import type { VcpuState } from './vcpu-state.ts';
 import type { VcpuPages, VirtualMachine } from './virtual-machine.ts';
-import { isSet, readNatural, write32, writeNatural } from './vmcs-access.ts';
+import { isSet, readNatural, setBits, write32, writeNatural } from './vmcs-access.ts';
 
 const { GUEST_RIP, GUEST_RSP, GUEST_RFLAGS, GUEST_CR0, GUEST_CR4, GUEST_INTERRUPTIBILITY_INFO } = OFFSET;
 const { CR0_GUEST_HOST_MASK, CR4_GUEST_HOST_MASK, CR0_READ_SHADOW, CR4_READ_SHADOW, GUEST_PENDING_DBG_EXCEPTIONS } = OFFSET;
@@ -164,21 +164,29 @@ export class Vcpu implements ProcessorSignals {
   // --- instructions that L0 completes
 
   /**
-   * The instruction that exited is done: the clock counts it, RIP moves behind it, what held for one instruction ends.
-   * See: SDM 6.8.3 Masking Exceptions and Interrupts When Switching Stacks, 18.3.1.4 Single-Step Exception Condition.
+   * The clock counts one instruction. Each that exits counts once, whether L0 completes it, makes it fault, or lets L1
+   * do either: the delivery of a fault counts as the instruction would have. It counts before its effect, for that is
+   * the time at which the machine's own instructions reach devices. `L0.exit` does it for exits of class `instruction`;
+   * for the others it is up to whoever decides that the guest is not simply to try again.
    */
+  count(): void {
+    this.processor.retire();
+  }
+
+  /** The instruction that exited is done: RIP moves behind it, and what held for one instruction ends. */
   completeInstruction(length = this.processor.readLow(VM_EXIT_INSTRUCTION_LEN)): void {
     const next = this.rip + length;
     this.rip = this.code64 ? next : next >>> 0;
     this.completeIteration();
   }
 
-  /** The same for one iteration of a repeated string instruction that goes on: RIP stays. */
+  /**
+   * The same for one iteration of a repeated string instruction that goes on: RIP stays.
+   * See: SDM 6.8.3 Masking Exceptions and Interrupts When Switching Stacks, 18.3.1.4 Single-Step Exception Condition.
+   */
   completeIteration(): void {
     const { processor, rflags } = this;
-    processor.retire();
-    const blocking = processor.readLow(GUEST_INTERRUPTIBILITY_INFO);
-    if (blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) write32(processor, GUEST_INTERRUPTIBILITY_INFO, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+    setBits(processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_STI | BLOCKING_BY_MOV_SS, false);
     if (rflags & RFLAGS_RF) this.rflags = rflags & ~RFLAGS_RF;
     if ((rflags & RFLAGS_TF) === 0 || isSet(processor, GUEST_IA32_DEBUGCTL, DEBUGCTL_BTF)) return;
     write32(processor, GUEST_PENDING_DBG_EXCEPTIONS, processor.readLow(GUEST_PENDING_DBG_EXCEPTIONS) | PENDING_BS);

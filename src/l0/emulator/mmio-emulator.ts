@@ -28,6 +28,7 @@ export function emulateInstruction(vcpu: Vcpu): void {
   const status = decode(bytes, 0, length, codeSize(vcpu), instruction);
   // The page of the rest has gone since the processor was there: let it find out by itself.
   if (status === DecodeStatus.TRUNCATED) return;
+  vcpu.count();
   if (status === DecodeStatus.TOO_LONG) return vcpu.raise(GENERAL_PROTECTION, 0);
   const operation = status === DecodeStatus.OK ? OPERATIONS.get(instruction.opcode.mnemonic) : undefined;
   const outcome = operation?.(new Emulation(vcpu, instruction, memory)) ?? 'beyond';

@@ -25,10 +25,13 @@ import type { VmxUnit } from './vmx-unit.ts';
 
 const { VMREAD_BITMAP, VMWRITE_BITMAP } = OFFSET;
 
-/** The encoding in a register, unsigned; NaN when it does not fit in 32 bits and so names nothing. */
+/** Names no field, whatever the processor. */
+const NO_ENCODING = 0xffffffff;
+
+/** The encoding in a register, unsigned; one that does not fit in 32 bits names nothing. */
 function encodingIn(cpu: Processor, register: number): number {
   const { words } = cpu;
-  if (cpu.code64 && words[register * 2 + 1] !== 0) return NaN;
+  if (cpu.code64 && words[register * 2 + 1] !== 0) return NO_ENCODING;
   return words[register * 2] >>> 0;
 }
 
@@ -56,7 +59,7 @@ function target(unit: VmxUnit, instruction: Instruction, encodingOperand: Operan
 
 /** Whether non-root operation may do it itself: "VMCS shadowing" and a 0 in the bitmap. */
 function shadowed(unit: VmxUnit, encoding: number, bitmap: number): boolean {
-  if (!unit.controls.has2(SECONDARY.VMCS_SHADOWING) || !(encoding < 0x8000)) return false;
+  if (!unit.controls.has2(SECONDARY.VMCS_SHADOWING) || encoding >= 0x8000) return false;
   return !bitmapBit(unit.cpu.memory, addressAt(unit.vmcs, bitmap), encoding);
 }
 
