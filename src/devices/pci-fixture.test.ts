@@ -85,3 +85,18 @@ export function testFunction(name: string, more: Partial<PciFunctionDescription>
     ...more,
   });
 }
+
+const [CF8, CFC] = [0xcf8, 0xcfc];
+type Width = 1 | 2 | 4;
+
+/** Configuration mechanism #1 as software uses it. */
+export function configAccess(bus: DeviceBus, slot: number, number = 0) {
+  const select = (register: number) => bus.writePort(CF8, 4, 2 ** 31 + (slot << 11) + (number << 8) + (register & ~3));
+  return {
+    read: (register: number, width: Width) => (select(register), bus.readPort(CFC + (register & 3), width)),
+    write: (register: number, width: Width, value: number) => (
+      select(register),
+      bus.writePort(CFC + (register & 3), width, value)
+    ),
+  };
+}

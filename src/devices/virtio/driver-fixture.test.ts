@@ -3,6 +3,7 @@ import type { TestRouter } from '../pci-fixture.test.ts';
 import { testMachine } from '../pci-fixture.test.ts';
 import { assignPciResources } from '../pci-resources.ts';
 import type { VirtioDevice } from './device.ts';
+import { VirtioEntropy } from './entropy.ts';
 import { VirtioPci } from './pci-transport.ts';
 
 export const F_INDIRECT = 2 ** 28;
@@ -220,3 +221,12 @@ export class TestDriver {
     return { head: this.ram.getUint32(at, true), length: this.ram.getUint32(at + 4, true) };
   }
 }
+
+/** Fills with 1, 2, 3 … */
+export function counting(): VirtioEntropy {
+  let next = 0;
+  return new VirtioEntropy({ fill: (bytes) => bytes.forEach((_, index) => (bytes[index] = ++next)) });
+}
+
+/** A buffer for the device to write. */
+export const WRITABLE = { at: BUFFERS, length: 4, write: true };

@@ -71,12 +71,14 @@ export class MergedBitmap {
   }
 
   /**
-   * `page01`: L0's own; `l1`, `page12`: L1's. `msr`: x2APIC registers exit whatever the two say, since a hole there
-   * would let L2 at a local APIC that is not its own.
+   * `page01`: L0's own; `l1`, `page12`: L1's; -1: none, which wants nothing. `msr`: x2APIC registers exit whatever the
+   * two say, since a hole there would let L2 at a local APIC that is not its own.
    */
   merge(page01: HostPhysical, l1: BitmapMemory, page12: PhysicalAddress, msr: boolean): void {
-    this.#memory.read(page01, this.#bytes01);
-    l1.read(page12, this.#bytes12);
+    if (page01 < 0) this.#bytes01.fill(0);
+    else this.#memory.read(page01, this.#bytes01);
+    if (page12 < 0) this.#bytes12.fill(0);
+    else l1.read(page12, this.#bytes12);
     const merged = this.#bytes12;
     for (let i = 0; i < PAGE_BYTES; i++) merged[i] |= this.#bytes01[i];
     if (msr) for (const half of [0, HALF_PAGE]) merged.fill(0xff, half + X2APIC_FIRST, half + X2APIC_LAST + 1);

@@ -65,7 +65,9 @@ export function wakes(unit: VmxUnit, events: EventPorts): boolean {
 /** Whether each instruction must be run by itself. The interrupt window needs it not: whatever opens it asks for attention. */
 export function wantsAttention(unit: VmxUnit): boolean {
   const { state, controls } = unit;
-  return state.monitorTrap !== MTF.none || state.pendingDebugExceptions !== 0 || controls.has(PRIMARY.NMI_WINDOW_EXITING);
+  return (
+    state.monitorTrap !== MTF.none || state.pendingDebugExceptions !== 0 || controls.has(PRIMARY.NMI_WINDOW_EXITING)
+  );
 }
 
 function exitWith(reason: number): (unit: VmxUnit) => void {
@@ -85,7 +87,11 @@ function initSignal(unit: VmxUnit, events: EventPorts): void {
 
 function debugExceptionDue(unit: VmxUnit): boolean {
   const pending = unit.state.pendingDebugExceptions;
-  return (pending & (PENDING.enabled | PENDING.singleStep)) !== 0 && !blocks(unit, BLOCKING.movSs) && activity(unit) <= ACTIVITY.halted;
+  return (
+    (pending & (PENDING.enabled | PENDING.singleStep)) !== 0 &&
+    !blocks(unit, BLOCKING.movSs) &&
+    activity(unit) <= ACTIVITY.halted
+  );
 }
 
 function deliverDebugException(unit: VmxUnit, events: EventPorts): void {
@@ -136,7 +142,9 @@ function interruptsOpen(unit: VmxUnit): boolean {
 /** With "external-interrupt exiting", RFLAGS.IF does not hold them back. */
 function interruptDue(unit: VmxUnit, events: EventPorts): boolean {
   const exiting = unit.controls.hasPin(PIN.EXTERNAL_INTERRUPT_EXITING);
-  const open = exiting ? activity(unit) <= ACTIVITY.halted && !blocks(unit, BLOCKING.sti | BLOCKING.movSs) : interruptsOpen(unit);
+  const open = exiting
+    ? activity(unit) <= ACTIVITY.halted && !blocks(unit, BLOCKING.sti | BLOCKING.movSs)
+    : interruptsOpen(unit);
   return open && events.interruptWaits();
 }
 

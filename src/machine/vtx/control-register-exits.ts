@@ -23,14 +23,22 @@ export function controlRegisterExit(unit: VmxUnit, instruction: Instruction, det
   }
   if (instruction.opcode.mnemonic === 'LMSW') return lmsw(unit, details);
   const type = details.write === true ? CR_ACCESS_TYPE.movTo : CR_ACCESS_TYPE.movFrom;
-  unit.controlRegisterQualification = compose(CR_ACCESS, { NUMBER: number, ACCESS_TYPE: type, REGISTER: details.register ?? 0 });
+  unit.controlRegisterQualification = compose(CR_ACCESS, {
+    NUMBER: number,
+    ACCESS_TYPE: type,
+    REGISTER: details.register ?? 0,
+  });
   return details.write === true ? moveTo(unit, number, details.value ?? 0n) : moveFrom(unit, number);
 }
 
 function lmsw(unit: VmxUnit, details: InterceptDetails): boolean {
   const source = Number(details.value ?? 0n);
   const memory = details.linear === undefined ? 0 : 1;
-  unit.controlRegisterQualification = compose(CR_ACCESS, { ACCESS_TYPE: CR_ACCESS_TYPE.lmsw, LMSW_OPERAND_TYPE: memory, LMSW_SOURCE: source });
+  unit.controlRegisterQualification = compose(CR_ACCESS, {
+    ACCESS_TYPE: CR_ACCESS_TYPE.lmsw,
+    LMSW_OPERAND_TYPE: memory,
+    LMSW_SOURCE: source,
+  });
   return lmswExits(unit.controls, source);
 }
 

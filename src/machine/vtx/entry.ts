@@ -32,7 +32,9 @@ export function refusedBefore(unit: VmxUnit): EntryCheck | undefined {
   const { vmcs, context, state, cpu } = unit;
   context.longModeActive = unit.owner !== undefined || cpu.longMode;
   context.currentVmcs = state.currentVmcs;
-  return firstFailure('controls', vmcs, context, state.dirtyGroups) ?? firstFailure('host', vmcs, context, state.dirtyGroups);
+  return (
+    firstFailure('controls', vmcs, context, state.dirtyGroups) ?? firstFailure('host', vmcs, context, state.dirtyGroups)
+  );
 }
 
 /**
@@ -43,10 +45,16 @@ export function enterGuest(unit: VmxUnit): void {
   const { vmcs, context, state, cpu } = unit;
   unit.entries++;
   cpu.trapSuppressed = true;
-  const broken = firstFailure('guest', vmcs, context, state.dirtyGroups) ?? firstFailure('pdpte', vmcs, context, state.dirtyGroups);
+  const broken =
+    firstFailure('guest', vmcs, context, state.dirtyGroups) ?? firstFailure('pdpte', vmcs, context, state.dirtyGroups);
   if (broken !== undefined) return failInvalidState(unit, broken);
   loadGuest(unit);
-  const failed = processMsrList(cpu, 'entryLoad', addressAt(vmcs, VM_ENTRY_MSR_LOAD_ADDR), vmcs.low(VM_ENTRY_MSR_LOAD_COUNT));
+  const failed = processMsrList(
+    cpu,
+    'entryLoad',
+    addressAt(vmcs, VM_ENTRY_MSR_LOAD_ADDR),
+    vmcs.low(VM_ENTRY_MSR_LOAD_COUNT),
+  );
   if (failed !== 0) return fail(unit, EXIT_REASON.MSR_LOAD_FAIL, failed);
   vmcs.launchState = LAUNCH_STATE.launched;
   state.dirtyGroups = GROUPS_EVERY_ENTRY;
@@ -113,8 +121,10 @@ function loadNonRegisterState(unit: VmxUnit): void {
 function startGuest(unit: VmxUnit): void {
   const { cpu, vmcs, controls, state } = unit;
   const { words } = cpu;
-  if (controls.hasPin(PIN.ACTIVATE_VMX_PREEMPTION_TIMER)) state.preemptionDeadline = preemptionDeadline(vmcs.low(VMX_PREEMPTION_TIMER_VALUE), cpu.ticks);
-  state.tprBelowThreshold = controls.tprShadow && controls.has2(SECONDARY.VIRTUALIZE_APIC_ACCESSES) && tprBelowThreshold(unit);
+  if (controls.hasPin(PIN.ACTIVATE_VMX_PREEMPTION_TIMER))
+    state.preemptionDeadline = preemptionDeadline(vmcs.low(VMX_PREEMPTION_TIMER_VALUE), cpu.ticks);
+  state.tprBelowThreshold =
+    controls.tprShadow && controls.has2(SECONDARY.VIRTUALIZE_APIC_ACCESSES) && tprBelowThreshold(unit);
   state.pauseLoopLast = -Infinity;
   let attention = ATTENTION.interrupt;
   if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & BREAKPOINTS) attention |= ATTENTION.debug;

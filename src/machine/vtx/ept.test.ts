@@ -16,7 +16,14 @@ interface Reference {
 }
 
 /** The rules of SDM 29.3.2 and 29.3.3 as they are written, in BigInt. */
-function reference(read: (address: bigint) => bigint, root: bigint, address: bigint, needed: bigint, executeOnly: boolean, giant: boolean): Reference {
+function reference(
+  read: (address: bigint) => bigint,
+  root: bigint,
+  address: bigint,
+  needed: bigint,
+  executeOnly: boolean,
+  giant: boolean,
+): Reference {
   const ADDRESS = ((1n << 39n) - 1n) & ~0xfffn;
   let table = root;
   let permissions = 7n;
@@ -27,9 +34,13 @@ function reference(read: (address: bigint) => bigint, root: bigint, address: big
     const page = level === 1 || (level < 4 && (entry & 0x80n) !== 0n);
     const bits = entry & 7n;
     const bad =
-      bits === 2n || bits === 6n || (bits === 4n && !executeOnly) || (entry & (((1n << 52n) - 1n) ^ ((1n << 39n) - 1n))) !== 0n ||
+      bits === 2n ||
+      bits === 6n ||
+      (bits === 4n && !executeOnly) ||
+      (entry & (((1n << 52n) - 1n) ^ ((1n << 39n) - 1n))) !== 0n ||
       (page ? [2n, 3n, 7n].includes((entry >> 3n) & 7n) : (entry & (level === 4 ? 0xf8n : 0x78n)) !== 0n) ||
-      (page && level === 3 && (!giant || (entry & 0x3ffff000n) !== 0n)) || (page && level === 2 && (entry & 0x1ff000n) !== 0n);
+      (page && level === 3 && (!giant || (entry & 0x3ffff000n) !== 0n)) ||
+      (page && level === 2 && (entry & 0x1ff000n) !== 0n);
     if (bad) return { outcome: 'misconfiguration' };
     permissions &= bits;
     if (!page) {
@@ -47,7 +58,8 @@ describe('the EPT walker', () => {
   it('agrees with the reference on random tables', () => {
     const memory = new Memory(1, 1 << 20, 0xb0000000);
     const at = (address: bigint): number => memory.host(Number(address));
-    const read = (address: bigint): bigint => (at(address) < 0 ? (1n << 64n) - 1n : memory.view.getBigUint64(at(address), true));
+    const read = (address: bigint): bigint =>
+      at(address) < 0 ? (1n << 64n) - 1n : memory.view.getBigUint64(at(address), true);
     const walker = new EptWalker(memory);
     walker.root = 0x1000;
     // Mostly sound entries, so that walks go deep; now and then any bit at all.
@@ -55,20 +67,35 @@ describe('the EPT walker', () => {
       { weight: 12, arbitrary: fc.constantFrom(7n, 0x37n, 3n, 0x31n, 1n, 5n, 0x35n, 0xb7n, 0xb3n, 0x87n, 0x34n, 4n) },
       { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: 0xfffn }) },
     );
-    const frame = fc.oneof({ weight: 12, arbitrary: fc.bigInt({ min: 1n, max: 6n }) }, { weight: 2, arbitrary: fc.constantFrom(0x200n, 0x40000n, 0x3ffffn) }, { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: (1n << 40n) - 1n }) });
+    const frame = fc.oneof(
+      { weight: 12, arbitrary: fc.bigInt({ min: 1n, max: 6n }) },
+      { weight: 2, arbitrary: fc.constantFrom(0x200n, 0x40000n, 0x3ffffn) },
+      { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: (1n << 40n) - 1n }) },
+    );
     const entry = fc.tuple(frame, flags).map(([number, bits]) => (number << 12n) | bits);
     const index = fc.integer({ min: 0, max: 1 });
     fc.assert(
-      fc.property(fc.array(entry, { minLength: 12, maxLength: 12 }), fc.tuple(index, index, index, index), fc.integer({ min: 0, max: 0x1fffff }), fc.constantFrom(1, 2, 4, 3), fc.boolean(), fc.boolean(), (entries, path, offset, needed, executeOnly, page1GByte) => {
-        entries.forEach((value, i) => memory.view.setBigUint64(at(BigInt(0x1000 + (i >> 1) * 0x1000 + (i & 1) * 8)), value, true));
-        const address = path.reduce((sum, each, i) => sum + BigInt(each) * (1n << BigInt(39 - 9 * i)), 0n) + BigInt(offset % 4096);
-        walker.features = { executeOnly, page1GByte, page2MByte: true };
-        const expected = reference(read, 0x1000n, address, BigInt(needed), executeOnly, page1GByte);
-        const outcome = walker.walk(Number(address), needed);
-        assert.equal(outcome, EPT_WALK[expected.outcome]);
-        if (expected.physical !== undefined) assert.equal(BigInt(walker.physical), expected.physical);
-        if (expected.outcome !== 'misconfiguration') assert.equal(BigInt(walker.permissions), expected.permissions);
-      }),
+      fc.property(
+        fc.array(entry, { minLength: 12, maxLength: 12 }),
+        fc.tuple(index, index, index, index),
+        fc.integer({ min: 0, max: 0x1fffff }),
+        fc.constantFrom(1, 2, 4, 3),
+        fc.boolean(),
+        fc.boolean(),
+        (entries, path, offset, needed, executeOnly, page1GByte) => {
+          entries.forEach((value, i) =>
+            memory.view.setBigUint64(at(BigInt(0x1000 + (i >> 1) * 0x1000 + (i & 1) * 8)), value, true),
+          );
+          const address =
+            path.reduce((sum, each, i) => sum + BigInt(each) * (1n << BigInt(39 - 9 * i)), 0n) + BigInt(offset % 4096);
+          walker.features = { executeOnly, page1GByte, page2MByte: true };
+          const expected = reference(read, 0x1000n, address, BigInt(needed), executeOnly, page1GByte);
+          const outcome = walker.walk(Number(address), needed);
+          assert.equal(outcome, EPT_WALK[expected.outcome]);
+          if (expected.physical !== undefined) assert.equal(BigInt(walker.physical), expected.physical);
+          if (expected.outcome !== 'misconfiguration') assert.equal(BigInt(walker.permissions), expected.permissions);
+        },
+      ),
       { numRuns: 5000 },
     );
   });
@@ -91,7 +118,10 @@ const STORE = '48 89 1c 25 08 00 20 00';
  * `low` are the bits of an EPTP beside the root.
  */
 function withEpt(low = 0x1e): VmxBench {
-  bench.reset().secondary(SECONDARY.ENABLE_EPT | SECONDARY.ENABLE_VPID).set('EPT_POINTER', AT.ept | low);
+  bench
+    .reset()
+    .secondary(SECONDARY.ENABLE_EPT | SECONDARY.ENABLE_VPID)
+    .set('EPT_POINTER', AT.ept | low);
   bench.poke64(AT.ept, (AT.ept + 0x1000) | 7);
   bench.poke64(AT.ept + 0x1000, (AT.ept + 0x2000) | 7);
   bench.poke64(AT.ept + 0x2000, 0xb7);
@@ -102,7 +132,11 @@ function withEpt(low = 0x1e): VmxBench {
 }
 /** The entry of the page at guestData. */
 const entry = (value: number): void => bench.poke64(PTE, value);
-const READ = 1, WRITE = 2, FETCH = 4, LINEAR = 1 << 7, TRANSLATED = 1 << 8;
+const READ = 1,
+  WRITE = 2,
+  FETCH = 4,
+  LINEAR = 1 << 7,
+  TRANSLATED = 1 << 8;
 
 describe('a guest under EPT', () => {
   it('is translated twice', () => {
@@ -152,7 +186,10 @@ describe('a guest under EPT', () => {
     bench.poke(DATA + 0x1000, [0x0f, 0xa2]);
     entry((DATA + 0x1000) | 0x34);
     assert.equal(bench.launch('b8 00 00 20 00 ff e0'), 'CPUID');
-    bench.poke(AT.guestCode, LOAD.split(' ').map((b) => parseInt(b, 16)));
+    bench.poke(
+      AT.guestCode,
+      LOAD.split(' ').map((b) => parseInt(b, 16)),
+    );
     bench.set('GUEST_RIP', AT.guestCode);
     assert.equal(bench.resume(), 'EPT_VIOLATION');
     assert.equal(bench.get('EXIT_QUALIFICATION'), READ | (4 << 3) | LINEAR | TRANSLATED);
@@ -222,9 +259,17 @@ describe('accessed and dirty flags', () => {
 describe('an unrestricted guest', () => {
   it('runs in real mode: guest-physical is what segmentation gives', () => {
     withEpt().secondary(SECONDARY.UNRESTRICTED_GUEST);
-    bench.set('VM_ENTRY_CONTROLS', bench.get('VM_ENTRY_CONTROLS') & ~0x200).set('GUEST_CR0', 0x30).set('GUEST_CR4', 0x2000).set('GUEST_IA32_EFER', 0);
+    bench
+      .set('VM_ENTRY_CONTROLS', bench.get('VM_ENTRY_CONTROLS') & ~0x200)
+      .set('GUEST_CR0', 0x30)
+      .set('GUEST_CR4', 0x2000)
+      .set('GUEST_IA32_EFER', 0);
     for (const name of ['CS', 'SS', 'DS', 'ES', 'FS', 'GS'] as const) {
-      bench.set(`GUEST_${name}_AR_BYTES`, 0x93).set(`GUEST_${name}_LIMIT`, 0xffff).set(`GUEST_${name}_SELECTOR`, 0x4000).set(`GUEST_${name}_BASE`, AT.guestCode);
+      bench
+        .set(`GUEST_${name}_AR_BYTES`, 0x93)
+        .set(`GUEST_${name}_LIMIT`, 0xffff)
+        .set(`GUEST_${name}_SELECTOR`, 0x4000)
+        .set(`GUEST_${name}_BASE`, AT.guestCode);
     }
     bench.set('GUEST_CS_AR_BYTES', 0x9b).set('GUEST_RIP', 0).set('GUEST_RSP', 0x100).set('GUEST_DS_BASE', DATA);
     assert.equal(bench.launch('66 a1 08 00 0f a2'), 'CPUID');
@@ -257,14 +302,19 @@ describe('cached translations', () => {
     bench.resume();
     return bench.cpu.reg64(RAX);
   }
-  const execute = (opcode: string, type: bigint, low: number) => (b: VmxBench): void => {
-    b.cpu.setReg64(RAX, type);
-    b.poke64(AT.operand, low);
-    b.poke64(AT.operand + 8, DATA);
-    b.host(`66 0f 38 ${opcode} 04 25 00 c0 00 00`);
-  };
+  const execute =
+    (opcode: string, type: bigint, low: number) =>
+    (b: VmxBench): void => {
+      b.cpu.setReg64(RAX, type);
+      b.poke64(AT.operand, low);
+      b.poke64(AT.operand + 8, DATA);
+      b.host(`66 0f 38 ${opcode} 04 25 00 c0 00 00`);
+    };
   it('survive exit and entry with a VPID', () => {
-    assert.equal(reread(() => {}), 0xcafen);
+    assert.equal(
+      reread(() => {}),
+      0xcafen,
+    );
     const { walks } = bench.cpu.mmu;
     bench.set('GUEST_RIP', AT.guestCode);
     bench.resume();
@@ -272,7 +322,10 @@ describe('cached translations', () => {
   });
   it('go without a VPID, at exit and entry', () => {
     withEpt().set('SECONDARY_VM_EXEC_CONTROL', SECONDARY.ENABLE_EPT);
-    assert.equal(rereadFrom(() => {}), 0xbeefn);
+    assert.equal(
+      rereadFrom(() => {}),
+      0xbeefn,
+    );
   });
   it('go with INVEPT of their root or of all, not of another', () => {
     assert.equal(reread(execute('80', 1n, AT.ept | 0x1e)), 0xbeefn);
@@ -284,14 +337,19 @@ describe('cached translations', () => {
     assert.equal(reread(execute('81', 1n, 2)), 0xcafen);
   });
   it('are not another VPID’s', () => {
-    assert.equal(reread((b) => void b.set('VIRTUAL_PROCESSOR_ID', 2)), 0xbeefn);
+    assert.equal(
+      reread((b) => void b.set('VIRTUAL_PROCESSOR_ID', 2)),
+      0xbeefn,
+    );
   });
 });
 
 describe('the APIC-access page', () => {
   const withPage = (): VmxBench => bench.reset().secondary(SECONDARY.VIRTUALIZE_APIC_ACCESSES);
-  const load = (offset: number): string => `8b 04 25 ${(offset & 0xff).toString(16)} ${(0x70 | (offset >> 8)).toString(16)} 00 00`;
-  const store = (offset: number): string => `89 04 25 ${(offset & 0xff).toString(16)} ${(0x70 | (offset >> 8)).toString(16)} 00 00`;
+  const load = (offset: number): string =>
+    `8b 04 25 ${(offset & 0xff).toString(16)} ${(0x70 | (offset >> 8)).toString(16)} 00 00`;
+  const store = (offset: number): string =>
+    `89 04 25 ${(offset & 0xff).toString(16)} ${(0x70 | (offset >> 8)).toString(16)} 00 00`;
 
   it('reads, writes and fetches exit with offset and type', () => {
     assert.equal(withPage().launch(load(0x20)), 'APIC_ACCESS');
@@ -323,13 +381,17 @@ describe('the APIC-access page', () => {
     assert.equal(bench.get('EXIT_QUALIFICATION'), 0x20);
   });
   it('a TPR below the threshold exits behind the store', () => {
-    withPage().primary(1 << 21).set('TPR_THRESHOLD', 5);
+    withPage()
+      .primary(1 << 21)
+      .set('TPR_THRESHOLD', 5);
     bench.poke(AT.virtualApic + 0x80, [0x60]);
     assert.equal(bench.launch(`b8 40 00 00 00 ${store(0x80)} 0f a2`), 'TPR_BELOW_THRESHOLD');
     assert.equal(bench.get('GUEST_RIP'), AT.guestCode + 12);
   });
   it('an entry with VTPR below the threshold exits at once', () => {
-    withPage().primary(1 << 21).set('TPR_THRESHOLD', 5);
+    withPage()
+      .primary(1 << 21)
+      .set('TPR_THRESHOLD', 5);
     assert.equal(bench.launch('90'), 'TPR_BELOW_THRESHOLD');
     assert.equal(bench.get('GUEST_RIP'), AT.guestCode);
   });
@@ -340,4 +402,3 @@ describe('the APIC-access page', () => {
     assert.equal(bench.get('EXIT_QUALIFICATION'), 8);
   });
 });
-

@@ -46,7 +46,8 @@ export class EptWalker {
     if (high >= 0x10000) return this.absent();
     for (let level = 4; ; level--) {
       const shift = 12 + (level - 1) * 9;
-      const index = (shift >= 32 ? high >>> (shift - 32) : (low >>> shift) | (shift > 23 ? high << (32 - shift) : 0)) & 0x1ff;
+      const index =
+        (shift >= 32 ? high >>> (shift - 32) : (low >>> shift) | (shift > 23 ? high << (32 - shift) : 0)) & 0x1ff;
       const host = this.memory.host(table + index * 8);
       // Where no memory answers, all ones are read: that is misconfigured.
       const entryLow = host < 0 ? -1 : i32[host >>> 2];

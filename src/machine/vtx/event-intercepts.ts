@@ -26,7 +26,8 @@ export function interceptEvent(unit: VmxUnit, event: Event, during: Event | unde
     unit.injecting = false;
     return false;
   }
-  if (event.kind === 'software' || event.kind === 'external' || event.kind === 'nmi' || !exits(unit, event)) return false;
+  if (event.kind === 'software' || event.kind === 'external' || event.kind === 'nmi' || !exits(unit, event))
+    return false;
   describe(unit, event, during);
   if (counted(event, during)) unit.makeExit();
   else unit.makeUncountedExit();
@@ -49,7 +50,8 @@ function describe(unit: VmxUnit, event: Event, during: Event | undefined): void 
   if (event.vector === VECTOR.DB) exit.qualify((event.debugStatus ?? 0) & DEBUG_CONDITIONS);
   exit.resumeFlag = pushedFlags(cpu, event) & RFLAGS.RF;
   if (during !== undefined) exit.delivering(during);
-  else if (event.kind === 'fault' && event.vector !== VECTOR.DF && unit.takeNmiUnblocked()) exit.interruption |= NMI_UNBLOCKING;
+  else if (event.kind === 'fault' && event.vector !== VECTOR.DF && unit.takeNmiUnblocked())
+    exit.interruption |= NMI_UNBLOCKING;
   exit.interruption >>>= 0;
   if (event.kind !== 'softwareException' && event.kind !== 'privilegedSoftware') return;
   exit.instructionLength = event.instructionLength ?? 0;
@@ -74,7 +76,9 @@ const SOURCE: { readonly [Reason in TaskSwitchReason]: number } = { call: 0, ire
 export function interceptTaskSwitch(unit: VmxUnit, selector: number, reason: TaskSwitchReason): boolean {
   if (!unit.nonRoot) return false;
   const { cpu } = unit;
-  const exit = unit.exit.begin(EXIT_REASON.TASK_SWITCH).qualify(compose(TASK_SWITCH, { SELECTOR: selector, SOURCE: SOURCE[reason] }));
+  const exit = unit.exit
+    .begin(EXIT_REASON.TASK_SWITCH)
+    .qualify(compose(TASK_SWITCH, { SELECTOR: selector, SOURCE: SOURCE[reason] }));
   const during = eventHooks(cpu).deliveringEvent;
   exit.resumeFlag = during === undefined ? 0 : pushedFlags(cpu, during) & RFLAGS.RF;
   if (during === undefined) exit.instructionLength = recordLength(unit);

@@ -49,13 +49,22 @@ describe('the exception bitmap', () => {
     assert.equal(bench.get64('EXIT_QUALIFICATION'), 0x400040000000n);
     assert.equal(bench.get('VM_EXIT_INTR_ERROR_CODE'), 0);
     assert.equal(bench.cpu.get64(STATE.cr2), 0x1234n);
-    bench.reset().set('EXCEPTION_BITMAP', 1 << 14).set('PAGE_FAULT_ERROR_CODE_MASK', 1).set('PAGE_FAULT_ERROR_CODE_MATCH', 1).primary(PRIMARY.HLT_EXITING);
+    bench
+      .reset()
+      .set('EXCEPTION_BITMAP', 1 << 14)
+      .set('PAGE_FAULT_ERROR_CODE_MASK', 1)
+      .set('PAGE_FAULT_ERROR_CODE_MATCH', 1)
+      .primary(PRIMARY.HLT_EXITING);
     assert.equal(bench.launch(code), 'HLT', 'does not match: delivered');
     bench.reset().set('PAGE_FAULT_ERROR_CODE_MASK', 1).set('PAGE_FAULT_ERROR_CODE_MATCH', 1);
     assert.equal(bench.launch(code), 'EXCEPTION_NMI', 'does not match, bit 0: exits');
   });
   it('single step: a trap, RIP behind the instruction, BS in the qualification, DR6 as it was', () => {
-    bench.reset().set('EXCEPTION_BITMAP', 1 << 1).set('GUEST_RFLAGS', 0x102).set('GUEST_ACTIVITY_STATE', 3);
+    bench
+      .reset()
+      .set('EXCEPTION_BITMAP', 1 << 1)
+      .set('GUEST_RFLAGS', 0x102)
+      .set('GUEST_ACTIVITY_STATE', 3);
     bench.launch('90');
     bench.cpu.set64(STATE.dr6, 0xffff0ff0n);
     bench.cpu.set32(STATE.activity, 0);
@@ -130,7 +139,11 @@ function mapEpt(b: VmxBench, absent: number): void {
 
 describe('event injection', () => {
   it('an external interrupt: its handler runs first, the frame returns to RIP', () => {
-    bench.reset().set('GUEST_RFLAGS', 0x202).set('VM_ENTRY_INTR_INFO_FIELD', inject(0, 0x21)).primary(PRIMARY.HLT_EXITING);
+    bench
+      .reset()
+      .set('GUEST_RFLAGS', 0x202)
+      .set('VM_ENTRY_INTR_INFO_FIELD', inject(0, 0x21))
+      .primary(PRIMARY.HLT_EXITING);
     assert.equal(bench.launch('90'), 'HLT');
     assert.equal(bench.get('GUEST_RIP'), AT.handler + 16 * 0x21 + 1);
     assert.equal(bench.get('GUEST_RSP'), AT.guestStack - 40);
@@ -139,19 +152,33 @@ describe('event injection', () => {
     assert.equal(bench.get('VM_ENTRY_INTR_INFO_FIELD'), inject(0, 0x21) & 0x7fffffff, 'the valid bit is cleared');
   });
   it('a hardware exception with its error code is not intercepted, and CR2 is not touched', () => {
-    bench.reset().set('EXCEPTION_BITMAP', 0xffffffff).set('VM_ENTRY_INTR_INFO_FIELD', inject(3, 14, 0x800)).set('VM_ENTRY_EXCEPTION_ERROR_CODE', 6).primary(PRIMARY.HLT_EXITING);
+    bench
+      .reset()
+      .set('EXCEPTION_BITMAP', 0xffffffff)
+      .set('VM_ENTRY_INTR_INFO_FIELD', inject(3, 14, 0x800))
+      .set('VM_ENTRY_EXCEPTION_ERROR_CODE', 6)
+      .primary(PRIMARY.HLT_EXITING);
     bench.cpu.set64(STATE.cr2, 0x77n);
     assert.equal(bench.launch('90'), 'HLT');
     assert.equal(bench.peek64(AT.guestStack - 48), 6n);
     assert.equal(bench.cpu.get64(STATE.cr2), 0x77n);
   });
   it('a software exception returns behind the instruction', () => {
-    bench.reset().set('VM_ENTRY_INTR_INFO_FIELD', inject(6, 3)).set('VM_ENTRY_INSTRUCTION_LEN', 1).set('EXCEPTION_BITMAP', 8).primary(PRIMARY.HLT_EXITING);
+    bench
+      .reset()
+      .set('VM_ENTRY_INTR_INFO_FIELD', inject(6, 3))
+      .set('VM_ENTRY_INSTRUCTION_LEN', 1)
+      .set('EXCEPTION_BITMAP', 8)
+      .primary(PRIMARY.HLT_EXITING);
     assert.equal(bench.launch('cc'), 'HLT');
     assert.equal(bench.peek64(AT.guestStack - 40), BigInt(AT.guestCode + 1));
   });
   it('a software interrupt that faults in delivery: RIP at the INT, the event in the IDT-vectoring field', () => {
-    bench.reset().set('VM_ENTRY_INTR_INFO_FIELD', inject(4, 0x22)).set('VM_ENTRY_INSTRUCTION_LEN', 2).set('EXCEPTION_BITMAP', 1 << 13);
+    bench
+      .reset()
+      .set('VM_ENTRY_INTR_INFO_FIELD', inject(4, 0x22))
+      .set('VM_ENTRY_INSTRUCTION_LEN', 2)
+      .set('EXCEPTION_BITMAP', 1 << 13);
     bench.poke64(AT.guestIdt + 16 * 0x22, 0, 0);
     assert.equal(bench.launch('cd 22'), 'EXCEPTION_NMI');
     assert.equal(bench.get('IDT_VECTORING_INFO_FIELD'), inject(4, 0x22));
@@ -159,7 +186,12 @@ describe('event injection', () => {
     assert.equal(bench.get('GUEST_RIP'), AT.guestCode);
   });
   it('into HLT: the guest is active, and returns behind the HLT', () => {
-    bench.reset().set('GUEST_RFLAGS', 0x202).set('GUEST_ACTIVITY_STATE', 1).set('VM_ENTRY_INTR_INFO_FIELD', inject(0, 0x20)).primary(PRIMARY.HLT_EXITING);
+    bench
+      .reset()
+      .set('GUEST_RFLAGS', 0x202)
+      .set('GUEST_ACTIVITY_STATE', 1)
+      .set('VM_ENTRY_INTR_INFO_FIELD', inject(0, 0x20))
+      .primary(PRIMARY.HLT_EXITING);
     assert.equal(bench.launch('90'), 'HLT');
     assert.equal(bench.get('GUEST_ACTIVITY_STATE'), 0);
     assert.equal(bench.get('GUEST_RIP'), AT.handler + 16 * 0x20 + 1);
@@ -170,7 +202,11 @@ describe('event injection', () => {
     assert.equal(bench.get('GUEST_RIP'), AT.guestCode);
   });
   it('an NMI with virtual NMIs blocks virtual NMIs', () => {
-    bench.reset().pin(PIN.NMI_EXITING | PIN.VIRTUAL_NMIS).set('VM_ENTRY_INTR_INFO_FIELD', inject(2, 2)).primary(PRIMARY.HLT_EXITING);
+    bench
+      .reset()
+      .pin(PIN.NMI_EXITING | PIN.VIRTUAL_NMIS)
+      .set('VM_ENTRY_INTR_INFO_FIELD', inject(2, 2))
+      .primary(PRIMARY.HLT_EXITING);
     assert.equal(bench.launch('90'), 'HLT');
     assert.equal(bench.get('GUEST_INTERRUPTIBILITY_INFO'), 8);
     assert.equal(bench.cpu.get32(STATE.interruptibility), 0, 'NMIs themselves are not blocked');
@@ -228,9 +264,16 @@ describe('events from outside', () => {
     assert.equal(bench.get('GUEST_INTERRUPTIBILITY_INFO'), 8);
   });
   it('the NMI window opens when virtual NMIs are not blocked', () => {
-    bench.reset().pin(PIN.NMI_EXITING | PIN.VIRTUAL_NMIS).primary(PRIMARY.NMI_WINDOW_EXITING);
+    bench
+      .reset()
+      .pin(PIN.NMI_EXITING | PIN.VIRTUAL_NMIS)
+      .primary(PRIMARY.NMI_WINDOW_EXITING);
     assert.equal(bench.launch('90'), 'NMI_WINDOW');
-    bench.reset().pin(PIN.NMI_EXITING | PIN.VIRTUAL_NMIS).primary(PRIMARY.NMI_WINDOW_EXITING).set('GUEST_INTERRUPTIBILITY_INFO', 8);
+    bench
+      .reset()
+      .pin(PIN.NMI_EXITING | PIN.VIRTUAL_NMIS)
+      .primary(PRIMARY.NMI_WINDOW_EXITING)
+      .set('GUEST_INTERRUPTIBILITY_INFO', 8);
     // An IRET to the next instruction: SS, RSP, RFLAGS, CS, RIP.
     assert.equal(bench.launch('6a 10 68 00 40 05 00 6a 02 6a 08 68 13 00 04 00 48 cf 90 90 90'), 'NMI_WINDOW');
     assert.equal(bench.get('GUEST_RIP'), AT.guestCode + 0x13);
@@ -281,7 +324,8 @@ describe('the monitor trap flag', () => {
 });
 
 describe('the preemption timer', () => {
-  const timer = (value: number): VmxBench => bench.reset().pin(PIN.ACTIVATE_VMX_PREEMPTION_TIMER).set('VMX_PREEMPTION_TIMER_VALUE', value);
+  const timer = (value: number): VmxBench =>
+    bench.reset().pin(PIN.ACTIVATE_VMX_PREEMPTION_TIMER).set('VMX_PREEMPTION_TIMER_VALUE', value);
 
   it('0 exits before the first instruction', () => {
     timer(0);
@@ -317,7 +361,11 @@ describe('task switches', () => {
   it('exit in a 32-bit guest: selector and source, RIP at the instruction', () => {
     bench.reset();
     bench.poke64(AT.guestGdt + 0x28, ((AT.guestTss & 0xffff) << 16) | 0x67, 0x00008900 | (AT.guestTss >> 16));
-    bench.set('VM_ENTRY_CONTROLS', bench.get('VM_ENTRY_CONTROLS') & ~0x200).set('GUEST_IA32_EFER', 0x800).set('GUEST_CS_AR_BYTES', 0xc09b).set('GUEST_CS_SELECTOR', 0x18);
+    bench
+      .set('VM_ENTRY_CONTROLS', bench.get('VM_ENTRY_CONTROLS') & ~0x200)
+      .set('GUEST_IA32_EFER', 0x800)
+      .set('GUEST_CS_AR_BYTES', 0xc09b)
+      .set('GUEST_CS_SELECTOR', 0x18);
     bench.set('GUEST_CR0', 0x80000031).set('GUEST_CR4', 0x2010).set('GUEST_CR3', AT.free);
     for (let i = 0; i < 4; i++) bench.poke64(AT.free + 4 * i, ((i << 22) | 0xe7) >>> 0);
     bench.primary(PRIMARY.ACTIVATE_SECONDARY_CONTROLS);

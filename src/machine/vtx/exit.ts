@@ -45,8 +45,14 @@ export function makeExit(unit: VmxUnit): void {
   exit.write(vmcs);
   vmcs.set(VM_ENTRY_INTR_INFO_FIELD, (vmcs.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff) >>> 0);
   leaveNonRoot(unit);
-  if (processMsrList(cpu, 'exitStore', addressAt(vmcs, VM_EXIT_MSR_STORE_ADDR), vmcs.low(VM_EXIT_MSR_STORE_COUNT)) !== 0) return abort(unit, VMX_ABORT.SAVING_GUEST_MSRS);
-  const blocking = exit.reason === EXIT_REASON.EXCEPTION_NMI && (exit.interruption & 0x800007ff) >>> 0 === NMI_EXIT ? BLOCKING.nmi : realNmiBlocking(unit);
+  if (
+    processMsrList(cpu, 'exitStore', addressAt(vmcs, VM_EXIT_MSR_STORE_ADDR), vmcs.low(VM_EXIT_MSR_STORE_COUNT)) !== 0
+  )
+    return abort(unit, VMX_ABORT.SAVING_GUEST_MSRS);
+  const blocking =
+    exit.reason === EXIT_REASON.EXCEPTION_NMI && (exit.interruption & 0x800007ff) >>> 0 === NMI_EXIT
+      ? BLOCKING.nmi
+      : realNmiBlocking(unit);
   cpu.words[STATE.interruptibility >> 2] = blocking;
   if (controls.vpid === 0) forgetVpid0(unit.cpu);
   unit.exits++;
@@ -68,7 +74,8 @@ function saveGuest(unit: VmxUnit): void {
   vmcs.set(GUEST_ACTIVITY_STATE, cpu.words[STATE.activity >> 2]);
   vmcs.set(GUEST_INTERRUPTIBILITY_INFO, cpu.words[STATE.interruptibility >> 2]);
   vmcs.set(GUEST_PENDING_DBG_EXCEPTIONS, pendingDebugExceptions(unit));
-  if (controls.onExit(EXIT.SAVE_VMX_PREEMPTION_TIMER_VALUE)) vmcs.set(VMX_PREEMPTION_TIMER_VALUE, savedPreemptionTimer(state, cpu.ticks));
+  if (controls.onExit(EXIT.SAVE_VMX_PREEMPTION_TIMER_VALUE))
+    vmcs.set(VMX_PREEMPTION_TIMER_VALUE, savedPreemptionTimer(state, cpu.ticks));
 }
 
 /** Reasons that leave pending debug exceptions pending. See: SDM 28.3.4 Saving Non-Register State */
@@ -81,9 +88,12 @@ const KEEPS_PENDING: ReadonlySet<number> = new Set([
 function pendingDebugExceptions(unit: VmxUnit): number {
   const { cpu, exit, state } = unit;
   const { words } = cpu;
-  const held = (words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)) !== 0 || words[STATE.activity >> 2] === ACTIVITY.halted;
+  const held =
+    (words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)) !== 0 ||
+    words[STATE.activity >> 2] === ACTIVITY.halted;
   const pending = KEEPS_PENDING.has(exit.reason) || held ? state.pendingDebugExceptions : 0;
-  const steps = (words[STATE.flagsOther >> 2] & RFLAGS.TF) !== 0 && (cpu.environment.msrs.get(IA32_DEBUGCTL) & DEBUGCTL_BTF) === 0n;
+  const steps =
+    (words[STATE.flagsOther >> 2] & RFLAGS.TF) !== 0 && (cpu.environment.msrs.get(IA32_DEBUGCTL) & DEBUGCTL_BTF) === 0n;
   return held && steps ? pending | PENDING_BS : pending;
 }
 
@@ -115,7 +125,8 @@ export function loadHost(unit: VmxUnit): void {
   }
   cpu.mmu.pagingChanged();
   cpu.modeChanged();
-  if (processMsrList(cpu, 'exitLoad', addressAt(vmcs, VM_EXIT_MSR_LOAD_ADDR), vmcs.low(VM_EXIT_MSR_LOAD_COUNT)) !== 0) return abort(unit, VMX_ABORT.LOADING_HOST_MSRS);
+  if (processMsrList(cpu, 'exitLoad', addressAt(vmcs, VM_EXIT_MSR_LOAD_ADDR), vmcs.low(VM_EXIT_MSR_LOAD_COUNT)) !== 0)
+    return abort(unit, VMX_ABORT.LOADING_HOST_MSRS);
   const { words } = cpu;
   words[STATE.attention >> 2] = (words[STATE.attention >> 2] & ~ATTENTION_OF_GUEST) | ATTENTION.interrupt;
 }

@@ -22,10 +22,22 @@ interface Case {
   readonly conditional?: boolean;
 }
 
-const primary = (mask: number) => (b: VmxBench): void => void b.primary(mask);
-const secondary = (mask: number) => (b: VmxBench): void => void b.secondary(mask);
-const bitmap = (page: number, bit: number) => (b: VmxBench): void => b.setBit(page, bit);
-const ioBitmap = (page: number, bit: number) => (b: VmxBench): void => b.primary(PRIMARY.USE_IO_BITMAPS).setBit(page, bit);
+const primary =
+  (mask: number) =>
+  (b: VmxBench): void =>
+    void b.primary(mask);
+const secondary =
+  (mask: number) =>
+  (b: VmxBench): void =>
+    void b.secondary(mask);
+const bitmap =
+  (page: number, bit: number) =>
+  (b: VmxBench): void =>
+    b.setBit(page, bit);
+const ioBitmap =
+  (page: number, bit: number) =>
+  (b: VmxBench): void =>
+    b.primary(PRIMARY.USE_IO_BITMAPS).setBit(page, bit);
 const OPERAND = '00 c0 00 00';
 
 // prettier-ignore
@@ -94,7 +106,8 @@ describe('exits of instructions', () => {
       assert.equal(bench.get('GUEST_RIP'), AT.guestCode + at);
       assert.equal(bench.get('VM_EXIT_INSTRUCTION_LEN'), length);
       assert.equal(bench.get('VM_EXIT_INTR_INFO'), 0);
-      for (const [field, value] of Object.entries(fields)) assert.equal(bench.get(field as FieldName), value >>> 0, field);
+      for (const [field, value] of Object.entries(fields))
+        assert.equal(bench.get(field as FieldName), value >>> 0, field);
       assert.equal(bench.get('GUEST_RFLAGS') & 0x10000, 0, 'RF');
     });
     if (conditional === true) {
@@ -120,7 +133,12 @@ describe('instructions that non-root operation changes', () => {
     assert.equal(bench.launch('b8 00 00 01 00 0f 22 d8 0f a2'), 'CPUID');
   });
   it('reads of CR0 and CR4 show the shadow where the host owns', () => {
-    bench.reset().set('CR4_GUEST_HOST_MASK', 0x2000).set('CR4_READ_SHADOW', 0).set('CR0_GUEST_HOST_MASK', 8).set('CR0_READ_SHADOW', 8);
+    bench
+      .reset()
+      .set('CR4_GUEST_HOST_MASK', 0x2000)
+      .set('CR4_READ_SHADOW', 0)
+      .set('CR0_GUEST_HOST_MASK', 8)
+      .set('CR0_READ_SHADOW', 8);
     assert.equal(bench.launch('0f 20 e0 0f 20 c1 0f a2'), 'CPUID');
     assert.equal(bench.cpu.reg32(RAX) & 0x2000, 0);
     assert.equal(bench.cpu.reg32(RCX) & 8, 8);

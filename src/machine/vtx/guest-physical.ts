@@ -68,7 +68,10 @@ export class GuestPhysical implements WalkObserver {
     this.lastWritable = true;
     const physical = this.enabled ? this.throughEpt(address, write, fetch, structure) : address;
     const { apicAccessPage } = this.unit.controls;
-    const result = apicAccessPage !== NO_PAGE && physical - (physical % 0x1000) === apicAccessPage ? this.apicAccess(physical, write, structure) : physical;
+    const result =
+      apicAccessPage !== NO_PAGE && physical - (physical % 0x1000) === apicAccessPage
+        ? this.apicAccess(physical, write, structure)
+        : physical;
     if (!structure) this.hasLinear = false;
     return result;
   }
@@ -104,7 +107,8 @@ export class GuestPhysical implements WalkObserver {
   private violation(address: PhysicalAddress, access: number, structure: boolean): -1 {
     let qualification = access | (this.walker.permissions << 3);
     if (this.hasLinear) qualification |= structure ? LINEAR_VALID : LINEAR_VALID | TRANSLATED;
-    if (eventHooks(this.unit.cpu).deliveringEvent === undefined && this.unit.takeNmiUnblocked()) qualification |= NMI_UNBLOCKING;
+    if (eventHooks(this.unit.cpu).deliveringEvent === undefined && this.unit.takeNmiUnblocked())
+      qualification |= NMI_UNBLOCKING;
     this.forgetLinear();
     return this.give(EXIT_REASON.EPT_VIOLATION, address, qualification);
   }
@@ -117,11 +121,22 @@ export class GuestPhysical implements WalkObserver {
   private apicAccess(physical: PhysicalAddress, write: boolean, structure: boolean): PhysicalAddress {
     const { unit } = this;
     const offset = physical % 0x1000;
-    if (unit.controls.tprShadow && !structure && !this.fetching && (offset & 0xffc) === VTPR_OFFSET) return this.virtualTpr(offset, write);
+    if (unit.controls.tprShadow && !structure && !this.fetching && (offset & 0xffc) === VTPR_OFFSET)
+      return this.virtualTpr(offset, write);
     const delivering = eventHooks(unit.cpu).deliveringEvent !== undefined;
-    const linear = this.fetching ? APIC_ACCESS_TYPE.fetch : delivering ? APIC_ACCESS_TYPE.delivery : write ? APIC_ACCESS_TYPE.write : APIC_ACCESS_TYPE.read;
+    const linear = this.fetching
+      ? APIC_ACCESS_TYPE.fetch
+      : delivering
+        ? APIC_ACCESS_TYPE.delivery
+        : write
+          ? APIC_ACCESS_TYPE.write
+          : APIC_ACCESS_TYPE.read;
     const guestPhysical = delivering ? APIC_ACCESS_TYPE.guestPhysicalDelivery : APIC_ACCESS_TYPE.guestPhysical;
-    return this.give(EXIT_REASON.APIC_ACCESS, -1, offset | ((structure || !this.hasLinear ? guestPhysical : linear) << 12));
+    return this.give(
+      EXIT_REASON.APIC_ACCESS,
+      -1,
+      offset | ((structure || !this.hasLinear ? guestPhysical : linear) << 12),
+    );
   }
 
   /** The access goes to the virtual-APIC page, and only this one. */
@@ -160,7 +175,11 @@ export class GuestPhysical implements WalkObserver {
     const { buffers } = cpu.mmu;
     const space = cpu.words[STATE.dataContext >> 2] & ~3;
     for (let context = space; context < space + 3; context++) {
-      if (buffers.findData(this.linearLow, this.linearHigh, context, false) === -1 && buffers.findFetch(this.linearLow, this.linearHigh, context) === -1) continue;
+      if (
+        buffers.findData(this.linearLow, this.linearHigh, context, false) === -1 &&
+        buffers.findFetch(this.linearLow, this.linearHigh, context) === -1
+      )
+        continue;
       buffers.invalidatePage(this.linearLow, this.linearHigh);
       cpu.mmu.contextChanged();
       return;

@@ -40,7 +40,12 @@ export function injectEvent(unit: VmxUnit): void {
   const errorCode = information & DELIVER_ERROR_CODE ? vmcs.low(VM_ENTRY_EXCEPTION_ERROR_CODE) : -1;
   const software = type >= INTERRUPTION_TYPE.softwareInterrupt;
   const length = software ? vmcs.low(VM_ENTRY_INSTRUCTION_LEN) : 0;
-  const event: Event = { vector: information & 0xff, kind: KIND_OF[type], errorCode, ...(software ? { instructionLength: length } : {}) };
+  const event: Event = {
+    vector: information & 0xff,
+    kind: KIND_OF[type],
+    errorCode,
+    ...(software ? { instructionLength: length } : {}),
+  };
   unit.injecting = true;
   unit.settle(software ? injectSoftware(unit.cpu, event, length) : deliver(unit.cpu, event));
   unit.injecting = false;

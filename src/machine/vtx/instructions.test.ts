@@ -79,7 +79,11 @@ describe('VMXON and VMXOFF', () => {
     assert.equal(faultOf(bench, VMXON), 13);
   });
   it('fails with a bad pointer or revision', () => {
-    for (const [low, high] of [[AT.vmxon + 8, 0], [AT.vmxon, 0x80], [AT.free, 0]]) {
+    for (const [low, high] of [
+      [AT.vmxon + 8, 0],
+      [AT.vmxon, 0x80],
+      [AT.free, 0],
+    ]) {
       operand(low, high, outside()).host(VMXON);
       assert.equal(bench.outcome, 'VMfailInvalid');
       assert.equal(bench.unit.state.vmxOperation, false);
@@ -93,7 +97,19 @@ describe('VMXON and VMXOFF', () => {
     assert.equal(bench.outcome, 'VMfailValid 15');
   });
   it('all others are #UD outside VMX operation, #GP above CPL 0', () => {
-    for (const code of ['0f 01 c4', '0f 01 c2', '0f 01 c3', '0f 01 c1', VMCLEAR, VMPTRLD, VMPTRST, VMREAD_RAX_RCX, VMWRITE_RCX_RAX, `66 0f 38 80 1c 25 ${OPERAND}`, '0f 01 d4']) {
+    for (const code of [
+      '0f 01 c4',
+      '0f 01 c2',
+      '0f 01 c3',
+      '0f 01 c1',
+      VMCLEAR,
+      VMPTRLD,
+      VMPTRST,
+      VMREAD_RAX_RCX,
+      VMWRITE_RCX_RAX,
+      `66 0f 38 80 1c 25 ${OPERAND}`,
+      '0f 01 d4',
+    ]) {
       outside();
       assert.equal(faultOf(bench, code), 6, code);
     }
@@ -109,7 +125,13 @@ describe('VMPTRLD, VMCLEAR, VMPTRST', () => {
     assert.equal(bench.peek64(AT.operand), NO_POINTER);
   });
   it('VMPTRLD checks alignment and width, the VMXON pointer, the revision', () => {
-    const errors: [number, number, number][] = [[AT.vmcs + 1, 0, 9], [AT.vmcs, 0x80, 9], [AT.vmxon, 0, 10], [AT.free, 0, 11], [0x40000000, 0, 11]];
+    const errors: [number, number, number][] = [
+      [AT.vmcs + 1, 0, 9],
+      [AT.vmcs, 0x80, 9],
+      [AT.vmxon, 0, 10],
+      [AT.free, 0, 11],
+      [0x40000000, 0, 11],
+    ];
     for (const [low, high, error] of errors) {
       operand(low, high, bench.reset()).host(VMPTRLD);
       assert.equal(bench.outcome, `VMfailValid ${error}`);
@@ -120,7 +142,10 @@ describe('VMPTRLD, VMCLEAR, VMPTRST', () => {
     assert.equal(bench.outcome, 'VMfailInvalid', 'no current VMCS to hold the error');
   });
   it('a shadow VMCS can be made current where shadowing is', () => {
-    for (const [b, outcome] of [[bench, 'VMsucceed'], [paper, 'VMfailValid 11']] as const) {
+    for (const [b, outcome] of [
+      [bench, 'VMsucceed'],
+      [paper, 'VMfailValid 11'],
+    ] as const) {
       b.reset().poke64(AT.shadowVmcs, (VMCS_REVISION_ID | 0x80000000) >>> 0);
       operand(AT.shadowVmcs, 0, b).host(VMPTRLD);
       assert.equal(b.outcome, outcome);
@@ -141,7 +166,11 @@ describe('VMPTRLD, VMCLEAR, VMPTRST', () => {
     assert.equal(bench.launch('0f a2'), 'CPUID');
   });
   it('VMCLEAR checks alignment and the VMXON pointer', () => {
-    for (const [low, high, error] of [[AT.vmcs + 4, 0, 2], [0, 0x80, 2], [AT.vmxon, 0, 3]]) {
+    for (const [low, high, error] of [
+      [AT.vmcs + 4, 0, 2],
+      [0, 0x80, 2],
+      [AT.vmxon, 0, 3],
+    ]) {
       operand(low, high, bench.reset()).host(VMCLEAR);
       assert.equal(bench.outcome, `VMfailValid ${error}`);
     }
@@ -268,7 +297,15 @@ describe('VMLAUNCH and VMRESUME', () => {
 });
 
 describe('INVEPT and INVVPID', () => {
-  const invalidate = (opcode: string, type: bigint, low: number, high = 0, linearLow = 0, linearHigh = 0, b = bench): string => {
+  const invalidate = (
+    opcode: string,
+    type: bigint,
+    low: number,
+    high = 0,
+    linearLow = 0,
+    linearHigh = 0,
+    b = bench,
+  ): string => {
     b.cpu.setReg64(RAX, type);
     b.poke64(AT.operand, low, high);
     b.poke64(AT.operand + 8, linearLow, linearHigh);
@@ -280,7 +317,15 @@ describe('INVEPT and INVVPID', () => {
     assert.equal(invalidate('80', 1n, AT.ept | 0x1e), 'VMsucceed');
     assert.equal(invalidate('80', 1n, AT.ept | 0x5e), 'VMsucceed');
     assert.equal(invalidate('80', 2n, 0xffffffff, 0xffffffff), 'VMsucceed', 'the descriptor of type 2 does not matter');
-    for (const [type, low, high] of [[0n, AT.ept | 0x1e, 0], [3n, AT.ept | 0x1e, 0], [0x100000001n, AT.ept | 0x1e, 0], [1n, AT.ept | 0x1d, 0], [1n, AT.ept | 0x16, 0], [1n, AT.ept | 0x9e, 0], [1n, AT.ept | 0x1e, 0x80]] as const)
+    for (const [type, low, high] of [
+      [0n, AT.ept | 0x1e, 0],
+      [3n, AT.ept | 0x1e, 0],
+      [0x100000001n, AT.ept | 0x1e, 0],
+      [1n, AT.ept | 0x1d, 0],
+      [1n, AT.ept | 0x16, 0],
+      [1n, AT.ept | 0x9e, 0],
+      [1n, AT.ept | 0x1e, 0x80],
+    ] as const)
       assert.equal(invalidate('80', type, low, high), 'VMfailValid 28');
     paper.reset();
     assert.equal(invalidate('80', 1n, AT.ept | 0x5e, 0, 0, 0, paper), 'VMfailValid 28', 'no accessed and dirty flags');
@@ -310,6 +355,9 @@ describe('a guest that launches', () => {
     assert.equal(bench.cpu.reg64(RAX), 10n);
     assert.equal(bench.get('GUEST_RFLAGS') & 1, 1);
     const names: FieldName[] = ['GUEST_CR3', 'GUEST_CS_AR_BYTES', 'GUEST_TR_BASE'];
-    assert.deepEqual(names.map((name) => bench.get(name)), [AT.pageTables, 0xa09b, AT.guestTss]);
+    assert.deepEqual(
+      names.map((name) => bench.get(name)),
+      [AT.pageTables, 0xa09b, AT.guestTss],
+    );
   });
 });

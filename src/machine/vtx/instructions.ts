@@ -74,7 +74,8 @@ function vmxon(cpu: Processor, instruction: Instruction): number {
 /** CR0 and CR4 as VMX operation fixes them, and firmware's permission. See: SDM 24.7 Enabling and Entering VMX Operation */
 function mayEnterOperation(unit: VmxUnit): boolean {
   const { cpu, state } = unit;
-  const permitted = (cpu.environment.msrs.get(IA32_FEATURE_CONTROL) & FEATURE_CONTROL_ENABLED) === FEATURE_CONTROL_ENABLED;
+  const permitted =
+    (cpu.environment.msrs.get(IA32_FEATURE_CONTROL) & FEATURE_CONTROL_ENABLED) === FEATURE_CONTROL_ENABLED;
   state.vmxOperation = true;
   const fixed = allowedControl(unit, 0, cpu.get32(STATE.cr0)) && allowedControl(unit, 4, cpu.get32(STATE.cr4));
   state.vmxOperation = false;
@@ -119,7 +120,8 @@ function vmptrld(unit: VmxUnit): number {
   if (address === state.vmxonPointer) return fail(unit, 'VMPTRLD_VMXON_POINTER');
   const revision = revisionAt(unit, address);
   const shadow = revision >= SHADOW_INDICATOR;
-  if ((revision & 0x7fffffff) !== facts.revisionId || (shadow && !supportsShadowing(unit.capabilities))) return fail(unit, 'VMPTRLD_INCORRECT_VMCS_REVISION_ID');
+  if ((revision & 0x7fffffff) !== facts.revisionId || (shadow && !supportsShadowing(unit.capabilities)))
+    return fail(unit, 'VMPTRLD_INCORRECT_VMCS_REVISION_ID');
   unit.makeCurrent(address);
   return succeed(cpu);
 }
@@ -151,13 +153,18 @@ function enter(launch: boolean): Microcode {
 function enterFromRoot(unit: VmxUnit, launch: boolean): number {
   const { cpu, vmcs, state } = unit;
   if (state.currentVmcs === NO_VMCS || vmcs.revision >= SHADOW_INDICATOR) return failInvalid(cpu);
-  if (cpu.words[STATE.interruptibility >> 2] & BLOCKING.movSs) return failValid(cpu, vmcs, 'ENTRY_EVENTS_BLOCKED_BY_MOV_SS');
+  if (cpu.words[STATE.interruptibility >> 2] & BLOCKING.movSs)
+    return failValid(cpu, vmcs, 'ENTRY_EVENTS_BLOCKED_BY_MOV_SS');
   if (launch && vmcs.launchState !== LAUNCH_STATE.clear) return failValid(cpu, vmcs, 'VMLAUNCH_NONCLEAR_VMCS');
   if (!launch && vmcs.launchState !== LAUNCH_STATE.launched) return failValid(cpu, vmcs, 'VMRESUME_NONLAUNCHED_VMCS');
   const refused = refusedBefore(unit);
   if (refused !== undefined) {
     unit.lastEntryFailure = refused;
-    return failValid(cpu, vmcs, refused.stage === 'controls' ? 'ENTRY_INVALID_CONTROL_FIELD' : 'ENTRY_INVALID_HOST_STATE_FIELD');
+    return failValid(
+      cpu,
+      vmcs,
+      refused.stage === 'controls' ? 'ENTRY_INVALID_CONTROL_FIELD' : 'ENTRY_INVALID_HOST_STATE_FIELD',
+    );
   }
   enterGuest(unit);
   return STATUS.exit;
@@ -174,7 +181,8 @@ function vmcall(cpu: Processor, instruction: Instruction): number {
 /** VM functions are for non-root operation. No profile has one, so the exit for those that are not enabled is left. */
 function vmfunc(cpu: Processor, instruction: Instruction): number {
   const unit = vmxUnitOf(cpu);
-  if (unit === undefined || !unit.nonRoot || !unit.controls.has2(SECONDARY.ENABLE_VM_FUNCTIONS) || cpu.reg32(0) >= 64) return cpu.undefinedOpcode();
+  if (unit === undefined || !unit.nonRoot || !unit.controls.has2(SECONDARY.ENABLE_VM_FUNCTIONS) || cpu.reg32(0) >= 64)
+    return cpu.undefinedOpcode();
   return rootOnly(unit, instruction, EXIT_REASON.VMFUNC);
 }
 
@@ -191,4 +199,3 @@ export const VMX_MICROCODE: MicrocodeRoutines = {
   ...VMCS_ACCESS_MICROCODE,
   ...INVALIDATION_MICROCODE,
 };
-

@@ -7,7 +7,14 @@ import { compose } from '../../arch/vmx/bit-field.ts';
 import { PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
-import { encodeGdtrIdtr, encodeInsOuts, encodeInvalidate, encodeLdtrTr, encodeMemoryOperand, encodeRegister } from '../../arch/vmx/instruction-information.ts';
+import {
+  encodeGdtrIdtr,
+  encodeInsOuts,
+  encodeInvalidate,
+  encodeLdtrTr,
+  encodeMemoryOperand,
+  encodeRegister,
+} from '../../arch/vmx/instruction-information.ts';
 import type { GDTR_IDTR_IDENTITY, LDTR_TR_IDENTITY } from '../../arch/vmx/instruction-information.ts';
 import { DR_ACCESS, IO_INSTRUCTION, MWAIT } from '../../arch/vmx/qualifications.ts';
 import { OperandKind } from '../../decode/instruction.ts';
@@ -33,11 +40,19 @@ interface Intercept {
 }
 
 const always = (): number => VERDICT.exit;
-const primary = (mask: number) => (unit: VmxUnit): number => (unit.controls.has(mask) ? VERDICT.exit : VERDICT.run);
-const secondary = (mask: number) => (unit: VmxUnit): number => (unit.controls.has2(mask) ? VERDICT.exit : VERDICT.run);
+const primary =
+  (mask: number) =>
+  (unit: VmxUnit): number =>
+    unit.controls.has(mask) ? VERDICT.exit : VERDICT.run;
+const secondary =
+  (mask: number) =>
+  (unit: VmxUnit): number =>
+    unit.controls.has2(mask) ? VERDICT.exit : VERDICT.run;
 /** Undefined unless `enable` is 1; then by the other control. */
-const enabled = (enable: number, verdict: Intercept['verdict']): Intercept['verdict'] => (unit, instruction, details) =>
-  unit.controls.has2(enable) ? verdict(unit, instruction, details) : VERDICT.undefined;
+const enabled =
+  (enable: number, verdict: Intercept['verdict']): Intercept['verdict'] =>
+  (unit, instruction, details) =>
+    unit.controls.has2(enable) ? verdict(unit, instruction, details) : VERDICT.undefined;
 const when = (exits: boolean): number => (exits ? VERDICT.exit : VERDICT.run);
 
 // prettier-ignore
@@ -70,7 +85,12 @@ const INTERCEPTS: { readonly [Exit in InstructionExit]?: Intercept } = {
 };
 
 /** Whether the instruction is taken out of the guest's hands; then the exit (or the #UD) has been made. */
-export function intercept(unit: VmxUnit, instruction: Instruction, exit: InstructionExit, details: InterceptDetails): boolean {
+export function intercept(
+  unit: VmxUnit,
+  instruction: Instruction,
+  exit: InstructionExit,
+  details: InterceptDetails,
+): boolean {
   const row = INTERCEPTS[exit];
   if (row === undefined) return false;
   const verdict = row.verdict(unit, instruction, details);
@@ -116,7 +136,13 @@ function describeControlRegister(unit: VmxUnit, _instruction: Instruction, detai
 }
 
 function describeDebugRegister(unit: VmxUnit, _instruction: Instruction, details: InterceptDetails): void {
-  unit.exit.qualify(compose(DR_ACCESS, { NUMBER: details.number ?? 0, DIRECTION: details.write === true ? 0 : 1, REGISTER: details.register ?? 0 }));
+  unit.exit.qualify(
+    compose(DR_ACCESS, {
+      NUMBER: details.number ?? 0,
+      DIRECTION: details.write === true ? 0 : 1,
+      REGISTER: details.register ?? 0,
+    }),
+  );
 }
 
 function describeMwait(unit: VmxUnit, _instruction: Instruction, details: InterceptDetails): void {
@@ -138,7 +164,10 @@ function describePort(unit: VmxUnit, instruction: Instruction, details: Intercep
   );
   if (!string) return;
   const outs = details.write === true;
-  unit.exit.instructionInformation = encodeInsOuts(instruction.addressSize as 16 | 32 | 64, outs ? instruction.memory.segment : 0);
+  unit.exit.instructionInformation = encodeInsOuts(
+    instruction.addressSize as 16 | 32 | 64,
+    outs ? instruction.memory.segment : 0,
+  );
   unit.exit.atLinear(stringLinear(unit, instruction, outs));
 }
 
@@ -148,7 +177,8 @@ function stringLinear(unit: VmxUnit, instruction: Instruction, outs: boolean): n
   const register = outs ? RSI : RDI;
   const segment = outs ? instruction.memory.segment : ES;
   const { addressSize } = instruction;
-  const offset = addressSize === 64 ? cpu.getSigned(register * 8) : addressSize === 32 ? cpu.reg32(register) : cpu.reg16(register);
+  const offset =
+    addressSize === 64 ? cpu.getSigned(register * 8) : addressSize === 32 ? cpu.reg32(register) : cpu.reg16(register);
   if (cpu.code64) return segment >= FS ? cpu.segmentBase(segment) + offset : offset;
   return (cpu.segmentBase(segment) + offset) % 0x100000000;
 }
@@ -167,7 +197,10 @@ function describeSelectorRegister(unit: VmxUnit, instruction: Instruction): void
 }
 
 function describeRegister(unit: VmxUnit, instruction: Instruction): void {
-  unit.exit.instructionInformation = encodeRegister(instruction.operands[0].register, instruction.operandSize as 16 | 32 | 64);
+  unit.exit.instructionInformation = encodeRegister(
+    instruction.operands[0].register,
+    instruction.operandSize as 16 | 32 | 64,
+  );
 }
 
 function describeInvalidate(unit: VmxUnit, instruction: Instruction): void {

@@ -51,7 +51,8 @@ function invept(unit: VmxUnit, type: number): number {
   if (!supportsInvept(unit.capabilities, type)) return fail(unit, 'INVALID_OPERAND_TO_INVEPT_INVVPID');
   const low = view.getUint32(0, true);
   const high = view.getUint32(4, true);
-  if (type === INVEPT_TYPE.singleContext && !validEptp(unit, low, high)) return fail(unit, 'INVALID_OPERAND_TO_INVEPT_INVVPID');
+  if (type === INVEPT_TYPE.singleContext && !validEptp(unit, low, high))
+    return fail(unit, 'INVALID_OPERAND_TO_INVEPT_INVVPID');
   unit.invalidateEpt(type, high * 0x100000000 + (low - (low % 0x1000)));
   return succeed(unit.cpu);
 }
@@ -71,10 +72,12 @@ export function validEptp(unit: VmxUnit, low: number, high: number): boolean {
 function invvpid(unit: VmxUnit, type: number): number {
   const vpid = view.getUint16(0, true);
   const reserved = view.getUint16(2, true) | view.getUint32(4, true);
-  if (!supportsInvvpid(unit.capabilities, type) || reserved !== 0) return fail(unit, 'INVALID_OPERAND_TO_INVEPT_INVVPID');
+  if (!supportsInvvpid(unit.capabilities, type) || reserved !== 0)
+    return fail(unit, 'INVALID_OPERAND_TO_INVEPT_INVVPID');
   if (type !== INVVPID_TYPE.allContext && vpid === 0) return fail(unit, 'INVALID_OPERAND_TO_INVEPT_INVVPID');
   const linear = signedAt(view, 8);
-  if (type === INVVPID_TYPE.individualAddress && !canonical(linear)) return fail(unit, 'INVALID_OPERAND_TO_INVEPT_INVVPID');
+  if (type === INVVPID_TYPE.individualAddress && !canonical(linear))
+    return fail(unit, 'INVALID_OPERAND_TO_INVEPT_INVVPID');
   unit.invalidateVpid(type, vpid, linear);
   return succeed(unit.cpu);
 }

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { GROUPS_READING } from '../../arch/vmx/entry-checks.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
-import type { ExitVerdict, Halves, HostMemory, HostPhysical, RootProcessor, RootSoftware, UnsavedRegister } from '../../hardware/vmx.ts';
+import type {
+  ExitVerdict,
+  Halves,
+  HostMemory,
+  HostPhysical,
+  RootProcessor,
+  RootSoftware,
+  UnsavedRegister,
+} from '../../hardware/vmx.ts';
 import { ACTIVITY } from '../cpu/run-loop.ts';
 import { ATTENTION, STATE } from '../cpu/state.ts';
 import type { Memory } from '../memory/memory.ts';

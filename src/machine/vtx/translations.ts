@@ -15,7 +15,12 @@ function eptKey(root: PhysicalAddress): string {
 }
 
 /** The tag of a guest. `root` is -1 without EPT, `apicAccessPage` -1 without such a page. */
-export function guestKey(vpid: number, root: PhysicalAddress, accessedDirty: boolean, apicAccessPage: PhysicalAddress): string {
+export function guestKey(
+  vpid: number,
+  root: PhysicalAddress,
+  accessedDirty: boolean,
+  apicAccessPage: PhysicalAddress,
+): string {
   const ept = root < 0 ? '' : `${eptKey(root)}${accessedDirty ? 1 : 0}`;
   return `${vpidKey(vpid)}${ept}${apicAccessPage < 0 ? '' : `a${apicAccessPage}`}`;
 }

@@ -38,7 +38,13 @@ function encodingIn(cpu: Processor, register: number): number {
 /** The VMCS that is meant, undefined when the instruction has ended: `ended` is its status then. */
 let ended = 0;
 
-function target(unit: VmxUnit, instruction: Instruction, encodingOperand: Operand, dataOperand: Operand, reason: number): Vmcs | undefined {
+function target(
+  unit: VmxUnit,
+  instruction: Instruction,
+  encodingOperand: Operand,
+  dataOperand: Operand,
+  reason: number,
+): Vmcs | undefined {
   const { cpu, state } = unit;
   if (unit.nonRoot) {
     const bitmap = reason === EXIT_REASON.VMREAD ? VMREAD_BITMAP : VMWRITE_BITMAP;
@@ -50,7 +56,8 @@ function target(unit: VmxUnit, instruction: Instruction, encodingOperand: Operan
   ended = STATUS.fault;
   if (cpu.cpl !== 0) ended = cpu.generalProtection();
   else if (unit.nonRoot) {
-    if (unit.shadowAddress >= 0 && cpu.memory.host(unit.shadowAddress) !== -1) return unit.shadow.at(unit.shadowAddress);
+    if (unit.shadowAddress >= 0 && cpu.memory.host(unit.shadowAddress) !== -1)
+      return unit.shadow.at(unit.shadowAddress);
     ended = failInvalid(cpu);
   } else if (state.currentVmcs !== NO_VMCS) return unit.vmcs;
   else ended = failInvalid(cpu);
@@ -63,7 +70,13 @@ function shadowed(unit: VmxUnit, encoding: number, bitmap: number): boolean {
   return !bitmapBit(unit.cpu.memory, addressAt(unit.vmcs, bitmap), encoding);
 }
 
-function exitWith(unit: VmxUnit, instruction: Instruction, encodingOperand: Operand, dataOperand: Operand, reason: number): number {
+function exitWith(
+  unit: VmxUnit,
+  instruction: Instruction,
+  encodingOperand: Operand,
+  dataOperand: Operand,
+  reason: number,
+): number {
   const { exit, cpu } = unit;
   const value = dataOperand.kind === OperandKind.MEMORY ? displacement(cpu, instruction) : 0;
   exit.begin(reason).qualify(value | 0, Math.floor(value / 0x100000000));

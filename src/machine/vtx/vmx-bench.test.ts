@@ -54,7 +54,10 @@ const BUS = { readMemory: () => 0xff, writeMemory: () => undefined, readPort: ()
 
 /** `0f 01 c1` to bytes. */
 export function hex(text: string): number[] {
-  return text.trim().split(/\s+/).map((byte) => parseInt(byte, 16));
+  return text
+    .trim()
+    .split(/\s+/)
+    .map((byte) => parseInt(byte, 16));
 }
 
 export class VmxBench implements EventPorts {
@@ -70,7 +73,13 @@ export class VmxBench implements EventPorts {
 
   constructor(profile: ProfileName = 'modern-1') {
     const { cpu, memory } = this;
-    const cpuid = new CpuidModel({ frequencyHz: 1e9, crystalHz: 1e9, processors: 1, physicalAddressBits: PHYSICAL_ADDRESS_BITS, edits: [] });
+    const cpuid = new CpuidModel({
+      frequencyHz: 1e9,
+      crystalHz: 1e9,
+      processors: 1,
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      edits: [],
+    });
     const tsc = new TimeStampCounterState(cpu, 1e9);
     const signals = { interruptsChanged: () => {}, nmi: () => {}, init: () => {}, startup: () => {} };
     this.apic = new LocalApic(
@@ -80,7 +89,12 @@ export class VmxBench implements EventPorts {
     cpu.environment = {
       localApic: this.apic,
       cpuid,
-      msrs: new MsrState({ features: cpuid.features, physicalAddressBits: PHYSICAL_ADDRESS_BITS, frequencyHz: 1e9, microcodeRevision: MICROCODE_REVISION }),
+      msrs: new MsrState({
+        features: cpuid.features,
+        physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+        frequencyHz: 1e9,
+        microcodeRevision: MICROCODE_REVISION,
+      }),
       tsc,
       monitor: new MonitorState(),
       random: { fill: (bytes) => bytes.fill(0x5a) },
@@ -91,7 +105,9 @@ export class VmxBench implements EventPorts {
     cpu.environment.vmx = this.unit;
     const modules = emitInterpreter(0, memory.layout.codeTable, formsOf(DESCRIPTIONS));
     const routines = new Routines([...MICROCODE, VMX_MICROCODE]);
-    const translator = new Translator(memory, modules.places, routines, cpuid.features, (host) => cpu.mmu.buffers.dropWriteTags(host));
+    const translator = new Translator(memory, modules.places, routines, cpuid.features, (host) =>
+      cpu.mmu.buffers.dropWriteTags(host),
+    );
     cpu.mmu.codePages = translator.codePages;
     this.engine = new Engine(cpu, translator, modules, routines.list, () => this.unit.settle(raiseException(cpu)));
     this.reset();
@@ -198,7 +214,12 @@ export class VmxBench implements EventPorts {
       [AT.hostIdt, AT.hostExit],
       [AT.guestIdt, AT.handler],
     ]) {
-      for (let vector = 0; vector < 64; vector++) this.poke64(idt + 16 * vector, (0x80000 | (handler + 16 * vector) % 0x10000) >>> 0, (handler & 0xffff0000) | 0x8e00);
+      for (let vector = 0; vector < 64; vector++)
+        this.poke64(
+          idt + 16 * vector,
+          (0x80000 | ((handler + 16 * vector) % 0x10000)) >>> 0,
+          (handler & 0xffff0000) | 0x8e00,
+        );
     }
     for (let vector = 0; vector < 64; vector++) this.poke(AT.handler + 16 * vector, [0x90, HLT]);
   }
@@ -223,7 +244,8 @@ export class VmxBench implements EventPorts {
 
   private fillVmcs(): void {
     const example = exampleVmcs(this.unit.capabilities).view;
-    for (const field of FIELDS) this.unit.vmcs.write(field.offset, example.low(field.offset), example.high(field.offset));
+    for (const field of FIELDS)
+      this.unit.vmcs.write(field.offset, example.low(field.offset), example.high(field.offset));
     // prettier-ignore
     const values: Partial<Record<FieldName, number>> = {
       HOST_CR3: AT.pageTables, HOST_RIP: AT.hostExit, HOST_RSP: AT.hostStack, HOST_GDTR_BASE: AT.hostGdt, HOST_IDTR_BASE: AT.hostIdt,
@@ -318,7 +340,8 @@ export class VmxBench implements EventPorts {
     const blocking = words[STATE.interruptibility >> 2] & 3;
     words[STATE.attention >> 2] = 0;
     this.runFor(1, true);
-    if ((words[STATE.attention >> 2] & ATTENTION.shadow) === 0 && blocking !== 0) words[STATE.interruptibility >> 2] &= ~3;
+    if ((words[STATE.attention >> 2] & ATTENTION.shadow) === 0 && blocking !== 0)
+      words[STATE.interruptibility >> 2] &= ~3;
     words[STATE.attention >> 2] |= ATTENTION.interrupt | (unit.nonRoot ? unit.attention() : 0);
   }
 

@@ -88,7 +88,13 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     this.fields = new FieldTable(capabilities);
     this.vmcs = new Vmcs(cpu.memory);
     this.shadow = new Vmcs(cpu.memory);
-    this.context = { facts: this.facts, longModeActive: false, inSmm: false, currentVmcs: 0, readPhysical32: (address) => readPhysical32(cpu.memory, address) };
+    this.context = {
+      facts: this.facts,
+      longModeActive: false,
+      inSmm: false,
+      currentVmcs: 0,
+      readPhysical32: (address) => readPhysical32(cpu.memory, address),
+    };
     this.guestPhysical = new GuestPhysical(this);
     this.guestPhysical.walker.features = {
       executeOnly: this.hasEpt('EXECUTE_ONLY'),
@@ -98,7 +104,8 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     observeWalks(cpu.mmu, this.guestPhysical);
     const hooks: EventHooks & TaskSwitchHooks = Object.assign(eventHooks(cpu), {
       interceptEvent: (event: Event, during: Event | undefined) => interceptEvent(this, event, during),
-      interceptTaskSwitch: (selector: number, reason: 'jump' | 'call' | 'interrupt' | 'iret') => interceptTaskSwitch(this, selector, reason),
+      interceptTaskSwitch: (selector: number, reason: 'jump' | 'call' | 'interrupt' | 'iret') =>
+        interceptTaskSwitch(this, selector, reason),
     });
     void hooks;
   }
@@ -163,7 +170,11 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
       this.exit.delivering(during);
       this.exit.resumeFlag = pushedFlags(this.cpu, during) & RFLAGS.RF;
     }
-    const counted = during === undefined || during.kind === 'fault' || during.kind.startsWith('software') || during.kind === 'privilegedSoftware';
+    const counted =
+      during === undefined ||
+      during.kind === 'fault' ||
+      during.kind.startsWith('software') ||
+      during.kind === 'privilegedSoftware';
     if (counted && !this.injecting) this.uncount();
     makeExit(this);
     return true;

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// What nested VMX keeps for one virtual CPU of L1.
+
+import { SECONDARY } from '../../arch/vmx/controls.ts';
+import { OFFSET } from '../../arch/vmx/fields.ts';
+import { processorFacts } from '../../arch/vmx/processor-facts.ts';
+import type { EntryContext } from '../../arch/vmx/processor-facts.ts';
+import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
+import { addressAt } from '../../arch/vmx/vmcs-view.ts';
+import { copyState, restoreState } from '../../devices/bus-state.ts';
+import type { PhysicalAddress } from '../../hardware/memory.ts';
+import type { Halves, HostPhysical } from '../../hardware/vmx.ts';
+import { eptFeatures } from '../paging/ept-format.ts';
+import { MultiDimensionalPaging } from '../paging/multi-dimensional.ts';
+import { readPdpte, shadowOnEptPointer } from '../paging/shadow-on-ept.ts';
+import { VpidMap } from '../paging/vpid.ts';
+import type { Vcpu } from '../vcpu.ts';
+import { MergedBitmap } from './bitmaps.ts';
+import { Composition, ProcessorView } from './composition.ts';
+import type { CompositionPorts } from './composition.ts';
+import type { NestedHost } from '../nested-hooks.ts';
+import { ShadowVmcs } from './shadow-vmcs.ts';
+import { NO_VMCS, Vmcs12 } from './vmcs12.ts';
+import { Vmcs02 } from './vmcs02.ts';
+
+const { EPT_POINTER, MSR_BITMAP, IO_BITMAP_A, IO_BITMAP_B } = OFFSET;
+/** Hardware VPIDs of L2s; those of vmcs01s are below. */
+const FIRST_VPID = 0x100;
+const PAGE_BYTES = 0x1000;
+
+/** Plain data; together with vmcs12, the tags and EPT02's slots it is all there is to save. */
+export type NestedVcpuState = {
+  /** Flag: in VMX operation, as L1 sees it. */
+  vmxOperation: number;
+  vmxonPointer: PhysicalAddress;
+  /** Event that the last entry injected (VM-entry interruption information), 0: none; and the time of that entry. */
+  injected: number;
+  injectedAtLow: number;
+  injectedAtHigh: number;
+  /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
+  completedForL2: number;
+};
+
+const initialState = (): NestedVcpuState => ({
+  ...{ vmxOperation: 0, vmxonPointer: NO_VMCS },
+  ...{ injected: 0, injectedAtLow: 0, injectedAtHigh: 0, completedForL2: 0 },
+});
+
+export interface NestedPages {
+  /** A page that reads as all ones: what L1 sees where it has no memory. */
+  readonly hole: HostPhysical;
+  /** Pages that EPT02s of one virtual CPU may take. */
+  readonly pageLimit: number;
+}
+
+export class NestedVcpu implements CompositionPorts {
+  readonly vcpu: Vcpu;
+  /** What L1 sees of VMX. */
+  readonly shown: VmxCapabilities;
+  readonly context: EntryContext;
+  readonly vmcs12 = new Vmcs12();
+  readonly vmcs02: Vmcs02;
+  readonly shadow: ShadowVmcs | undefined;
+  readonly multiDimensional: MultiDimensionalPaging;
+  readonly vpids: VpidMap;
+  readonly state: NestedVcpuState = initialState();
+  readonly #host: NestedHost;
+  readonly #pages: NestedPages;
+  readonly #msrBitmap: MergedBitmap;
+  readonly #ioBitmaps: readonly [MergedBitmap, MergedBitmap];
+  readonly #standIn: HostPhysical;
+  readonly #view: ProcessorView;
+
+  constructor(host: NestedHost, vcpu: Vcpu, shown: VmxCapabilities, pages: NestedPages) {
+    const { memory, allocator } = host;
+    const { processor, machine } = vcpu;
+    const page = (): HostPhysical => allocator.allocate();
+    const { physicalAddressBits } = machine.cpuid;
+    this.#host = host;
+    this.#pages = pages;
+    this.vcpu = vcpu;
+    this.shown = shown;
+    this.context = {
+      facts: processorFacts(shown, physicalAddressBits),
+      ...{ longModeActive: false, inSmm: false, currentVmcs: NO_VMCS },
+      readPhysical32: (address) => machine.memory.read32(address),
+    };
+    this.vmcs02 = new Vmcs02(processor, memory, page());
+    this.shadow = ShadowVmcs.supported(processor) ? new ShadowVmcs(processor, memory, vcpu.vmcs01, { region: page(), readBitmap: page(), writeBitmap: page() }) : undefined;
+    this.#msrBitmap = new MergedBitmap(memory, page());
+    this.#ioBitmaps = [new MergedBitmap(memory, page()), new MergedBitmap(memory, page())];
+    this.#standIn = page();
+    this.#view = new ProcessorView(processor);
+    this.vpids = new VpidMap(processor, FIRST_VPID, vcpu.index + 1);
+    this.multiDimensional = new MultiDimensionalPaging({
+      ...{ processor, memory, pages: allocator, pageLimit: pages.pageLimit },
+      ...{ l1: machine.memory, features: eptFeatures(shown, physicalAddressBits) },
+    });
+  }
+
+  get host(): NestedHost {
+    return this.#host;
+  }
+  get inL2(): boolean {
+    return this.vcpu.state.level === 2;
+  }
+  /** vmcs12 enables EPT. */
+  get ept12(): boolean {
+    return this.secondary12(SECONDARY.ENABLE_EPT);
+  }
+  secondary12(mask: number): boolean {
+    const activated = (this.vmcs12.low(OFFSET.CPU_BASED_VM_EXEC_CONTROL) & 0x80000000) !== 0;
+    return activated && (this.vmcs12.low(OFFSET.SECONDARY_VM_EXEC_CONTROL) & mask) !== 0;
+  }
+  /** VPID12, 0 without "enable VPID". */
+  get vpid12(): number {
+    return this.secondary12(SECONDARY.ENABLE_VPID) ? this.vmcs12.low(OFFSET.VIRTUAL_PROCESSOR_ID) : 0;
+  }
+  get eptp12(): Halves {
+    return { low: this.vmcs12.low(EPT_POINTER), high: this.vmcs12.high(EPT_POINTER) };
+  }
+
+  /** While vmcs01 is current: everything that vmcs02 is made of. */
+  compose(): void {
+    const composition = new Composition(this, this.#view, this.vmcs12);
+    this.#mergeBitmaps(composition);
+    this.vmcs02.compose(composition, this.vmcs12);
+  }
+
+  // --- CompositionPorts
+
+  get msrBitmap(): HostPhysical {
+    return this.#msrBitmap.page;
+  }
+  get ioBitmapA(): HostPhysical {
+    return this.#ioBitmaps[0].page;
+  }
+  get ioBitmapB(): HostPhysical {
+    return this.#ioBitmaps[1].page;
+  }
+  hostPage(address: PhysicalAddress): HostPhysical {
+    const host = this.vcpu.machine.memory.translate(address);
+    return host < 0 ? this.#pages.hole : host;
+  }
+  apicAccessPage(address: PhysicalAddress): HostPhysical {
+    const host = this.vcpu.machine.memory.translate(address);
+    return host < 0 ? this.#standIn : host;
+  }
+  eptPointer(eptp12: Halves | undefined, out: Halves): void {
+    if (eptp12 === undefined) return shadowOnEptPointer(this.vcpu.machine.ept01.pointer, out);
+    const access = this.secondary12(SECONDARY.VIRTUALIZE_APIC_ACCESSES) ? addressAt(this.vmcs12, OFFSET.APIC_ACCESS_ADDR) : -1;
+    const paging = this.multiDimensional;
+    paging.standInFor = access >= 0 && !this.vcpu.machine.memory.isRam(access) ? access - (access % PAGE_BYTES) : -1;
+    paging.standIn = this.#standIn;
+    paging.enter(eptp12, out);
+  }
+  vpid(vpid12: number): number {
+    return this.vpids.enter(vpid12);
+  }
+  tscOffset01(out: Halves): void {
+    out.low = this.vcpu.state.tscOffsetLow >>> 0;
+    out.high = this.vcpu.state.tscOffsetHigh >>> 0;
+  }
+  pdpte(cr3Low: number, index: number, out: Halves): void {
+    readPdpte(this.vcpu.machine.memory, cr3Low, index, out);
+  }
+
+  #mergeBitmaps(c: Composition): void {
+    const { pages, machine } = this.vcpu;
+    const { memory } = machine;
+    if (c.msr === 'merged') this.#msrBitmap.merge(pages.msrBitmap, memory, addressAt(this.vmcs12, MSR_BITMAP), true);
+    if (c.io !== 'merged') return;
+    const used = (primary: number, page: number): number => (primary & IO_BITMAPS ? page : -1);
+    this.#ioBitmaps[0].merge(used(c.primary01, pages.ioBitmapA), memory, used(c.primary12, addressAt(this.vmcs12, IO_BITMAP_A)), false);
+    this.#ioBitmaps[1].merge(used(c.primary01, pages.ioBitmapB), memory, used(c.primary12, addressAt(this.vmcs12, IO_BITMAP_B)), false);
+  }
+
+  // --- saved and restored
+
+  save(): { nested: NestedVcpuState; vmcs12: ReturnType<Vmcs12['save']>; vpids: ReturnType<VpidMap['save']>; ept02: ReturnType<MultiDimensionalPaging['save']> } {
+    return { nested: copyState(this.state), vmcs12: this.vmcs12.save(), vpids: this.vpids.save(), ept02: this.multiDimensional.save() };
+  }
+  restore(saved: ReturnType<NestedVcpu['save']>): void {
+    restoreState(this.state, saved.nested);
+    this.vmcs12.restore(saved.vmcs12);
+    this.vpids.restore(saved.vpids);
+    this.multiDimensional.restore(saved.ept02);
+    this.vmcs12.forgetEntry();
+    for (const bitmap of [this.#msrBitmap, ...this.#ioBitmaps]) bitmap.restored();
+  }
+}
+
+const IO_BITMAPS = 1 << 25;
