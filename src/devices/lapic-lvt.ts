@@ -53,6 +53,13 @@ export class LocalVectorTable {
     else if (mode === DELIVERY_MODE.INIT) this.#signals.init();
   }
 
+  /** A sensor of the processor itself. A performance interrupt masks its own entry. */
+  raise(source: 'thermal' | 'performance'): void {
+    if (source === 'thermal') return this.deliver(APIC.LVT_THERMAL);
+    this.deliver(APIC.LVT_PERFORMANCE);
+    this.#registers[APIC.LVT_PERFORMANCE] |= LVT.MASKED;
+  }
+
   /** While the APIC is globally disabled LINT0 and LINT1 are INTR and NMI. LINT1 knows no level triggering. */
   setInput(input: 0 | 1, asserted: boolean): void {
     if ((this.#inputs[input] !== 0) === asserted) return;

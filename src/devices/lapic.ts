@@ -18,6 +18,7 @@ import {
   sendCommand,
 } from './lapic-destination.ts';
 import { LocalVectorTable, type LvtOwner } from './lapic-lvt.ts';
+import { type MessageTarget, receiveMessage } from './lapic-receive.ts';
 import {
   APIC,
   APIC_ERROR,
@@ -37,7 +38,7 @@ export const MSR_X2APIC_FIRST = 0x800;
 const MSR_X2APIC_LAST = 0x8ff;
 
 /** The local APIC of one processor, as xAPIC (memory) and x2APIC (MSRs). See: SDM 11.4 Local APIC. */
-export class LocalApic implements ApicReceiver, LvtOwner {
+export class LocalApic implements ApicReceiver, LvtOwner, MessageTarget {
   readonly id: number;
   readonly state: LocalApicState;
   /** The value of the last `readMsr` that returned true: unsigned halves. */
@@ -47,6 +48,8 @@ export class LocalApic implements ApicReceiver, LvtOwner {
   readonly #services: LocalApicServices;
   readonly #registers: Uint32Array;
   readonly #timer: LocalApicTimer;
+  /** The bits of the timer's LVT entry that choose a mode. */
+  readonly #timerModes: number;
   readonly #interrupts: VectorRegisters;
   readonly #localVectors: LocalVectorTable;
 
@@ -61,6 +64,7 @@ export class LocalApic implements ApicReceiver, LvtOwner {
     const name = description.name ?? `local-apic-${description.id}`;
     const fired = (): void => this.#localVectors.deliver(APIC.LVT_TIMER);
     this.#timer = new LocalApicTimer(this.state.timer, services.time, services.tsc, name, fired);
+    this.#timerModes = description.tscDeadline ? LVT.TIMER_MODE : TIMER_MODE.PERIODIC << 17;
     this.#powerUp();
     services.bus.attach(this);
   }
@@ -185,8 +189,7 @@ export class LocalApic implements ApicReceiver, LvtOwner {
       return true;
     }
     const row = this.#x2apicRow(msr);
-    if (row === undefined || !row.msr.includes('w') || !reservedBitsClear(row, low, high, this.#timerModes()))
-      return false;
+    if (!row?.msr.includes('w') || !reservedBitsClear(row, low, high, this.#timerModes)) return false;
     if (row.index === APIC.INTERRUPT_COMMAND) this.#registers[APIC.INTERRUPT_COMMAND_HIGH] = high;
     this.#write(row.index, low >>> 0);
     return true;
@@ -234,25 +237,7 @@ export class LocalApic implements ApicReceiver, LvtOwner {
   }
 
   receive(message: ApicMessage): boolean {
-    if (!this.globallyEnabled) return false;
-    const { signals } = this.#services;
-    // prettier-ignore
-    switch (message.deliveryMode) {
-      case DELIVERY_MODE.FIXED:
-      case DELIVERY_MODE.LOWEST_PRIORITY:
-        if (!this.softwareEnabled) return false;
-        this.accept(message.vector, message.levelTriggered);
-        break;
-      case DELIVERY_MODE.NMI:     signals.nmi(); break;
-      case DELIVERY_MODE.INIT:    signals.init(); break;
-      case DELIVERY_MODE.STARTUP: signals.startup(message.vector); break;
-      case DELIVERY_MODE.EXTINT:
-        this.state.externalMessage = 1;
-        signals.interruptsChanged();
-        break;
-      default: break; // SMI: this processor has no system management mode
-    }
-    return true;
+    return this.globallyEnabled && receiveMessage(message, this, this.#services.signals);
   }
 
   /** Drives LINT0 or LINT1; while the APIC is globally disabled they are INTR and NMI. */
@@ -262,9 +247,7 @@ export class LocalApic implements ApicReceiver, LvtOwner {
 
   /** A sensor of the processor itself asks for its LVT entry's interrupt. */
   raiseLocal(source: 'thermal' | 'performance'): void {
-    if (source === 'thermal') return this.#localVectors.deliver(APIC.LVT_THERMAL);
-    this.#localVectors.deliver(APIC.LVT_PERFORMANCE);
-    this.#registers[APIC.LVT_PERFORMANCE] |= LVT.MASKED;
+    this.#localVectors.raise(source);
   }
 
   save(): LocalApicState {
@@ -302,10 +285,6 @@ export class LocalApic implements ApicReceiver, LvtOwner {
   #x2apicRow(msr: number): ApicRegister | undefined {
     assert(msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST, 'not an MSR of the local APIC');
     return this.x2apicMode ? APIC_REGISTER_TABLE[msr - MSR_X2APIC_FIRST] : undefined;
-  }
-
-  #timerModes(): number {
-    return this.#description.tscDeadline ? LVT.TIMER_MODE : TIMER_MODE.PERIODIC << 17;
   }
 
   #read(index: number): number {
@@ -357,8 +336,8 @@ export class LocalApic implements ApicReceiver, LvtOwner {
 
   /** The reserved mode 11b counts as TSC-deadline. */
   #writeTimer(value: number): void {
-    const mode = (value & this.#timerModes()) >> 17;
-    this.#localVectors.write(APIC.LVT_TIMER, value & (~LVT.TIMER_MODE | this.#timerModes()));
+    const mode = (value & this.#timerModes) >> 17;
+    this.#localVectors.write(APIC.LVT_TIMER, value & (~LVT.TIMER_MODE | this.#timerModes));
     this.#timer.setMode(Math.min(mode, TIMER_MODE.TSC_DEADLINE));
   }
 
@@ -393,6 +372,12 @@ export class LocalApic implements ApicReceiver, LvtOwner {
   accept(vector: number, levelTriggered: boolean): void {
     if (vector < FIRST_VECTOR) return this.#error(APIC_ERROR.RECEIVE_ILLEGAL_VECTOR);
     this.#interrupts.request(vector, levelTriggered);
+    this.#services.signals.interruptsChanged();
+  }
+
+  /** An ExtINT came as a message; the vector is asked for later. */
+  acceptExternal(): void {
+    this.state.externalMessage = 1;
     this.#services.signals.interruptsChanged();
   }
 
