@@ -31,7 +31,11 @@ export interface WalkAccess {
 
 /** What a walk came to: where the byte lies, or the error code of the page fault. */
 export type WalkResult =
-  | { readonly physical: number; /** log2 of the page's size */ readonly pageShift: number; /** Entries used, from the root down: physical addresses of their low halves. */ readonly entries: readonly number[] }
+  | {
+      readonly physical: number;
+      /** log2 of the page's size */ readonly pageShift: number;
+      /** Entries used, from the root down: physical addresses of their low halves. */ readonly entries: readonly number[];
+    }
   | { readonly errorCode: number };
 
 const CR0 = { WP: 1 << 16, PG: 0x80000000 } as const;
@@ -78,7 +82,8 @@ function walkWide(memory: WalkMemory, state: PagingState, linear: number, access
     const high = memory.read32(address + 4);
     if ((low & ENTRY.PRESENT) === 0) return fault(0, state, access);
     const page = level === 1 || (level < 4 && (low & ENTRY.LARGE) !== 0);
-    if (reservedWide(state, low, high, level, page)) return fault(PAGE_FAULT_ERROR.present | PAGE_FAULT_ERROR.reserved, state, access);
+    if (reservedWide(state, low, high, level, page))
+      return fault(PAGE_FAULT_ERROR.present | PAGE_FAULT_ERROR.reserved, state, access);
     entries.push(address);
     rights &= low;
     noExecute |= high & NO_EXECUTE;
@@ -94,7 +99,7 @@ function reservedWide(state: PagingState, low: number, high: number, level: numb
   const noExecute = (state.efer & EFER.NXE) !== 0;
   if (!noExecute && (high & NO_EXECUTE) !== 0) return true;
   const unused = (state.efer & EFER.LMA) !== 0 ? 0 : 0x7ff00000;
-  if (((high & (0xfffff | unused)) >>> 0) >= 2 ** (state.physicalAddressBits - 32)) return true;
+  if ((high & (0xfffff | unused)) >>> 0 >= 2 ** (state.physicalAddressBits - 32)) return true;
   if (!page) return level === 4 && (low & ENTRY.LARGE) !== 0;
   // Bit 12 of a large page's entry is its PAT bit.
   return level > 1 && (low & (2 ** (12 + 9 * (level - 1)) - 1) & ~0x1fff) !== 0;
@@ -137,5 +142,7 @@ function allowed(state: PagingState, rights: number, noExecute: boolean, access:
 function fault(code: number, state: PagingState, access: WalkAccess): WalkResult {
   const tellsFetch = (state.cr4 & CR4.SMEP) !== 0 || ((state.cr4 & CR4.PAE) !== 0 && (state.efer & EFER.NXE) !== 0);
   const { write, user, fetch } = PAGE_FAULT_ERROR;
-  return { errorCode: code | (access.write ? write : 0) | (access.user ? user : 0) | (access.fetch && tellsFetch ? fetch : 0) };
+  return {
+    errorCode: code | (access.write ? write : 0) | (access.user ? user : 0) | (access.fetch && tellsFetch ? fetch : 0),
+  };
 }

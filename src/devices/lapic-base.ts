@@ -23,6 +23,10 @@ const TRANSITIONS: readonly (readonly [number, number])[] = [
   [ X2APIC,   DISABLED ],                      [ X2APIC, X2APIC ],
 ];
 
+/** The low half after power-up. */
+export const apicBaseAtPowerUp = (bootstrap: boolean): number =>
+  (APIC_BASE.DEFAULT | APIC_BASE.ENABLED | (bootstrap ? APIC_BASE.BOOTSTRAP : 0)) >>> 0;
+
 export const apicMode = (baseLow: number): number => baseLow & MODE;
 
 /** Whether WRMSR may write these unsigned halves over a register whose low half is `before`; else it is a #GP. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { assert } from '../base/assert.ts';
 import { copyState, restoreState } from './bus-state.ts';
-import { APIC_BASE, apicBaseIsValid, apicMode } from './lapic-base.ts';
+import { APIC_BASE, apicBaseAtPowerUp, apicBaseIsValid, apicMode } from './lapic-base.ts';
 import { type ApicMessage, type ApicReceiver, DELIVERY_MODE } from './lapic-bus.ts';
 import {
   type LocalApicDescription,
@@ -35,7 +35,6 @@ export const MSR_APIC_BASE = 0x1b;
 export const MSR_TSC_DEADLINE = 0x6e0;
 /** The x2APIC registers are MSRs 800h..8FFh. */
 export const MSR_X2APIC_FIRST = 0x800;
-const MSR_X2APIC_LAST = 0x8ff;
 
 /** The local APIC of one processor, as xAPIC (memory) and x2APIC (MSRs). See: SDM 11.4 Local APIC. */
 export class LocalApic implements ApicReceiver, LvtOwner, MessageTarget {
@@ -175,7 +174,7 @@ export class LocalApic implements ApicReceiver, LvtOwner, MessageTarget {
       return this.#description.tscDeadline && this.#give(deadlineLow, deadlineHigh);
     }
     const row = this.#x2apicRow(msr);
-    if (row === undefined || !row.msr.includes('r')) return false;
+    if (!row?.msr.includes('r')) return false;
     const wide = row.index === APIC.INTERRUPT_COMMAND;
     return this.#give(this.#read(row.index), wide ? this.#registers[APIC.INTERRUPT_COMMAND_HIGH] : 0);
   }
@@ -263,8 +262,7 @@ export class LocalApic implements ApicReceiver, LvtOwner, MessageTarget {
   // ---- Registers
 
   #powerUp(): void {
-    const bootstrap = this.#description.bootstrap ? APIC_BASE.BOOTSTRAP : 0;
-    this.state.baseLow = (APIC_BASE.DEFAULT | APIC_BASE.ENABLED | bootstrap) >>> 0;
+    this.state.baseLow = apicBaseAtPowerUp(this.#description.bootstrap);
     this.state.baseHigh = 0;
     this.#resetRegisters();
   }
@@ -283,7 +281,7 @@ export class LocalApic implements ApicReceiver, LvtOwner, MessageTarget {
   }
 
   #x2apicRow(msr: number): ApicRegister | undefined {
-    assert(msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST, 'not an MSR of the local APIC');
+    assert(msr >>> 8 === MSR_X2APIC_FIRST >>> 8, 'not an MSR of the local APIC');
     return this.x2apicMode ? APIC_REGISTER_TABLE[msr - MSR_X2APIC_FIRST] : undefined;
   }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { allFailures } from '../arch/vmx/entry-checks.ts';
 import { EXIT_REASON } from '../arch/vmx/exit-reasons.ts';
 import type { ExitReasonName } from '../arch/vmx/exit-reasons.ts';
 import type { FieldName } from '../arch/vmx/fields.ts';
+import { processorFacts } from '../arch/vmx/processor-facts.ts';
 import type { ProfileName } from '../arch/vmx/profiles.ts';
 import { ManualTime } from '../devices/manual-time.ts';
 import type { MemoryMappedDevice, PortDevice } from '../hardware/memory.ts';
@@ -131,6 +133,14 @@ export class Fixture {
     const errorCode = Number(this.processor.get('VM_ENTRY_EXCEPTION_ERROR_CODE'));
     return { vector: information & 0xff, type: (information >> 8) & 7, ...(information & 0x800 ? { errorCode } : {}) };
   }
+}
+
+/** Rules that the current VMCS of a fixture's processor breaks. */
+export function brokenRules({ processor, machine }: Fixture): string[] {
+  const view = { low: (offset: number) => processor.readLow(offset), high: (offset: number) => processor.readHigh(offset) };
+  const readPhysical32 = (address: number): number => (address + 4 <= machine.memory.bytes ? machine.memory.read32(address) : 0xffffffff);
+  const facts = processorFacts(processor.capabilities, 39);
+  return allFailures(view, { facts, longModeActive: true, inSmm: false, currentVmcs: processor.currentVmcs, readPhysical32 }).map(({ id }) => id);
 }
 
 /** One PML4, one page-directory-pointer table, four page directories of 2-MiB pages. */

@@ -118,7 +118,8 @@ export class Machine {
 
   private endOfTurn(limit: number): number {
     let deadline = this.schedule.nextDeadline();
-    for (const unit of this.processors) if (unit.activity !== ACTIVITY.active) deadline = Math.min(deadline, unit.deadline);
+    for (const unit of this.processors)
+      if (unit.activity !== ACTIVITY.active) deadline = Math.min(deadline, unit.deadline);
     if (this.processors.every((unit) => !unit.canRun))
       return deadline === Infinity ? Infinity : Math.min(limit, Math.max(deadline, this.time));
     if (this.processors.length === 1) return Math.min(limit, deadline);

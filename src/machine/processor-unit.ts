@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Recorder } from '../trace/recorder.ts';
 import { CpuidModel, MICROCODE_REVISION, PROCESSOR_SIGNATURE } from '../arch/cpuid.ts';
 import { PROFILES } from '../arch/vmx/profiles.ts';
 import type { DeviceBus } from '../devices/bus.ts';
@@ -27,6 +28,7 @@ import type { Memory } from './memory/memory.ts';
 import { PHYSICAL_ADDRESS_BITS } from './mmu/walk.ts';
 import { ProcessorBus } from './physical-bus.ts';
 import { VMX_MICROCODE } from './vtx/instructions.ts';
+import { VmxRecording } from './vtx/recording.ts';
 import { VmxUnit } from './vtx/vmx-unit.ts';
 import type { Schedule } from './schedule.ts';
 import { SeededEntropy } from './seeded-entropy.ts';
@@ -39,6 +41,8 @@ export interface ProcessorUnitDescription {
   /** `+x` and `-x` of `-cpu`. */
   readonly cpuFeatures?: readonly string[];
   readonly seed: number;
+  /** Told of VM entries and exits of guests that software on the machine runs. */
+  readonly recorder?: Recorder;
 }
 
 /** What the processors of a machine share. */
@@ -127,6 +131,7 @@ export class ProcessorUnit {
     this.loop = new RunLoop(cpu, engine, this.events);
     if (cpu.environment.vmxCapabilities !== undefined) {
       this.vmx = new VmxUnit(cpu, cpu.environment.vmxCapabilities);
+      this.vmx.recording = new VmxRecording(description.recorder, () => shared.schedule.nanoseconds());
       cpu.environment.vmx = this.vmx;
       this.loop.vmx = this.vmx;
       this.events.vmx = this.vmx;

@@ -10,6 +10,7 @@ import { PcDevices } from '../devices/pc.ts';
 import type { PcDescription } from '../devices/pc.ts';
 import { pciInterruptRoutes } from '../devices/pci-routing.ts';
 import { Pic } from '../devices/pic.ts';
+import type { Recorder } from '../trace/recorder.ts';
 import { Machine } from '../machine/machine.ts';
 import type { ProcessorUnit } from '../machine/processor-unit.ts';
 import { CS, DS, ES, FS, GS, LDTR, SS, STATE, TR } from '../machine/cpu/state.ts';
@@ -46,6 +47,8 @@ export interface PcOptions extends Omit<PcDescription, 'ecam'> {
   readonly cpuFeatures?: readonly string[];
   /** For RDRAND, RDSEED and virtio-rng. */
   readonly seed: number;
+  /** Told of the exits of guests that software on the machine runs. */
+  readonly recorder?: Recorder;
 }
 
 /** How the guest ended the run. */

@@ -9,7 +9,8 @@ import type { Event } from '../../src/machine/cpu/microcode/exceptions.ts';
 import { eventHooks } from '../../src/machine/cpu/microcode/interrupt-delivery.ts';
 import { MICROCODE } from '../../src/machine/cpu/microcode/all.ts';
 import { Routines } from '../../src/machine/cpu/microcode/routines.ts';
-import { CR0, CR4, EFER, Processor } from '../../src/machine/cpu/processor.ts';
+import { Processor } from '../../src/machine/cpu/processor.ts';
+import { CR0, CR4, EFER } from '../../src/machine/cpu/register-bits.ts';
 import { CS, DS, ES, FS, GS, SEGMENT, SS, STATE, segmentOffset } from '../../src/machine/cpu/state.ts';
 import { Translator } from '../../src/machine/cpu/translation/translator.ts';
 import { Memory } from '../../src/machine/memory/memory.ts';
@@ -84,7 +85,10 @@ class TurtlesCpu implements CpuUnderTest {
     );
     cpu.mmu.codePages = translator.codePages;
     this.engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit);
-    this.cpu.environment = new Machine({ processors: 1, ramBytes: 1 << 20, hole: 0xb0000000, frequencyHz: 1e9, seed: 1 }, { acknowledge: () => 0 }).processors[0].cpu.environment;
+    this.cpu.environment = new Machine(
+      { processors: 1, ramBytes: 1 << 20, hole: 0xb0000000, frequencyHz: 1e9, seed: 1 },
+      { acknowledge: () => 0 },
+    ).processors[0].cpu.environment;
     this.enterLongMode();
   }
 

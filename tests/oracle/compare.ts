@@ -98,7 +98,10 @@ function compareFault(test: Case, got: StepResult, mismatches: Mismatch[]): void
   // Which byte of an access a page fault reports is the processor's choice where several lie in the page.
   const page = (address = 0n): bigint => address >> 12n;
   const several = /^f/.test(test.form);
-  if (expected.vector === 14 && (several ? page(expected.address) !== page(got.address) : expected.address !== got.address)) {
+  if (
+    expected.vector === 14 &&
+    (several ? page(expected.address) !== page(got.address) : expected.address !== got.address)
+  ) {
     mismatches.push({ what: 'fault address', expected: hex(expected.address), got: hex(got.address ?? 0n) });
   }
 }

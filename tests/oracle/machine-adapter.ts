@@ -50,8 +50,7 @@ export class SteppedMachine implements MachineUnderTest {
     for (const [name, offset] of CONTROL) given(name, (value) => cpu.set64(offset, value));
     for (const [name, segment] of SEGMENTS) {
       given(name, (value) => {
-        if (cpu.realMode)
-          cpu.setSegment(segment, Number(value), Number(value) << 4, 0xffff, cpu.accessRights(segment));
+        if (cpu.realMode) cpu.setSegment(segment, Number(value), Number(value) << 4, 0xffff, cpu.accessRights(segment));
       });
     }
     cpu.modeChanged();
@@ -62,9 +61,7 @@ export class SteppedMachine implements MachineUnderTest {
     const { cpu } = this;
     const registers = new Map<string, bigint>();
     const wide = cpu.code64;
-    GENERAL.forEach((name, i) =>
-      registers.set(name, wide ? cpu.reg64(i) : i < 8 ? cpu.reg64(i) & LOW_HALF : 0n),
-    );
+    GENERAL.forEach((name, i) => registers.set(name, wide ? cpu.reg64(i) : i < 8 ? cpu.reg64(i) & LOW_HALF : 0n));
     registers.set('rip', cpu.get64(STATE.rip));
     registers.set('eflags', BigInt(cpu.rflags));
     for (const [name, segment] of SEGMENTS) registers.set(name, BigInt(cpu.selector(segment)));

@@ -186,6 +186,7 @@ export class NestedVcpu implements CompositionPorts {
     this.vpids.restore(saved.vpids);
     this.multiDimensional.restore(saved.ept02);
     this.vmcs12.forgetEntry();
+    this.vmcs02.forget();
     for (const bitmap of [this.#msrBitmap, ...this.#ioBitmaps]) bitmap.restored();
   }
 }

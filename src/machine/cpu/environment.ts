@@ -46,6 +46,8 @@ export interface VmxHooks {
   readTaskPriority(cpu: Processor): number | undefined;
   /** False when there is no TPR shadow. */
   writeTaskPriority(cpu: Processor, value: number): boolean;
+  /** IRET: removes blocking by NMI, as far as the controls let it. */
+  unblockNmi(): void;
   /** In non-root operation: TSC offset and multiplier. */
   guestTsc(cpu: Processor, counter: MutableHalves): void;
 }

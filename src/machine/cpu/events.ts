@@ -5,7 +5,7 @@ import { mwaitEnds } from './microcode/monitor.ts';
 import { deliver, singleStepTrap } from './microcode/interrupt-delivery.ts';
 import type { Delivery } from './microcode/interrupt-delivery.ts';
 import type { Event } from './microcode/exceptions.ts';
-import { RFLAGS } from './processor.ts';
+import { RFLAGS } from './register-bits.ts';
 import type { Processor } from './processor.ts';
 import { resetProcessor, startUp } from './reset.ts';
 import { ACTIVITY } from './run-loop.ts';
@@ -57,7 +57,12 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
 
   wakes(): boolean {
     if (this.vmx?.governs) return this.vmx.wakes(this);
-    return (this.pendingInit && !this.vmx?.blocksInit) || this.nmiPossible() || this.interruptPossible() || mwaitEnds(this.cpu);
+    return (
+      (this.pendingInit && !this.vmx?.blocksInit) ||
+      this.nmiPossible() ||
+      this.interruptPossible() ||
+      mwaitEnds(this.cpu)
+    );
   }
 
   /** See: SDM 6.9 Priority Among Concurrent Events (Table Priority Among Concurrent Events). */
@@ -75,6 +80,7 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
 
   /** For a processor that waits for a start-up IPI: true when one came. */
   takeStartup(): boolean {
+    if (this.vmx?.governs) return this.pendingInit && this.vmx.beforeInstruction(this);
     if (this.pendingInit) this.initialize();
     if (this.pendingStartup < 0 || this.cpu.words[STATE.activity >> 2] !== ACTIVITY.waitForSipi) return false;
     startUp(this.cpu, this.pendingStartup);

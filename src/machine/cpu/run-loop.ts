@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Engine } from './interpreter/engine.ts';
 import { MODE } from './mode.ts';
-import { RFLAGS } from './processor.ts';
+import { RFLAGS } from './register-bits.ts';
 import type { Processor } from './processor.ts';
 import { ATTENTION, STATE } from './state.ts';
 import type { VmxRunHooks } from '../vtx/hooks.ts';

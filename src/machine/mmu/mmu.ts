@@ -3,7 +3,7 @@ import type { PhysicalAddress } from '../../hardware/memory.ts';
 import { SCRATCH_OFFSET } from '../memory/layout.ts';
 import type { HostAddress, Memory } from '../memory/memory.ts';
 import { ACCESS, RECORD } from '../cpu/interpreter/record.ts';
-import { CR0, CR4, EFER, RFLAGS } from '../cpu/processor.ts';
+import { CR0, CR4, EFER, RFLAGS } from '../cpu/register-bits.ts';
 import type { LinearAddress, Processor } from '../cpu/processor.ts';
 import { MODE } from '../cpu/mode.ts';
 import { AFTER, CS, STATE } from '../cpu/state.ts';
@@ -254,6 +254,7 @@ export class Mmu {
 
   private failed(outcome: number, low: number, high: number): -1 {
     const { cpu } = this;
+    this.walker.secondLevel?.end();
     if (outcome === WALK.pageFault) {
       cpu.faultLinearLow = low;
       cpu.faultLinearHigh = high;

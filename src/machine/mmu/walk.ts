@@ -37,6 +37,8 @@ export interface PagingMode {
 export interface SecondLevel {
   /** A walk for this linear address begins: an EPT violation reports it. */
   begin(low: number, high: number, write: boolean, fetch: boolean): void;
+  /** The walk ended without a guest-physical address: a page fault. */
+  end(): void;
   /** False: what the last translation gave holds for this access only, and no TLB may keep it. */
   readonly lastCacheable: boolean;
   translate(address: PhysicalAddress, write: boolean, fetch: boolean, structure: boolean): PhysicalAddress;

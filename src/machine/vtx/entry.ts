@@ -44,6 +44,7 @@ export function refusedBefore(unit: VmxUnit): EntryCheck | undefined {
 export function enterGuest(unit: VmxUnit): void {
   const { vmcs, context, state, cpu } = unit;
   unit.entries++;
+  unit.recording.entered(unit);
   cpu.trapSuppressed = true;
   const broken =
     firstFailure('guest', vmcs, context, state.dirtyGroups) ?? firstFailure('pdpte', vmcs, context, state.dirtyGroups);
@@ -75,6 +76,7 @@ function fail(unit: VmxUnit, reason: number, qualification: number): void {
   leaveNonRoot(unit);
   if (unit.controls.vpid === 0) forgetVpid0(unit.cpu);
   unit.exits++;
+  unit.recording.exited(unit, reason | ENTRY_FAILURE_BIT);
   if (unit.owner !== undefined) return unit.owner.exited();
   loadHost(unit);
 }

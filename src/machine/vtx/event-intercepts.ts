@@ -22,8 +22,8 @@ const DEBUG_CONDITIONS = 0x600f;
 /** Whether an exception that has come up is to be delivered or makes a VM exit; then the exit has been made. */
 export function interceptEvent(unit: VmxUnit, event: Event, during: Event | undefined): boolean {
   if (!unit.nonRoot) return false;
-  if (unit.injecting && during === undefined) {
-    unit.injecting = false;
+  if (unit.exempt) {
+    unit.exempt = false;
     return false;
   }
   if (event.kind === 'software' || event.kind === 'external' || event.kind === 'nmi' || !exits(unit, event))

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EXIT, PIN, PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
-import { singleStepTrap } from '../cpu/microcode/interrupt-delivery.ts';
+import { raiseException, singleStepTrap } from '../cpu/microcode/interrupt-delivery.ts';
 import { CS, STATE } from '../cpu/state.ts';
 import { AT, VmxBench } from './vmx-bench.test.ts';
 
@@ -277,6 +277,26 @@ describe('events from outside', () => {
     // An IRET to the next instruction: SS, RSP, RFLAGS, CS, RIP.
     assert.equal(bench.launch('6a 10 68 00 40 05 00 6a 02 6a 08 68 13 00 04 00 48 cf 90 90 90'), 'NMI_WINDOW');
     assert.equal(bench.get('GUEST_RIP'), AT.guestCode + 0x13);
+    assert.equal(bench.get('GUEST_INTERRUPTIBILITY_INFO'), 0);
+  });
+  it('IRET unblocks NMIs as the controls let it, and a fault in it says so', () => {
+    const inGuest = (bits: number): VmxBench => {
+      bench
+        .reset()
+        .pin(bits)
+        .set('GUEST_INTERRUPTIBILITY_INFO', 8)
+        .set('GUEST_ACTIVITY_STATE', 3)
+        .set('EXCEPTION_BITMAP', 1 << 13);
+      bench.launch('cf');
+      bench.cpu.set32(STATE.activity, 0);
+      bench.unit.unblockNmi();
+      return bench;
+    };
+    assert.equal(inGuest(PIN.NMI_EXITING).cpu.get32(STATE.interruptibility), 8);
+    assert.equal(inGuest(0).cpu.get32(STATE.interruptibility), 0);
+    inGuest(PIN.NMI_EXITING | PIN.VIRTUAL_NMIS).cpu.fault(13, 0);
+    bench.unit.settle(raiseException(bench.cpu));
+    assert.equal(bench.get('VM_EXIT_INTR_INFO'), inject(3, 13, 0x1800));
     assert.equal(bench.get('GUEST_INTERRUPTIBILITY_INFO'), 0);
   });
   it('INIT exits; a start-up IPI only in wait-for-SIPI', () => {

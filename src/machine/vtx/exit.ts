@@ -56,6 +56,7 @@ export function makeExit(unit: VmxUnit): void {
   cpu.words[STATE.interruptibility >> 2] = blocking;
   if (controls.vpid === 0) forgetVpid0(unit.cpu);
   unit.exits++;
+  unit.recording.exited(unit, exit.reason);
   if (unit.owner !== undefined) return unit.owner.exited();
   loadHost(unit);
 }
@@ -106,7 +107,7 @@ export function leaveNonRoot(unit: VmxUnit): void {
   state.preemptionDeadline = Infinity;
   state.pendingDebugExceptions = 0;
   state.tprBelowThreshold = false;
-  unit.injecting = false;
+  unit.injecting = unit.exempt = false;
   cpu.environment.monitor.address = -1;
   cpu.environment.monitor.waiting = false;
   cpu.words[STATE.activity >> 2] = ACTIVITY.active;

@@ -6,8 +6,8 @@ import { VM_EXIT_RECORDED, eventHooks } from '../cpu/microcode/interrupt-deliver
 import { STATE } from '../cpu/state.ts';
 import { NO_PAGE } from './active-controls.ts';
 import { EPT_ACCESS, EPT_WALK, EptWalker } from './ept.ts';
-import type { WalkObserver } from './mmu-seam.ts';
 import { VTPR_OFFSET } from './tpr-shadow.ts';
+import type { SecondLevel } from '../mmu/walk.ts';
 import type { VmxUnit } from './vmx-unit.ts';
 
 /** Bits of the exit qualification of an EPT violation beside the access and the permissions. */
@@ -23,7 +23,7 @@ const GUEST = { present: 1, pageSize: 0x80, accessed: 0x20, dirty: 0x40 } as con
 const APIC_ACCESS_TYPE = { read: 0, write: 1, fetch: 2, delivery: 3, guestPhysicalDelivery: 10, guestPhysical: 15 } as const;
 
 /** The guest-physical dimension of non-root operation: EPT, and the APIC-access page in whatever it leads to. */
-export class GuestPhysical implements WalkObserver {
+export class GuestPhysical implements SecondLevel {
   readonly walker: EptWalker;
   lastWritable = true;
   lastCacheable = true;

@@ -46,9 +46,9 @@ export function injectEvent(unit: VmxUnit): void {
     errorCode,
     ...(software ? { instructionLength: length } : {}),
   };
-  unit.injecting = true;
+  unit.injecting = unit.exempt = true;
   unit.settle(software ? injectSoftware(unit.cpu, event, length) : deliver(unit.cpu, event));
-  unit.injecting = false;
+  unit.injecting = unit.exempt = false;
 }
 
 /** The return address lies behind the instruction; RIP itself stays where it was if the delivery does not succeed. */

@@ -92,6 +92,26 @@ describe('an owner of root operation', () => {
     assert.deepEqual(software.log, ['kicked', 'EPT_VIOLATION', 'CPUID']);
     assert.deepEqual(software.ticks, [1, 2]);
   });
+  it('an injected fault whose delivery meets an EPT violation takes no time either, and can be injected again', () => {
+    let injections = 0;
+    const software = new Software((processor, name) => {
+      if (name !== 'EPT_VIOLATION') return 'halt';
+      assert.equal(processor.readLow(OFFSET.IDT_VECTORING_INFO_FIELD), 0x80000b0e);
+      processor.write(OFFSET.VM_ENTRY_INTR_INFO_FIELD, 0x80000b0e, 0);
+      processor.write(OFFSET.GUEST_RSP, ++injections < 3 ? 0x300000 : AT.guestStack, 0);
+      return 'enter';
+    });
+    own('90', software, (b) => {
+      b.secondary(SECONDARY.ENABLE_EPT).primary(PRIMARY.HLT_EXITING);
+      b.poke64(AT.ept, (AT.ept + 0x1000) | 7);
+      b.poke64(AT.ept + 0x1000, (AT.ept + 0x2000) | 7);
+      b.poke64(AT.ept + 0x2000, 0xb7);
+      b.set('GUEST_RSP', 0x300000).set('VM_ENTRY_INTR_INFO_FIELD', 0x80000b0e);
+    });
+    assert.deepEqual(software.log, ['kicked', 'EPT_VIOLATION', 'EPT_VIOLATION', 'EPT_VIOLATION', 'HLT']);
+    assert.deepEqual(software.ticks, [0, 0, 0, 1]);
+    assert.equal(bench.get('GUEST_RIP'), AT.handler + 16 * 14 + 1);
+  });
   it('can end the guest’s run from outside, and be woken', () => {
     let kicks = 0;
     const software = new Software((processor, name) => {

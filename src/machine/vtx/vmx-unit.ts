@@ -38,7 +38,7 @@ import { GuestPhysical } from './guest-physical.ts';
 import { intercept } from './intercepts.ts';
 
 import type { EventPorts, NmiOutcome, VmxRunHooks } from './hooks.ts';
-import { observeWalks } from './mmu-seam.ts';
+import { VmxRecording } from './recording.ts';
 import { RootOwner } from './root-owner.ts';
 import { guestTsc } from './time-stamp-counter.ts';
 import { forgetEpt, forgetVpid, guestKey } from './translations.ts';
@@ -69,12 +69,16 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   readonly guestPhysical: GuestPhysical;
   /** TypeScript software that owns root mode; without one, software on the machine does. */
   owner: RootOwner | undefined;
-  /** The event that VM entry injects is under way: it is not intercepted itself. */
+  /** The event that VM entry injects is being delivered: the engine counts no instruction for what comes of it. */
   injecting = false;
+  /** The next event is the injected one, which is not intercepted itself. */
+  exempt = false;
   /** Of the control-register access that was last looked at. */
   controlRegisterQualification = 0;
   /** Why the last entry failed after its first checks, for explanations. */
   lastEntryFailure: EntryCheck | undefined;
+  /** Who is told of entries and exits. */
+  recording = new VmxRecording();
   /** Made since power-on, for tests and profiles. */
   entries = 0;
   exits = 0;
@@ -101,7 +105,6 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
       page1GByte: this.hasEpt('PAGE_1GB'),
       page2MByte: this.hasEpt('PAGE_2MB'),
     };
-    observeWalks(cpu.mmu, this.guestPhysical);
     const hooks: EventHooks & TaskSwitchHooks = Object.assign(eventHooks(cpu), {
       interceptEvent: (event: Event, during: Event | undefined) => interceptEvent(this, event, during),
       interceptTaskSwitch: (selector: number, reason: 'jump' | 'call' | 'interrupt' | 'iret') =>
@@ -154,7 +157,7 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
 
   /** An owner counts the instructions that it completes itself; those that software completes the engine counts. */
   private uncount(): void {
-    if (this.owner !== undefined) this.cpu.words[STATE.remaining >> 2]++;
+    if (this.owner !== undefined && !this.injecting) this.cpu.words[STATE.remaining >> 2]++;
   }
 
   settle(delivery: Delivery): number {
@@ -175,7 +178,7 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
       during.kind === 'fault' ||
       during.kind.startsWith('software') ||
       during.kind === 'privilegedSoftware';
-    if (counted && !this.injecting) this.uncount();
+    if (counted) this.uncount();
     makeExit(this);
     return true;
   }

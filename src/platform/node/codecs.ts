@@ -4,7 +4,13 @@ import { promisify } from 'node:util';
 import { gunzip, zstdDecompress } from 'node:zlib';
 import xz from 'xz-decompress';
 
-const FORMATS = { gzip: promisify(gunzip), zstd: promisify(zstdDecompress), xz: unxz } as const;
+type Format = 'gzip' | 'zstd' | 'xz';
+
+const DECOMPRESS: Readonly<Record<Format, (bytes: Uint8Array) => Promise<Uint8Array>>> = {
+  gzip: promisify(gunzip),
+  zstd: promisify(zstdDecompress),
+  xz: unxz,
+};
 
 /** Checksums, text and decompression with what Node has; xz by a small WebAssembly module. */
 export class Codecs {
@@ -12,8 +18,8 @@ export class Codecs {
     return createHash('sha256').update(bytes).digest('hex');
   }
 
-  async decompress(format: keyof typeof FORMATS, bytes: Uint8Array): Promise<Uint8Array> {
-    return FORMATS[format](bytes);
+  async decompress(format: Format, bytes: Uint8Array): Promise<Uint8Array> {
+    return DECOMPRESS[format](bytes);
   }
 
   utf8(text: string): Uint8Array {

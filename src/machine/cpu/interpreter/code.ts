@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { OP, SIMD } from '../../wasm/opcodes.ts';
 import type { SimdName } from '../../wasm/opcodes.ts';
-import { F32, F64, FunctionCode, I32, I64, V128 } from '../../wasm/encoder.ts';
-import type { ValueType } from '../../wasm/encoder.ts';
+import { F32, F64, I32, I64, V128 } from '../../wasm/encoder.ts';
+import type { FunctionCode, ValueType } from '../../wasm/encoder.ts';
 import type { Type } from '../operations/graph.ts';
 
 const VOID = 0x40;

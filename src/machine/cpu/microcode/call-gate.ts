@@ -50,7 +50,8 @@ function readTarget(cpu: Processor, gate: Descriptor): boolean {
   const code = selector & 0xfffc;
   if (isNull(selector)) return refuse(cpu, VECTOR.GP, 0);
   if (!fetchDescriptor(cpu, selector, target)) return false;
-  if (!target.code || target.dpl > cpu.cpl || (long && (!target.long || target.big))) return refuse(cpu, VECTOR.GP, code);
+  if (!target.code || target.dpl > cpu.cpl || (long && (!target.long || target.big)))
+    return refuse(cpu, VECTOR.GP, code);
   if (!target.present) return refuse(cpu, VECTOR.NP, code);
   return markAccessed(cpu, target);
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { VmxHooks } from '../environment.ts';
 import { MODE } from '../mode.ts';
-import { CR0, CR4, EFER } from '../processor.ts';
+import { CR0, CR4, EFER } from '../register-bits.ts';
 import { ATTENTION, CS, RAX, RBX, SEGMENT, STATE, segmentOffset } from '../state.ts';
 import { SystemBench } from './system-bench.test.ts';
 
@@ -255,6 +255,7 @@ test('VMX hooks: an exit, masks and the fixed bits', () => {
     writtenControl: (_cpu, register, value) => (register === 0 ? value | CR0.NE : value),
     readTaskPriority: () => 5,
     writeTaskPriority: () => true,
+    unblockNmi: () => {},
     guestTsc: (_cpu, counter) => void (counter.low = 77),
   };
   cpu.environment.vmx = hooks;

@@ -4,7 +4,7 @@ import type { ControlContext } from '../../../arch/control-registers.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
 import { PHYSICAL_ADDRESS_BITS } from '../../mmu/walk.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { CR0, CR4, EFER } from '../processor.ts';
+import { CR0, CR4, EFER } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { CS, STATE, TR } from '../state.ts';
 import { INTERCEPTED, intercepted } from './intercept.ts';

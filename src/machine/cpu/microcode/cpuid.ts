@@ -2,7 +2,7 @@
 import type { CpuidResult } from '../../../arch/cpuid.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { CR4 } from '../processor.ts';
+import { CR4 } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { RAX, RBX, RCX, RDX } from '../state.ts';
 import { INTERCEPTED, intercepted } from './intercept.ts';

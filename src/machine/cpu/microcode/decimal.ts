@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { RAX, RBX } from '../state.ts';
 import { segmentLinear } from './effective-address.ts';
@@ -55,7 +55,7 @@ function adjustAfterMultiply(cpu: Processor, instruction: Instruction): number {
   const base = instruction.immediateLow & 0xff;
   if (base === 0) return cpu.fault(VECTOR.DE);
   const al = cpu.bytes[RAX * 8];
-  cpu.setReg16(RAX, (Math.floor(al / base) << 8) | al % base);
+  cpu.setReg16(RAX, (Math.floor(al / base) << 8) | (al % base));
   cpu.arithmeticFlags = byteFlags(al % base);
   return STATUS.next;
 }

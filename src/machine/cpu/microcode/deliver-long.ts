@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { LinearAddress, Processor } from '../processor.ts';
 import { CS, RSP, SS, STATE, TR } from '../state.ts';
 import { Descriptor, TYPE, fetchDescriptor, isNull, markAccessed } from './descriptors.ts';

@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { CS, DS, ES, FS, GS, RSP, SS, STATE } from '../state.ts';
-import { Descriptor, TYPE, fetchDescriptor, isNull, markAccessed, readDescriptor, tableAddress } from './descriptors.ts';
+import {
+  Descriptor,
+  TYPE,
+  fetchDescriptor,
+  isNull,
+  markAccessed,
+  readDescriptor,
+  tableAddress,
+} from './descriptors.ts';
 import { ERROR_CODE, VECTOR, isSoftware, refuse } from './exceptions.ts';
 import type { Event } from './exceptions.ts';
 import { pushedFlags } from './pushed-flags.ts';
@@ -39,7 +47,8 @@ function readGate(cpu: Processor, event: Event): boolean {
   if (event.vector * 8 + 7 > cpu.get32(STATE.idtrLimit)) return refuse(cpu, VECTOR.GP, code);
   if (!readDescriptor(cpu, tableAddress(cpu, cpu.getSigned(STATE.idtrBase), event.vector * 8), 0, gate)) return false;
   const type = gate.type & 7;
-  const isGate = gate.system && (gate.type === TYPE.taskGate || type === TYPE.interruptGate16 || type === TYPE.trapGate16);
+  const isGate =
+    gate.system && (gate.type === TYPE.taskGate || type === TYPE.interruptGate16 || type === TYPE.trapGate16);
   if (!isGate || (isSoftware(event) && gate.dpl < cpu.cpl)) return refuse(cpu, VECTOR.GP, code);
   return gate.present || refuse(cpu, VECTOR.NP, code);
 }

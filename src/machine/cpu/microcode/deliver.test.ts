@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import { CS, DS, ES, FS, GS, RAX, RSP, SS, STATE, TR } from '../state.ts';
 import type { Event } from './exceptions.ts';
 import { deliver, eventHooks, raiseException, singleStepTrap, takeDeliveringEvent } from './interrupt-delivery.ts';
@@ -13,7 +13,9 @@ const external = (vector: number): Event => ({ vector, kind: 'external', errorCo
 function seen(bench: Bench, raise: () => string): string {
   const list: string[] = [];
   eventHooks(bench.cpu).interceptEvent = (event, during) => {
-    list.push(`${event.vector}${event.errorCode >= 0 ? `(${event.errorCode.toString(16)})` : ''}${during ? `<${during.vector}` : ''}`);
+    list.push(
+      `${event.vector}${event.errorCode >= 0 ? `(${event.errorCode.toString(16)})` : ''}${during ? `<${during.vector}` : ''}`,
+    );
     return false;
   };
   return `${raise()} ${list.join(' ')}`;
@@ -49,11 +51,19 @@ test('real-address mode: the stack wraps at 64 KiB, and IRET takes the way back'
 test('real-address mode: no room in the vector table is #GP, then #DF, then shutdown', () => {
   const bench = new Bench('real');
   bench.cpu.set32(STATE.idtrLimit, 8 * 4 - 1);
-  assert.equal(seen(bench, () => deliver(bench.cpu, external(0x40))), 'shutdown 64 13(203)<64 13(6b)<13 8(0) 13(43)<8');
+  assert.equal(
+    seen(bench, () => deliver(bench.cpu, external(0x40))),
+    'shutdown 64 13(203)<64 13(6b)<13 8(0) 13(43)<8',
+  );
 });
 
 test('protected mode: same level, interrupt and trap gates of 32 and 16 bits', () => {
-  for (const [type, size, clearsIf] of [[0xe, 4, true], [0xf, 4, false], [6, 2, true], [7, 2, false]] as const) {
+  for (const [type, size, clearsIf] of [
+    [0xe, 4, true],
+    [0xf, 4, false],
+    [6, 2, true],
+    [7, 2, false],
+  ] as const) {
     const bench = new Bench('protected');
     const { cpu } = bench;
     bench.gate(AT.idt + 0x30 * 8, type, SELECTOR.code0, size === 4 ? 0x60300 : 0x9300);
@@ -76,8 +86,18 @@ test('protected mode: from level 3 the stack comes from the TSS; faults push RF 
   assert.equal(raiseException(cpu), 'delivered');
   assert.equal(cpu.cpl, 0);
   assert.deepEqual([cpu.selector(CS), cpu.rip], [SELECTOR.code0, bench.handler(13)]);
-  assert.deepEqual([cpu.selector(SS), cpu.accessRights(SS), cpu.reg32(RSP)], [SELECTOR.data0, 0xc093, AT.stack0 + 0x400 - 24]);
-  assert.deepEqual(bench.stacked(4, 6), [0x28, AT.code, SELECTOR.code3, 0x202 | RFLAGS.RF, AT.stack3 + 0x800, SELECTOR.data3]);
+  assert.deepEqual(
+    [cpu.selector(SS), cpu.accessRights(SS), cpu.reg32(RSP)],
+    [SELECTOR.data0, 0xc093, AT.stack0 + 0x400 - 24],
+  );
+  assert.deepEqual(bench.stacked(4, 6), [
+    0x28,
+    AT.code,
+    SELECTOR.code3,
+    0x202 | RFLAGS.RF,
+    AT.stack3 + 0x800,
+    SELECTOR.data3,
+  ]);
 });
 
 test('protected mode: what a 16-bit TSS holds is used too', () => {
@@ -92,7 +112,7 @@ test('protected mode: what a 16-bit TSS holds is used too', () => {
   assert.equal(cpu.reg32(RSP), 0x7000 - 20);
 });
 
-test('protected mode: INT n respects the gate\'s DPL, external interrupts do not', () => {
+test("protected mode: INT n respects the gate's DPL, external interrupts do not", () => {
   const bench = new Bench('protected');
   bench.vector(0x80, 0xe, 0);
   bench.level(3);
@@ -107,7 +127,11 @@ test('protected mode: INT n respects the gate\'s DPL, external interrupts do not
 });
 
 test('INT1 passes a gate of level 0, INT3 and INTO do not', () => {
-  for (const [bytes, outcome] of [[[0xf1], 'ok'], [[0xcc], '#GP(1a)'], [[0xce], '#GP(22)']] as const) {
+  for (const [bytes, outcome] of [
+    [[0xf1], 'ok'],
+    [[0xcc], '#GP(1a)'],
+    [[0xce], '#GP(22)'],
+  ] as const) {
     const bench = new Bench('protected');
     for (const vector of [1, 3, 4]) bench.vector(vector);
     bench.level(3);
@@ -134,8 +158,14 @@ test('protected mode: error codes of bad gates and handlers', () => {
     ['#TS(20)', (bench) => (bench.vector(0x20, 0xe, 3), bench.poke(AT.tss + 8, 4, SELECTOR.data3))],
     ['#TS(88)', (bench) => (bench.vector(0x20, 0xe, 3), bench.poke(AT.tss + 8, 4, SELECTOR.readOnly))],
     ['#SS(80)', (bench) => (bench.vector(0x20, 0xe, 3), bench.poke(AT.tss + 8, 4, SELECTOR.absentData))],
-    ['#SS(10)', (bench) => (bench.vector(0x20, 0xe, 3), bench.descriptor(SELECTOR.data0, { type: 0x13, limit: 3, flags: 4 }))],
-    ['#GP(0)', (bench) => (bench.vector(0x20, 0xe, 3), bench.descriptor(SELECTOR.code0, { type: 0x1b, limit: 0xfff, flags: 4 }))],
+    [
+      '#SS(10)',
+      (bench) => (bench.vector(0x20, 0xe, 3), bench.descriptor(SELECTOR.data0, { type: 0x13, limit: 3, flags: 4 })),
+    ],
+    [
+      '#GP(0)',
+      (bench) => (bench.vector(0x20, 0xe, 3), bench.descriptor(SELECTOR.code0, { type: 0x1b, limit: 0xfff, flags: 4 })),
+    ],
   ];
   for (const [outcome, spoil] of cases) {
     const bench = new Bench('protected');
@@ -156,12 +186,18 @@ test('virtual-8086 mode: the handler finds the data segments on its stack, and I
   assert.equal(cpu.virtual8086, true);
   assert.equal(cpu.cpl, 3);
   assert.deepEqual([cpu.selector(CS), cpu.segmentBase(CS), cpu.rip, cpu.reg32(RSP)], [0x1000, 0x10000, 0x1234, 0xfff0]);
-  assert.deepEqual([SS, ES, DS, FS, GS].map((segment) => cpu.selector(segment)), [0x2000, 0x11, 0x22, 0x33, 0x44]);
+  assert.deepEqual(
+    [SS, ES, DS, FS, GS].map((segment) => cpu.selector(segment)),
+    [0x2000, 0x11, 0x22, 0x33, 0x44],
+  );
   assert.equal(cpu.accessRights(SS), 0xf3);
   assert.equal(deliver(cpu, external(0x20)), 'delivered');
   assert.equal(cpu.virtual8086, false);
   assert.deepEqual(bench.stacked(4, 9), [0x1234, 0x1000, 0x23202, 0xfff0, 0x2000, 0x11, 0x22, 0x33, 0x44]);
-  assert.deepEqual([DS, ES, FS, GS].map((segment) => cpu.accessRights(segment) & 0x10000), [0x10000, 0x10000, 0x10000, 0x10000]);
+  assert.deepEqual(
+    [DS, ES, FS, GS].map((segment) => cpu.accessRights(segment) & 0x10000),
+    [0x10000, 0x10000, 0x10000, 0x10000],
+  );
 });
 
 test('virtual-8086 mode: INT n, PUSHF, POPF and IRET need IOPL 3; a handler must be of level 0', () => {
@@ -200,7 +236,14 @@ test('long mode: from level 3 RSP0 is loaded and SS is null; the IST field wins'
     cpu.fault(14, 6);
     assert.equal(raiseException(cpu), 'delivered');
     assert.equal(cpu.getSigned(RSP * 8), (ist ? AT.ist + 0x800 : AT.stack0 + 0x400) - 48);
-    assert.deepEqual(bench.stacked(8, 6), [6, AT.code, SELECTOR.userCode64, 2 | RFLAGS.RF, AT.stack3 + 0x800, SELECTOR.data3]);
+    assert.deepEqual(bench.stacked(8, 6), [
+      6,
+      AT.code,
+      SELECTOR.userCode64,
+      2 | RFLAGS.RF,
+      AT.stack3 + 0x800,
+      SELECTOR.data3,
+    ]);
     assert.deepEqual([cpu.selector(SS), cpu.accessRights(SS), cpu.cpl], [0, 0x10000, 0]);
     assert.equal(cpu.get64(STATE.cr2), 0xffffffff_00001000n);
   }
@@ -249,10 +292,16 @@ test('nested faults: EXT, serial delivery, double fault and shutdown as in the t
   };
   let bench = new Bench('long');
   bench.vector(11);
-  assert.equal(seen(bench, () => deliver(bench.cpu, external(0x20))), 'shutdown 32 13(103)<32 13(6b)<13 8(0) 13(43)<8');
+  assert.equal(
+    seen(bench, () => deliver(bench.cpu, external(0x20))),
+    'shutdown 32 13(103)<32 13(6b)<13 8(0) 13(43)<8',
+  );
   bench = new Bench('long');
   bench.vector(13);
-  assert.equal(seen(bench, () => deliver(bench.cpu, external(0x20))), 'delivered 32 13(103)<32');
+  assert.equal(
+    seen(bench, () => deliver(bench.cpu, external(0x20))),
+    'delivered 32 13(103)<32',
+  );
   assert.equal(bench.stacked(8, 1)[0], 0x103, 'EXT is set for an external interrupt');
   bench = new Bench('long');
   bench.vector(13);
@@ -271,7 +320,11 @@ test('nested faults: EXT, serial delivery, double fault and shutdown as in the t
   bench.vector(14, 0xe, 0, SELECTOR.code64, 1);
   bench.vector(13);
   bench.page(AT.stack0, 6);
-  assert.equal(seen(bench, raise(bench, 13, 0)), 'delivered 13(0) 14(2)<13', 'a page fault in delivering a contributory one');
+  assert.equal(
+    seen(bench, raise(bench, 13, 0)),
+    'delivered 13(0) 14(2)<13',
+    'a page fault in delivering a contributory one',
+  );
 });
 
 test('the hook stops a delivery, and the original event is there for it', () => {
@@ -321,7 +374,7 @@ test('an injected page fault leaves CR2, an injected #DB the debug registers', (
   assert.deepEqual([cpu.get64(STATE.cr2), cpu.get32(STATE.dr7)], [0x1234n, 0x2400]);
 });
 
-test('the accessed bit of the handler\'s code segment is set in the table', () => {
+test("the accessed bit of the handler's code segment is set in the table", () => {
   const bench = new Bench('long');
   bench.descriptor(SELECTOR.free, { type: 0x1a, flags: 0xa });
   bench.vector(0x20, 0xe, 0, SELECTOR.free);

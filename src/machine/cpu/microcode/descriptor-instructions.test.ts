@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
-import { CR4, RFLAGS } from '../processor.ts';
+import { CR4, RFLAGS } from '../register-bits.ts';
 import { RAX, RBX, STATE } from '../state.ts';
 import { AT, Bench, SELECTOR } from './privilege-bench.test.ts';
 
@@ -57,7 +57,13 @@ test('LSL: the limit in bytes; gates have none', () => {
 test('VERR and VERW', () => {
   const bench = new Bench('protected');
   for (const [selector, readable, writable] of [
-    [SELECTOR.data0, true, true], [SELECTOR.readOnly, true, false], [SELECTOR.code0, true, false], [SELECTOR.executeOnly, false, false], [SELECTOR.tss, false, false], [0, false, false], [SELECTOR.data0 | 3, false, false],
+    [SELECTOR.data0, true, true],
+    [SELECTOR.readOnly, true, false],
+    [SELECTOR.code0, true, false],
+    [SELECTOR.executeOnly, false, false],
+    [SELECTOR.tss, false, false],
+    [0, false, false],
+    [SELECTOR.data0 | 3, false, false],
   ] as const) {
     assert.equal(answer(bench, VERR, selector) !== undefined, readable, `VERR ${selector.toString(16)}`);
     assert.equal(answer(bench, VERW, selector) !== undefined, writable, `VERW ${selector.toString(16)}`);
@@ -103,7 +109,12 @@ test('BOUND', () => {
   const { cpu } = bench;
   bench.poke(AT.data, 4, -5);
   bench.poke(AT.data + 4, 4, 7);
-  for (const [index, outcome] of [[-5, 'ok'], [7, 'ok'], [8, '#BR'], [-6, '#BR']] as const) {
+  for (const [index, outcome] of [
+    [-5, 'ok'],
+    [7, 'ok'],
+    [8, '#BR'],
+    [-6, '#BR'],
+  ] as const) {
     cpu.setReg32(RAX, index);
     assert.equal(bench.run(0x62, 0x05, 0, 0, 2, 0), outcome);
   }
@@ -113,15 +124,26 @@ test('decimal adjustment', () => {
   const bench = new Bench('protected');
   const { cpu } = bench;
   const cases: [byte: number[], ax: number, flags: number, expected: number, carries: number][] = [
-    [[0x27], 0x9a, 0, 0x00, RFLAGS.CF | RFLAGS.AF], [[0x27], 0x79, RFLAGS.AF, 0x7f, RFLAGS.AF], [[0x27], 0x15, RFLAGS.CF, 0x75, RFLAGS.CF], [[0x2f], 0xee, RFLAGS.CF, 0x88, RFLAGS.CF | RFLAGS.AF],
-    [[0x2f], 0x05, RFLAGS.AF, 0xff, RFLAGS.CF | RFLAGS.AF], [[0x37], 0x00ff, 0, 0x0205, RFLAGS.CF | RFLAGS.AF], [[0x37], 0x0109, 0, 0x0109, 0], [[0x3f], 0x0200, RFLAGS.AF, 0x000a, RFLAGS.CF | RFLAGS.AF],
-    [[0xd4, 10], 0x004f, 0, 0x0709, 0], [[0xd5, 10], 0x0709, 0, 0x004f, 0],
+    [[0x27], 0x9a, 0, 0x00, RFLAGS.CF | RFLAGS.AF],
+    [[0x27], 0x79, RFLAGS.AF, 0x7f, RFLAGS.AF],
+    [[0x27], 0x15, RFLAGS.CF, 0x75, RFLAGS.CF],
+    [[0x2f], 0xee, RFLAGS.CF, 0x88, RFLAGS.CF | RFLAGS.AF],
+    [[0x2f], 0x05, RFLAGS.AF, 0xff, RFLAGS.CF | RFLAGS.AF],
+    [[0x37], 0x00ff, 0, 0x0205, RFLAGS.CF | RFLAGS.AF],
+    [[0x37], 0x0109, 0, 0x0109, 0],
+    [[0x3f], 0x0200, RFLAGS.AF, 0x000a, RFLAGS.CF | RFLAGS.AF],
+    [[0xd4, 10], 0x004f, 0, 0x0709, 0],
+    [[0xd5, 10], 0x0709, 0, 0x004f, 0],
   ];
   for (const [bytes, ax, flags, expected, carries] of cases) {
     cpu.setReg32(RAX, ax);
     cpu.rflags = 2 | flags;
     assert.equal(bench.run(...bytes), 'ok');
-    assert.deepEqual([cpu.reg16(RAX), cpu.rflags & (RFLAGS.CF | RFLAGS.AF)], [expected, carries], `${bytes.join()} ${ax.toString(16)}`);
+    assert.deepEqual(
+      [cpu.reg16(RAX), cpu.rflags & (RFLAGS.CF | RFLAGS.AF)],
+      [expected, carries],
+      `${bytes.join()} ${ax.toString(16)}`,
+    );
   }
   assert.equal(bench.run(0xd4, 0), '#DE');
 });

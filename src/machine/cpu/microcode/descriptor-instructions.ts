@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { CR4 } from '../processor.ts';
+import { CR4 } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { LDTR, TR } from '../state.ts';
 import { Descriptor, TYPE, findDescriptor } from './descriptors.ts';

@@ -98,7 +98,12 @@ export function isNull(selector: number): boolean {
  * Reads the 8 bytes a selector (not null) names. Outside the table: the fault `vector` with the selector.
  * Returns false when a fault was recorded.
  */
-export function fetchDescriptor(cpu: Processor, selector: number, into: Descriptor, vector: number = VECTOR.GP): boolean {
+export function fetchDescriptor(
+  cpu: Processor,
+  selector: number,
+  into: Descriptor,
+  vector: number = VECTOR.GP,
+): boolean {
   const inTable = descriptorAddress(cpu, selector, 8);
   if (Number.isNaN(inTable)) return refuse(cpu, vector, selector & 0xfffc);
   return readDescriptor(cpu, inTable, selector, into);
@@ -136,7 +141,9 @@ export function fetchUpperHalf(cpu: Processor, into: Descriptor, vector: number 
 function descriptorAddress(cpu: Processor, selector: number, size: number): LinearAddress {
   const index = selector & 0xfff8;
   if ((selector & 4) === 0) {
-    return index + size - 1 > cpu.get32(STATE.gdtrLimit) ? NaN : tableAddress(cpu, cpu.getSigned(STATE.gdtrBase), index);
+    return index + size - 1 > cpu.get32(STATE.gdtrLimit)
+      ? NaN
+      : tableAddress(cpu, cpu.getSigned(STATE.gdtrBase), index);
   }
   if (cpu.accessRights(LDTR) & RIGHTS.unusable || index + size - 1 > cpu.segmentLimit(LDTR)) return NaN;
   return tableAddress(cpu, cpu.segmentBase(LDTR), index);

@@ -6,7 +6,7 @@ import { BASE_RIP, OperandKind } from '../../../decode/instruction.ts';
 import type { Instruction, MemoryOperand } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
 import { MODE } from '../mode.ts';
-import { CR0, RFLAGS } from '../processor.ts';
+import { CR0, RFLAGS } from '../register-bits.ts';
 import type { LinearAddress, Processor } from '../processor.ts';
 import { CS, DS, FS, SEGMENT, SS, STATE, segmentOffset } from '../state.ts';
 import { RIGHTS } from './descriptors.ts';
@@ -42,7 +42,13 @@ function permits(rights: number, write: boolean): boolean {
  * Linear address of `size` bytes at an offset in a segment, after all checks the mode makes; NaN with the fault
  * recorded when one fails. The offset is unsigned outside 64-bit mode, a signed Number in it.
  */
-export function segmentLinear(cpu: Processor, segment: number, offset: number, size: number, write: boolean): LinearAddress {
+export function segmentLinear(
+  cpu: Processor,
+  segment: number,
+  offset: number,
+  size: number,
+  write: boolean,
+): LinearAddress {
   const { words } = cpu;
   const mode = words[STATE.mode >> 2];
   if (mode & MODE.code64) return linear64(cpu, segment, offset, size);
@@ -117,7 +123,9 @@ const IN_MEMORY: ReadonlySet<number> = new Set([Addressing.E, Addressing.M, Addr
 function intentOf(row: OpcodeRow): number {
   if (row.mnemonic === 'LEA') return INTENT.offsetOnly;
   const first = row.operands[0];
-  return first !== undefined && IN_MEMORY.has(first.addressing) && !READS_FIRST.test(row.mnemonic) ? INTENT.write : INTENT.read;
+  return first !== undefined && IN_MEMORY.has(first.addressing) && !READS_FIRST.test(row.mnemonic)
+    ? INTENT.write
+    : INTENT.read;
 }
 
 const intents = Uint8Array.from(opcodeTable, intentOf);
@@ -130,7 +138,12 @@ export function writesMemory(opcode: OpcodeRow): boolean {
 /** Bytes of the memory operand; at least one, so that operands without a size are checked as a byte. */
 function operandBytes(instruction: Instruction): number {
   const { operands } = instruction;
-  const operand = operands[0].kind === OperandKind.MEMORY ? operands[0] : operands[1].kind === OperandKind.MEMORY ? operands[1] : operands[2];
+  const operand =
+    operands[0].kind === OperandKind.MEMORY
+      ? operands[0]
+      : operands[1].kind === OperandKind.MEMORY
+        ? operands[1]
+        : operands[2];
   return operand.kind === OperandKind.MEMORY && operand.size >= 8 ? operand.size >> 3 : 1;
 }
 
@@ -142,7 +155,13 @@ export function addressRecord(cpu: Processor, instruction: Instruction): number 
     cpu.setSigned(STATE.linear, offset);
     return 0;
   }
-  const linear = segmentLinear(cpu, instruction.memory.segment, offset, operandBytes(instruction), intent === INTENT.write);
+  const linear = segmentLinear(
+    cpu,
+    instruction.memory.segment,
+    offset,
+    operandBytes(instruction),
+    intent === INTENT.write,
+  );
   if (cpu.faulted) return STATUS.fault;
   cpu.setSigned(STATE.linear, linear);
   return 0;

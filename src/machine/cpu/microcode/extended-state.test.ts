@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CR0, CR4 } from '../processor.ts';
+import { CR0, CR4 } from '../register-bits.ts';
 import { RAX, RBX, RCX, RDX, STATE } from '../state.ts';
 import { SystemBench } from './system-bench.test.ts';
 

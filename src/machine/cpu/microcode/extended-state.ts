@@ -3,7 +3,7 @@
 
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { CR0, CR4 } from '../processor.ts';
+import { CR0, CR4 } from '../register-bits.ts';
 import type { LinearAddress, Processor } from '../processor.ts';
 import { RAX, RCX, RDX, STATE } from '../state.ts';
 import { VECTOR } from './exceptions.ts';

@@ -5,8 +5,18 @@ import { CS, DS, ES, RAX, RSP, SS, STATE } from '../state.ts';
 import { AT, Bench, SELECTOR } from './privilege-bench.test.ts';
 import type { BenchMode } from './privilege-bench.test.ts';
 
-const bytes32 = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, (value >>> 24) & 0xff];
-const far = (opcode: number, selector: number, offset: number): number[] => [opcode, ...bytes32(offset), selector & 0xff, selector >> 8];
+const bytes32 = (value: number): number[] => [
+  value & 0xff,
+  (value >> 8) & 0xff,
+  (value >> 16) & 0xff,
+  (value >>> 24) & 0xff,
+];
+const far = (opcode: number, selector: number, offset: number): number[] => [
+  opcode,
+  ...bytes32(offset),
+  selector & 0xff,
+  selector >> 8,
+];
 /** In 64-bit code: through m16:32 or, with REX.W, m16:64 at AT.data. */
 function farIndirect(bench: Bench, digit: 3 | 5, selector: number, offset: number, wide = false): number[] {
   if (wide) bench.poke64(AT.data, BigInt(offset));
@@ -34,15 +44,29 @@ test('from real-address mode into protected mode: CS.D comes from the descriptor
   cpu.set32(STATE.cr0, 1);
   cpu.modeChanged();
   assert.equal(bench.run(0xea, 0x00, 0x10, SELECTOR.code0, 0x00), 'ok');
-  assert.deepEqual([cpu.selector(CS), cpu.segmentBase(CS), cpu.accessRights(CS), cpu.rip], [SELECTOR.code0, 0, 0xc09b, 0x1000]);
+  assert.deepEqual(
+    [cpu.selector(CS), cpu.segmentBase(CS), cpu.accessRights(CS), cpu.rip],
+    [SELECTOR.code0, 0, 0xc09b, 0x1000],
+  );
 });
 
 test('direct JMP and CALL: error codes', () => {
   const cases: [selector: number, level: 0 | 3, outcome: string, mode: BenchMode][] = [
-    [SELECTOR.code0, 0, 'ok', 'protected'], [SELECTOR.code0 | 3, 0, '#GP(8)', 'protected'], [SELECTOR.code0, 3, '#GP(8)', 'protected'], [SELECTOR.code3, 3, 'ok', 'protected'],
-    [SELECTOR.conforming, 3, 'ok', 'protected'], [0, 0, '#GP(0)', 'protected'], [SELECTOR.data0, 0, '#GP(10)', 'protected'], [SELECTOR.absent, 0, '#NP(78)', 'protected'],
-    [0x104, 0, '#GP(104)', 'protected'], [SELECTOR.code16, 0, '#GP(0)', 'protected'], [SELECTOR.ldt, 0, '#GP(48)', 'protected'],
-    [SELECTOR.code64, 0, 'ok', 'long'], [SELECTOR.code0, 0, 'ok', 'long'], [SELECTOR.tss, 0, '#GP(38)', 'long'], [SELECTOR.free2, 0, '#GP(70)', 'long'],
+    [SELECTOR.code0, 0, 'ok', 'protected'],
+    [SELECTOR.code0 | 3, 0, '#GP(8)', 'protected'],
+    [SELECTOR.code0, 3, '#GP(8)', 'protected'],
+    [SELECTOR.code3, 3, 'ok', 'protected'],
+    [SELECTOR.conforming, 3, 'ok', 'protected'],
+    [0, 0, '#GP(0)', 'protected'],
+    [SELECTOR.data0, 0, '#GP(10)', 'protected'],
+    [SELECTOR.absent, 0, '#NP(78)', 'protected'],
+    [0x104, 0, '#GP(104)', 'protected'],
+    [SELECTOR.code16, 0, '#GP(0)', 'protected'],
+    [SELECTOR.ldt, 0, '#GP(48)', 'protected'],
+    [SELECTOR.code64, 0, 'ok', 'long'],
+    [SELECTOR.code0, 0, 'ok', 'long'],
+    [SELECTOR.tss, 0, '#GP(38)', 'long'],
+    [SELECTOR.free2, 0, '#GP(70)', 'long'],
   ];
   for (const [selector, level, outcome, mode] of cases) {
     for (const call of [false, true]) {
@@ -50,7 +74,10 @@ test('direct JMP and CALL: error codes', () => {
       bench.descriptor(SELECTOR.free2, { type: 0x1b, flags: 0xe });
       bench.level(level);
       const before = bench.cpu.getSigned(RSP * 8);
-      const code = mode === 'long' ? farIndirect(bench, call ? 3 : 5, selector, 0x12340) : far(call ? 0x9a : 0xea, selector, 0x12340);
+      const code =
+        mode === 'long'
+          ? farIndirect(bench, call ? 3 : 5, selector, 0x12340)
+          : far(call ? 0x9a : 0xea, selector, 0x12340);
       assert.equal(bench.run(...code), outcome, `${mode} ${selector.toString(16)} ${call}`);
       assert.equal(before - bench.cpu.getSigned(RSP * 8), outcome === 'ok' && call ? 8 : 0);
       assert.equal(bench.cpu.rip, outcome === 'ok' ? 0x12340 : AT.code);
@@ -82,20 +109,40 @@ test('long mode: to compatibility code and back, and a far return with 64-bit op
 });
 
 test('a call gate to an inner level switches stacks and copies parameters; RETF n undoes it', () => {
-  for (const [type, size] of [[0xc, 4], [4, 2]] as const) {
+  for (const [type, size] of [
+    [0xc, 4],
+    [4, 2],
+  ] as const) {
     const bench = new Bench('protected');
     const { cpu } = bench;
     bench.gate(AT.gdt + GATE, type, SELECTOR.code0, 0x5678, 3, 2);
     bench.level(3);
     bench.stack(size, 0x1111, 0x2222);
     assert.equal(bench.run(...far(0x9a, GATE | 3, 0xdeadbeef)), 'ok');
-    assert.deepEqual([cpu.cpl, cpu.selector(CS), cpu.rip, cpu.selector(SS)], [0, SELECTOR.code0, 0x5678, SELECTOR.data0]);
-    assert.deepEqual(bench.stacked(size, 6), [(AT.code + 7) & (size === 2 ? 0xffff : -1), SELECTOR.code3, 0x1111, 0x2222, (AT.stack3 + 0x800) & (size === 2 ? 0xffff : -1), SELECTOR.data3]);
+    assert.deepEqual(
+      [cpu.cpl, cpu.selector(CS), cpu.rip, cpu.selector(SS)],
+      [0, SELECTOR.code0, 0x5678, SELECTOR.data0],
+    );
+    assert.deepEqual(bench.stacked(size, 6), [
+      (AT.code + 7) & (size === 2 ? 0xffff : -1),
+      SELECTOR.code3,
+      0x1111,
+      0x2222,
+      (AT.stack3 + 0x800) & (size === 2 ? 0xffff : -1),
+      SELECTOR.data3,
+    ]);
     if (size === 2) continue;
     cpu.setSegment(DS, SELECTOR.data0, 0, 0xffffffff, 0xc093);
     assert.equal(bench.run(0xca, size * 2, 0), 'ok');
-    assert.deepEqual([cpu.cpl, cpu.selector(CS), cpu.rip, cpu.selector(SS), cpu.reg32(RSP)], [3, SELECTOR.code3, AT.code + 7, SELECTOR.data3, AT.stack3 + 0x808]);
-    assert.deepEqual([cpu.accessRights(DS), cpu.selector(DS), cpu.selector(ES)], [0x10000, 0, SELECTOR.data3], 'what level 3 may not use is taken away');
+    assert.deepEqual(
+      [cpu.cpl, cpu.selector(CS), cpu.rip, cpu.selector(SS), cpu.reg32(RSP)],
+      [3, SELECTOR.code3, AT.code + 7, SELECTOR.data3, AT.stack3 + 0x808],
+    );
+    assert.deepEqual(
+      [cpu.accessRights(DS), cpu.selector(DS), cpu.selector(ES)],
+      [0x10000, 0, SELECTOR.data3],
+      'what level 3 may not use is taken away',
+    );
   }
 });
 
@@ -145,8 +192,14 @@ test('a 64-bit call gate: 16 bytes, RSP0, a null SS', () => {
 
 test('RETF: error codes', () => {
   const cases: [selector: number, level: 0 | 3, outcome: string][] = [
-    [0, 0, '#GP(0)'], [SELECTOR.data0, 0, '#GP(10)'], [SELECTOR.code0, 3, '#GP(8)'], [SELECTOR.code0 | 3, 0, '#GP(8)'], [SELECTOR.absent, 0, '#NP(78)'],
-    [0x108, 0, '#GP(108)'], [SELECTOR.conforming | 3, 3, 'ok'], [SELECTOR.code16, 0, '#GP(0)'],
+    [0, 0, '#GP(0)'],
+    [SELECTOR.data0, 0, '#GP(10)'],
+    [SELECTOR.code0, 3, '#GP(8)'],
+    [SELECTOR.code0 | 3, 0, '#GP(8)'],
+    [SELECTOR.absent, 0, '#NP(78)'],
+    [0x108, 0, '#GP(108)'],
+    [SELECTOR.conforming | 3, 3, 'ok'],
+    [SELECTOR.code16, 0, '#GP(0)'],
   ];
   for (const [selector, level, outcome] of cases) {
     const bench = new Bench('protected');
@@ -154,7 +207,14 @@ test('RETF: error codes', () => {
     bench.stack(4, 0x12340, selector);
     assert.equal(bench.run(0xcb), outcome, selector.toString(16));
   }
-  for (const [stack, outcome] of [[SELECTOR.data3, 'ok'], [0, '#GP(0)'], [SELECTOR.data0, '#GP(10)'], [SELECTOR.data0 | 3, '#GP(10)'], [SELECTOR.absentData | 3, '#GP(80)'], [0x103, '#GP(100)']] as const) {
+  for (const [stack, outcome] of [
+    [SELECTOR.data3, 'ok'],
+    [0, '#GP(0)'],
+    [SELECTOR.data0, '#GP(10)'],
+    [SELECTOR.data0 | 3, '#GP(10)'],
+    [SELECTOR.absentData | 3, '#GP(80)'],
+    [0x103, '#GP(100)'],
+  ] as const) {
     const bench = new Bench('protected');
     bench.stack(4, 0x100, SELECTOR.code3, 0x9000, stack);
     assert.equal(bench.run(0xcb), outcome, stack.toString(16));

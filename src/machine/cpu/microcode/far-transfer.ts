@@ -112,4 +112,3 @@ export const FAR_TRANSFER_MICROCODE: MicrocodeRoutines = {
   'CALL Ap': farCall,
   'CALL Mp': farCall,
 };
-

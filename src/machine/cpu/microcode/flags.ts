@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { ATTENTION, STATE } from '../state.ts';
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { CR0 } from '../processor.ts';
+import { CR0 } from '../register-bits.ts';
 import type { LinearAddress, Processor } from '../processor.ts';
 import { STATE } from '../state.ts';
 import { effectiveOffset, operandLinear, segmentLinear } from './effective-address.ts';

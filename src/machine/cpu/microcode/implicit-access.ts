@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CLASS } from '../../mmu/walk.ts';
-import { CR4, RFLAGS } from '../processor.ts';
+import { CR4, RFLAGS } from '../register-bits.ts';
 import type { LinearAddress, Processor } from '../processor.ts';
 import { STATE } from '../state.ts';
 

@@ -99,7 +99,8 @@ function settle(cpu: Processor, first: Event, firstDuring: Event | undefined): D
 function recordedFault(cpu: Processor): Event {
   cpu.faulted = false;
   const { faultVector: vector, faultErrorCode: errorCode } = cpu;
-  if (vector === VECTOR.PF) return { vector, kind: 'fault', errorCode, linear: { low: cpu.faultLinearLow, high: cpu.faultLinearHigh } };
+  if (vector === VECTOR.PF)
+    return { vector, kind: 'fault', errorCode, linear: { low: cpu.faultLinearLow, high: cpu.faultLinearHigh } };
   if (vector === VECTOR.DB) return { vector, kind: 'fault', errorCode, debugStatus: 0 };
   return { vector, kind: 'fault', errorCode };
 }
@@ -114,7 +115,8 @@ function deliverOnce(cpu: Processor, event: Event): boolean {
   else if (cpu.longMode) deliverLong(cpu, event);
   else deliverProtected(cpu, event);
   if (cpu.faulted) {
-    if (!isSoftware(event) && cpu.faultErrorCode >= 0 && cpu.faultVector <= VECTOR.GP) cpu.faultErrorCode |= ERROR_CODE.external;
+    if (!isSoftware(event) && cpu.faultErrorCode >= 0 && cpu.faultVector <= VECTOR.GP)
+      cpu.faultErrorCode |= ERROR_CODE.external;
     return false;
   }
   hooks.deliveringEvent = undefined;

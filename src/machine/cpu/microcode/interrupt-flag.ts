@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { STATUS } from '../interpreter/record.ts';
-import { CR4, RFLAGS } from '../processor.ts';
+import { CR4, RFLAGS } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { ATTENTION, STATE } from '../state.ts';
 import type { MicrocodeRoutines } from './microcode.ts';

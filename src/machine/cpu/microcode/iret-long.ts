@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { RSP, SS, STATE } from '../state.ts';
 import { RIGHTS } from './descriptors.ts';
 import { VECTOR } from './exceptions.ts';
-import { checkReturnCode, checkReturnOffset, checkReturnStack, commitReturnCode, commitReturnStack, dropInnerSegments } from './far-return.ts';
+import {
+  checkReturnCode,
+  checkReturnOffset,
+  checkReturnStack,
+  commitReturnCode,
+  commitReturnStack,
+  dropInnerSegments,
+} from './far-return.ts';
 import { changeableFlags } from './flags.ts';
 import { setStackPointer } from './stack-frame.ts';
 import { popped } from './stack-reader.ts';

@@ -2,7 +2,14 @@
 import type { Processor } from '../processor.ts';
 import { CS, DS, ES, FS, GS, RSP, SS, STATE } from '../state.ts';
 import { VECTOR } from './exceptions.ts';
-import { checkReturnCode, checkReturnOffset, checkReturnStack, commitReturnCode, commitReturnStack, dropInnerSegments } from './far-return.ts';
+import {
+  checkReturnCode,
+  checkReturnOffset,
+  checkReturnStack,
+  commitReturnCode,
+  commitReturnStack,
+  dropInnerSegments,
+} from './far-return.ts';
 import { loadReturnedFlags } from './iret-long.ts';
 import { loadVirtual8086 } from './segment-load.ts';
 import { setStackPointer } from './stack-frame.ts';
@@ -37,7 +44,9 @@ export function returnToVirtual8086(cpu: Processor): void {
   if (values[0] > 0xffff) return void cpu.fault(VECTOR.GP, 0);
   cpu.rflags = halves[4];
   cpu.words[STATE.cpl >> 2] = 3;
-  [CS, SS, ES, DS, FS, GS].forEach((segment, i) => loadVirtual8086(cpu, segment, halves[VIRTUAL_8086_ORDER[i] * 2] & 0xffff));
+  [CS, SS, ES, DS, FS, GS].forEach((segment, i) =>
+    loadVirtual8086(cpu, segment, halves[VIRTUAL_8086_ORDER[i] * 2] & 0xffff),
+  );
   cpu.rip = values[0];
   cpu.setReg32(RSP, values[3]);
   cpu.modeChanged();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import { ATTENTION, CS, DS, ES, FS, RSP, SS, STATE } from '../state.ts';
 import { AT, Bench, SELECTOR } from './privilege-bench.test.ts';
 
@@ -28,7 +28,11 @@ test('real-address mode: 16 bits take all of FLAGS, 32 leave VM, VIF and VIP', (
 
 test('which flags a level may change', () => {
   const cases: [level: 0 | 3, iopl: number, size: 16 | 32, expected: number][] = [
-    [0, 0, 32, 0x3c7fd7 & ~RFLAGS.VM], [0, 0, 16, 0x7fd7], [3, 0, 32, 0x244dd7], [3, 3, 32, 0x247fd7], [3, 0, 16, 0x4dd7],
+    [0, 0, 32, 0x3c7fd7 & ~RFLAGS.VM],
+    [0, 0, 16, 0x7fd7],
+    [3, 0, 32, 0x244dd7],
+    [3, 3, 32, 0x247fd7],
+    [3, 0, 16, 0x4dd7],
   ];
   for (const [level, iopl, size, expected] of cases) {
     const bench = new Bench('protected');
@@ -60,7 +64,10 @@ test('protected mode: to level 3, dropping segments of level 0', () => {
   cpu.setSegment(ES, SELECTOR.conforming, 0, 0xffffffff, 0xc09f);
   bench.stack(4, 0x100, SELECTOR.code3, 0x202, 0x9000, SELECTOR.data3);
   assert.equal(bench.run(0xcf), 'ok');
-  assert.deepEqual([cpu.cpl, cpu.selector(CS), cpu.rip, cpu.selector(SS), cpu.reg32(RSP), cpu.rflags], [3, SELECTOR.code3, 0x100, SELECTOR.data3, 0x9000, 0x202]);
+  assert.deepEqual(
+    [cpu.cpl, cpu.selector(CS), cpu.rip, cpu.selector(SS), cpu.reg32(RSP), cpu.rflags],
+    [3, SELECTOR.code3, 0x100, SELECTOR.data3, 0x9000, 0x202],
+  );
   assert.deepEqual([cpu.accessRights(DS), cpu.accessRights(ES), cpu.accessRights(FS)], [0x10000, 0xc09f, 0xc0f3]);
   assert.equal(cpu.get32(STATE.attention), ATTENTION.interrupt);
 });
@@ -79,7 +86,10 @@ test('64-bit code always pops SS:RSP; a null SS only below level 3', () => {
   const { cpu } = bench;
   bench.stack(8, -0x1000, SELECTOR.code64, 0x202, -0x123456789, 0);
   assert.equal(bench.run(0x48, 0xcf), 'ok');
-  assert.deepEqual([cpu.rip, cpu.getSigned(RSP * 8), cpu.selector(SS), cpu.accessRights(SS)], [-0x1000, -0x123456789, 0, 0x10000]);
+  assert.deepEqual(
+    [cpu.rip, cpu.getSigned(RSP * 8), cpu.selector(SS), cpu.accessRights(SS)],
+    [-0x1000, -0x123456789, 0, 0x10000],
+  );
   for (const [values, outcome] of [
     [[0x100, SELECTOR.userCode64, 0x202, 0x9000, SELECTOR.data3], 'ok'],
     [[0x100, SELECTOR.userCode64, 0x202, 0x9000, 0], '#GP(0)'],
@@ -97,7 +107,11 @@ test('64-bit code always pops SS:RSP; a null SS only below level 3', () => {
     const other = new Bench('long');
     other.stack(8, ...values);
     assert.equal(other.run(0x48, 0xcf), outcome, values.join());
-    if (outcome !== 'ok') assert.deepEqual([other.cpu.rip, other.cpu.cpl, other.cpu.rflags, other.cpu.getSigned(RSP * 8)], [AT.code, 0, 2, AT.stack0 + 0x800]);
+    if (outcome !== 'ok')
+      assert.deepEqual(
+        [other.cpu.rip, other.cpu.cpl, other.cpu.rflags, other.cpu.getSigned(RSP * 8)],
+        [AT.code, 0, 2, AT.stack0 + 0x800],
+      );
   }
 });
 
@@ -119,7 +133,10 @@ test('from compatibility code to the same level, and IRETD from 64-bit code', ()
   const wide = new Bench('long');
   wide.stack(4, 0x100, SELECTOR.code3, 0x202, 0x9000, SELECTOR.data3);
   assert.equal(wide.run(0xcf), 'ok');
-  assert.deepEqual([wide.cpu.code64, wide.cpu.cpl, wide.cpu.rip, wide.cpu.getSigned(RSP * 8)], [false, 3, 0x100, 0x9000]);
+  assert.deepEqual(
+    [wide.cpu.code64, wide.cpu.cpl, wide.cpu.rip, wide.cpu.getSigned(RSP * 8)],
+    [false, 3, 0x100, 0x9000],
+  );
 });
 
 test('long mode: NT is #GP(0); NMIs are unblocked even so', () => {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
-import { CS, STATE } from '../state.ts';
+import { ATTENTION, CS, STATE } from '../state.ts';
 import { VECTOR } from './exceptions.ts';
 import { attendToFlags, changeableFlags } from './flags.ts';
 import { returnLong } from './iret-long.ts';
@@ -18,9 +18,19 @@ const BLOCKING_BY_NMI = 8;
 /** Flags that a return in real-address mode leaves: VM, VIF, VIP. */
 const KEPT_IN_REAL_MODE = RFLAGS.VM | RFLAGS.VIF | RFLAGS.VIP;
 
+/** VMX decides where there is any; an NMI that waited is looked at before the next instruction. */
+function unblockNmi(cpu: Processor): void {
+  const { words } = cpu;
+  if ((words[STATE.interruptibility >> 2] & BLOCKING_BY_NMI) === 0) return;
+  const { vmx } = cpu.environment;
+  if (vmx === undefined) words[STATE.interruptibility >> 2] &= ~BLOCKING_BY_NMI;
+  else vmx.unblockNmi();
+  words[STATE.attention >> 2] |= ATTENTION.interrupt;
+}
+
 /** See: SDM 6.12.1 Exception- or Interrupt-Handler Procedures. NMIs are unblocked even when the instruction faults. */
 function iret(cpu: Processor, instruction: Instruction): number {
-  cpu.words[STATE.interruptibility >> 2] &= ~BLOCKING_BY_NMI;
+  unblockNmi(cpu);
   const before = cpu.rflags;
   const { operandSize } = instruction;
   if (cpu.virtual8086 && (before & RFLAGS.IOPL) !== RFLAGS.IOPL) return cpu.generalProtection();
@@ -39,7 +49,11 @@ function returnReal(cpu: Processor, operandSize: number): void {
   const [offset, selector, image] = popped.values;
   if (cpu.faulted) return;
   if (offset > cpu.segmentLimit(CS)) return void cpu.fault(VECTOR.GP, 0);
-  const mask = virtual8086 ? changeableFlags(cpu, operandSize) & ~RFLAGS.IOPL : operandSize === 16 ? 0xffff : ~KEPT_IN_REAL_MODE;
+  const mask = virtual8086
+    ? changeableFlags(cpu, operandSize) & ~RFLAGS.IOPL
+    : operandSize === 16
+      ? 0xffff
+      : ~KEPT_IN_REAL_MODE;
   setStackPointer(cpu, popped.pointer);
   if (virtual8086) loadVirtual8086(cpu, CS, selector & 0xffff);
   else loadReal(cpu, CS, selector & 0xffff);

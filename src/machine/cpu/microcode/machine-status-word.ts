@@ -2,7 +2,7 @@
 import { OperandKind } from '../../../decode/instruction.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { CR0, CR4 } from '../processor.ts';
+import { CR0, CR4 } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { shownControl, writeCr0 } from './control-registers.ts';
 import { operandLinear } from './effective-address.ts';

@@ -3,7 +3,7 @@ import { msrAfterWrite } from '../../../arch/msrs.ts';
 import { CAPABILITY_MSRS } from '../../../arch/vmx/capabilities.ts';
 import type { CapabilityMsrName } from '../../../arch/vmx/capabilities.ts';
 import { MSR_APIC_BASE, MSR_TSC_DEADLINE, MSR_X2APIC_FIRST } from '../../../devices/lapic.ts';
-import { CR0, EFER } from '../processor.ts';
+import { CR0, EFER } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { FS, GS, SEGMENT, STATE, segmentOffset } from '../state.ts';
 import { visibleTsc } from './time.ts';

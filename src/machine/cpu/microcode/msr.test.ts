@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CAPABILITY_MSRS } from '../../../arch/vmx/capabilities.ts';
 import { PROFILES } from '../../../arch/vmx/profiles.ts';
-import { EFER } from '../processor.ts';
+import { EFER } from '../register-bits.ts';
 import { FS, RAX, RBX, RCX, RDX, SEGMENT, STATE, segmentOffset } from '../state.ts';
 import { readMsr, writeMsr } from './msr-table.ts';
 import { SystemBench } from './system-bench.test.ts';

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 import { CONDITIONS } from '../../../arch/instructions/general.ts';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import { CS, RAX, RCX, RSP } from '../state.ts';
 import { AT, Bench, SELECTOR } from './privilege-bench.test.ts';
 
@@ -58,7 +58,11 @@ test('every condition against all flags', () => {
       cpu.rflags = 2 | (cf ? 1 : 0) | (pf ? 4 : 0) | (zf ? 0x40 : 0) | (sf ? 0x80 : 0) | (of ? 0x800 : 0);
       cpu.rip = 0x100;
       assert.equal(bench.run(0x70 + code, 0x10), 'ok');
-      assert.equal(cpu.rip === 0x112, truth[code >> 1] !== ((code & 1) === 1), `J${CONDITIONS[code]} with ${cpu.rflags.toString(16)}`);
+      assert.equal(
+        cpu.rip === 0x112,
+        truth[code >> 1] !== ((code & 1) === 1),
+        `J${CONDITIONS[code]} with ${cpu.rflags.toString(16)}`,
+      );
     }
   }
 });

@@ -2,7 +2,7 @@
 import { CONDITIONS } from '../../../arch/instructions/general.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { CS, RCX } from '../state.ts';
 import { canonical } from './effective-address.ts';
@@ -48,7 +48,8 @@ function callTo(cpu: Processor, offset: number, operandSize: number): number {
 }
 
 const jumpRelative: Microcode = (cpu, instruction) => goTo(cpu, relativeTarget(cpu, instruction));
-const callRelative: Microcode = (cpu, instruction) => callTo(cpu, relativeTarget(cpu, instruction), instruction.operandSize);
+const callRelative: Microcode = (cpu, instruction) =>
+  callTo(cpu, relativeTarget(cpu, instruction), instruction.operandSize);
 
 function jumpIndirect(cpu: Processor, instruction: Instruction): number {
   const offset = readOperand(cpu, instruction, instruction.operands[0]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CR0_BITS, PDPTE_RESERVED_LOW } from '../../../arch/control-registers.ts';
 import { PHYSICAL_ADDRESS_BITS } from '../../mmu/walk.ts';
-import { CR4, EFER } from '../processor.ts';
+import { CR4, EFER } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { STATE } from '../state.ts';
 

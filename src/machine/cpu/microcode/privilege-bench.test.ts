@@ -4,7 +4,9 @@ import { DecodeStatus, decode } from '../../../decode/decoder.ts';
 import { Instruction } from '../../../decode/instruction.ts';
 import { Memory } from '../../memory/memory.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { CR0, CR4, EFER, Processor } from '../processor.ts';
+import { Processor } from '../processor.ts';
+import { CR0, CR4, EFER } from '../register-bits.ts';
+import type { ProcessorEnvironment } from '../environment.ts';
 import type { PhysicalBus } from '../processor.ts';
 import { CS, DS, ES, FS, GS, LDTR, RSP, SS, STATE, TR } from '../state.ts';
 import { DECIMAL_MICROCODE } from './decimal.ts';
@@ -56,10 +58,37 @@ export const NO_BUS: PhysicalBus = {
   writePort: () => undefined,
 };
 
-const MNEMONICS = ['#DE', '#DB', '#NMI', '#BP', '#OF', '#BR', '#UD', '#NM', '#DF', '#9', '#TS', '#NP', '#SS', '#GP', '#PF', '#15', '#MF', '#AC'];
+const MNEMONICS = [
+  '#DE',
+  '#DB',
+  '#NMI',
+  '#BP',
+  '#OF',
+  '#BR',
+  '#UD',
+  '#NM',
+  '#DF',
+  '#9',
+  '#TS',
+  '#NP',
+  '#SS',
+  '#GP',
+  '#PF',
+  '#15',
+  '#MF',
+  '#AC',
+];
 const SETS = [
-  DECIMAL_MICROCODE, DESCRIPTOR_MICROCODE, FAR_TRANSFER_MICROCODE, IRET_MICROCODE, NEAR_TRANSFER_MICROCODE, RETURN_FAR_MICROCODE,
-  SEGMENT_REGISTER_MICROCODE, SOFTWARE_INTERRUPT_MICROCODE, STACK_MICROCODE, SYSCALL_MICROCODE,
+  DECIMAL_MICROCODE,
+  DESCRIPTOR_MICROCODE,
+  FAR_TRANSFER_MICROCODE,
+  IRET_MICROCODE,
+  NEAR_TRANSFER_MICROCODE,
+  RETURN_FAR_MICROCODE,
+  SEGMENT_REGISTER_MICROCODE,
+  SOFTWARE_INTERRUPT_MICROCODE,
+  STACK_MICROCODE,
+  SYSCALL_MICROCODE,
 ];
 
 export class Bench {
@@ -71,6 +100,8 @@ export class Bench {
   constructor(mode: BenchMode) {
     this.mode = mode;
     const { cpu } = this;
+    // No routine here looks at more of its surroundings than whether there is VT-x.
+    cpu.environment = { vmx: undefined } as unknown as ProcessorEnvironment;
     cpu.rflags = 2;
     cpu.set32(STATE.gdtrLimit, 0xff);
     cpu.setSigned(STATE.gdtrBase, AT.gdt);
@@ -106,12 +137,16 @@ export class Bench {
   }
   /** Values at rSP and above it, as a signed Number each. */
   stacked(size: 2 | 4 | 8, count: number, top = this.cpu.getSigned(RSP * 8)): number[] {
-    return Array.from({ length: count }, (_, i) => (size === 8 ? Number(BigInt.asIntN(64, this.peek64(top + i * 8))) : this.peek(top + i * size, size)));
+    return Array.from({ length: count }, (_, i) =>
+      size === 8 ? Number(BigInt.asIntN(64, this.peek64(top + i * 8))) : this.peek(top + i * size, size),
+    );
   }
   /** Puts values at rSP, the first at the lowest address. */
   stack(size: 2 | 4 | 8, ...values: number[]): void {
     const top = this.cpu.getSigned(RSP * 8);
-    values.forEach((value, i) => (size === 8 ? this.poke64(top + i * 8, BigInt(value)) : this.poke(top + i * size, size, value)));
+    values.forEach((value, i) =>
+      size === 8 ? this.poke64(top + i * 8, BigInt(value)) : this.poke(top + i * size, size, value),
+    );
   }
 
   // --- descriptors -------------------------------------------------------------------------------------------------
@@ -120,7 +155,17 @@ export class Bench {
     const { base = 0, limit = 0xfffff, type, dpl = 0, absent = false, flags = 0xc } = parts;
     const at = table + (selector & 0xfff8);
     this.poke(at, 4, (limit & 0xffff) | (base << 16));
-    this.poke(at + 4, 4, ((base >>> 16) & 0xff) | (base & 0xff000000) | (type << 8) | (dpl << 13) | (absent ? 0 : 0x8000) | (limit & 0xf0000) | (flags << 20));
+    this.poke(
+      at + 4,
+      4,
+      ((base >>> 16) & 0xff) |
+        (base & 0xff000000) |
+        (type << 8) |
+        (dpl << 13) |
+        (absent ? 0 : 0x8000) |
+        (limit & 0xf0000) |
+        (flags << 20),
+    );
   }
   /** A call, interrupt, trap or task gate of 8 bytes. */
   gate(at: number, type: number, selector: number, offset: number, dpl = 0, low = 0): void {
@@ -128,7 +173,13 @@ export class Bench {
     this.poke(at + 4, 4, (offset & 0xffff0000) | 0x8000 | (dpl << 13) | (type << 8) | low);
   }
   /** A gate of the IDT as the mode wants it, to a handler at AT.handler + vector * 16. */
-  vector(vector: number, type = 0xe, dpl = 0, selector: number = this.mode === 'long' ? SELECTOR.code64 : SELECTOR.code0, ist = 0): void {
+  vector(
+    vector: number,
+    type = 0xe,
+    dpl = 0,
+    selector: number = this.mode === 'long' ? SELECTOR.code64 : SELECTOR.code0,
+    ist = 0,
+  ): void {
     const size = this.mode === 'long' ? 16 : 8;
     this.gate(AT.idt + vector * size, type, selector, AT.handler + vector * 16, dpl, ist);
     if (size === 16) this.poke64(AT.idt + vector * 16 + 8, 0n);
@@ -145,7 +196,8 @@ export class Bench {
     cpu.set32(STATE.cpl, cpl);
     const stack = cpl === 3 ? SELECTOR.data3 : SELECTOR.data0;
     const rights = cpl === 3 ? 0xf3 : 0x93;
-    const codeRights = (cpl === 3 ? 0xfb : 0x9b) | 0x8000 | (code === SELECTOR.code64 || code === SELECTOR.userCode64 ? 0x2000 : 0x4000);
+    const codeRights =
+      (cpl === 3 ? 0xfb : 0x9b) | 0x8000 | (code === SELECTOR.code64 || code === SELECTOR.userCode64 ? 0x2000 : 0x4000);
     cpu.setSegment(CS, code, 0, 0xffffffff, codeRights);
     cpu.setSegment(SS, stack, 0, 0xffffffff, rights | 0xc000);
     for (const segment of [ES, DS, FS, GS]) cpu.setSegment(segment, SELECTOR.data3, 0, 0xffffffff, 0xc0f3);
@@ -159,7 +211,11 @@ export class Bench {
     const start = cpu.rip;
     const instruction = new Instruction();
     const size = cpu.code64 ? 64 : cpu.accessRights(CS) & 0x4000 ? 32 : 16;
-    assert.equal(decode(Uint8Array.from(bytes), 0, bytes.length, size, instruction), DecodeStatus.OK, 'the bytes decode');
+    assert.equal(
+      decode(Uint8Array.from(bytes), 0, bytes.length, size, instruction),
+      DecodeStatus.OK,
+      'the bytes decode',
+    );
     assert.equal(instruction.length, bytes.length, 'all bytes belong to the instruction');
     cpu.rip = start + bytes.length;
     const routine = this.routines.routineOf(instruction);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { InstructionExit } from '../../../arch/instructions/row.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import { INTERCEPTED, intercepted } from './intercept.ts';
 import type { Microcode, MicrocodeRoutines } from './microcode.ts';
 

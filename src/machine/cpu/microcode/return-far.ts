@@ -3,7 +3,14 @@ import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
 import type { Processor } from '../processor.ts';
 import { CS, RSP } from '../state.ts';
-import { checkReturnCode, checkReturnOffset, checkReturnStack, commitReturnCode, commitReturnStack, dropInnerSegments } from './far-return.ts';
+import {
+  checkReturnCode,
+  checkReturnOffset,
+  checkReturnStack,
+  commitReturnCode,
+  commitReturnStack,
+  dropInnerSegments,
+} from './far-return.ts';
 import type { MicrocodeRoutines } from './microcode.ts';
 import { loadReal, loadVirtual8086 } from './segment-load.ts';
 import { setStackPointer } from './stack-frame.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { STATUS } from '../interpreter/record.ts';
-import { CR4 } from '../processor.ts';
+import { CR4 } from '../register-bits.ts';
 import { FS, GS, SEGMENT, segmentOffset } from '../state.ts';
 import { canonical } from './effective-address.ts';
 import type { Microcode, MicrocodeRoutines } from './microcode.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
-import { CR4, RFLAGS } from '../processor.ts';
+import { CR4, RFLAGS } from '../register-bits.ts';
 import { ATTENTION, CS, DS, ES, FS, GS, LDTR, RAX, RSP, SS, STATE, TR } from '../state.ts';
 import { AT, Bench, SELECTOR } from './privilege-bench.test.ts';
 import type { BenchMode } from './privilege-bench.test.ts';
@@ -19,7 +19,10 @@ test('real-address mode: only base and selector change, so a large limit stays',
   const bench = new Bench('real');
   bench.cpu.setSegment(DS, 0, 0, 0xffffffff, 0xc093);
   assert.equal(load(bench, MOV_DS_AX, 0x1234), 'ok');
-  assert.deepEqual([bench.cpu.segmentBase(DS), bench.cpu.segmentLimit(DS), bench.cpu.selector(DS)], [0x12340, 0xffffffff, 0x1234]);
+  assert.deepEqual(
+    [bench.cpu.segmentBase(DS), bench.cpu.segmentLimit(DS), bench.cpu.selector(DS)],
+    [0x12340, 0xffffffff, 0x1234],
+  );
 });
 
 test('a data segment: base, limit, rights; the accessed bit in the table', () => {
@@ -27,15 +30,31 @@ test('a data segment: base, limit, rights; the accessed bit in the table', () =>
   bench.descriptor(SELECTOR.free, { base: 0x12345678, limit: 0x1234, type: 0x12, dpl: 2, flags: 5 });
   assert.equal(load(bench, MOV_DS_AX, SELECTOR.free), 'ok');
   const { cpu } = bench;
-  assert.deepEqual([cpu.selector(DS), cpu.segmentBase(DS), cpu.segmentLimit(DS), cpu.accessRights(DS)], [SELECTOR.free, 0x12345678, 0x1234, 0x50d3]);
+  assert.deepEqual(
+    [cpu.selector(DS), cpu.segmentBase(DS), cpu.segmentLimit(DS), cpu.accessRights(DS)],
+    [SELECTOR.free, 0x12345678, 0x1234, 0x50d3],
+  );
   assert.equal(bench.peek(AT.gdt + SELECTOR.free + 5, 1), 0xd3);
 });
 
 test('data segments: error codes at level 0 and 3', () => {
   const cases: [selector: number, level: 0 | 3, outcome: string][] = [
-    [0, 0, 'ok'], [3, 3, 'ok'], [SELECTOR.data0, 0, 'ok'], [SELECTOR.data0 | 1, 0, '#GP(10)'], [SELECTOR.data0, 3, '#GP(10)'], [SELECTOR.data3, 3, 'ok'],
-    [SELECTOR.readOnly, 0, 'ok'], [SELECTOR.executeOnly, 0, '#GP(90)'], [SELECTOR.code0, 0, 'ok'], [SELECTOR.code0, 3, '#GP(8)'],
-    [SELECTOR.conforming | 3, 3, 'ok'], [SELECTOR.absentData, 0, '#NP(80)'], [SELECTOR.tss, 0, '#GP(38)'], [0xfc, 0, '#GP(fc)'], [0x100, 0, '#GP(100)'], [0x4 | 3, 3, '#GP(4)'],
+    [0, 0, 'ok'],
+    [3, 3, 'ok'],
+    [SELECTOR.data0, 0, 'ok'],
+    [SELECTOR.data0 | 1, 0, '#GP(10)'],
+    [SELECTOR.data0, 3, '#GP(10)'],
+    [SELECTOR.data3, 3, 'ok'],
+    [SELECTOR.readOnly, 0, 'ok'],
+    [SELECTOR.executeOnly, 0, '#GP(90)'],
+    [SELECTOR.code0, 0, 'ok'],
+    [SELECTOR.code0, 3, '#GP(8)'],
+    [SELECTOR.conforming | 3, 3, 'ok'],
+    [SELECTOR.absentData, 0, '#NP(80)'],
+    [SELECTOR.tss, 0, '#GP(38)'],
+    [0xfc, 0, '#GP(fc)'],
+    [0x100, 0, '#GP(100)'],
+    [0x4 | 3, 3, '#GP(4)'],
   ];
   for (const mode of ['protected', 'long'] as const) {
     for (const [selector, level, outcome] of cases) {
@@ -48,9 +67,17 @@ test('data segments: error codes at level 0 and 3', () => {
 
 test('the stack segment: writable data of exactly this level; null in 64-bit code below level 3', () => {
   const cases: [selector: number, level: 0 | 3, mode: BenchMode, outcome: string][] = [
-    [SELECTOR.data0, 0, 'protected', 'ok'], [SELECTOR.data0 | 3, 0, 'protected', '#GP(10)'], [SELECTOR.data3, 0, 'protected', '#GP(20)'], [SELECTOR.data3, 3, 'long', 'ok'],
-    [SELECTOR.readOnly, 0, 'protected', '#GP(88)'], [SELECTOR.code0, 0, 'protected', '#GP(8)'], [SELECTOR.absentData, 0, 'protected', '#SS(80)'],
-    [0, 0, 'protected', '#GP(0)'], [0, 0, 'long', 'ok'], [1, 0, 'long', '#GP(0)'], [3, 3, 'long', '#GP(0)'],
+    [SELECTOR.data0, 0, 'protected', 'ok'],
+    [SELECTOR.data0 | 3, 0, 'protected', '#GP(10)'],
+    [SELECTOR.data3, 0, 'protected', '#GP(20)'],
+    [SELECTOR.data3, 3, 'long', 'ok'],
+    [SELECTOR.readOnly, 0, 'protected', '#GP(88)'],
+    [SELECTOR.code0, 0, 'protected', '#GP(8)'],
+    [SELECTOR.absentData, 0, 'protected', '#SS(80)'],
+    [0, 0, 'protected', '#GP(0)'],
+    [0, 0, 'long', 'ok'],
+    [1, 0, 'long', '#GP(0)'],
+    [3, 3, 'long', '#GP(0)'],
   ];
   for (const [selector, level, mode, outcome] of cases) {
     const bench = new Bench(mode);
@@ -87,8 +114,13 @@ test('LLDT and LTR: error codes', () => {
   const LLDT = [0x0f, 0x00, 0xd0];
   const LTR = [0x0f, 0x00, 0xd8];
   for (const [bytes, selector, outcome] of [
-    [LLDT, 4, '#GP(4)'], [LLDT, SELECTOR.data0, '#GP(10)'], [LLDT, 0x100, '#GP(100)'],
-    [LTR, 0, '#GP(0)'], [LTR, SELECTOR.tss2 | 4, '#GP(5c)'], [LTR, SELECTOR.data0, '#GP(10)'], [LTR, SELECTOR.tss, '#GP(38)'],
+    [LLDT, 4, '#GP(4)'],
+    [LLDT, SELECTOR.data0, '#GP(10)'],
+    [LLDT, 0x100, '#GP(100)'],
+    [LTR, 0, '#GP(0)'],
+    [LTR, SELECTOR.tss2 | 4, '#GP(5c)'],
+    [LTR, SELECTOR.data0, '#GP(10)'],
+    [LTR, SELECTOR.tss, '#GP(38)'],
   ] as const) {
     const bench = new Bench('protected');
     assert.equal(load(bench, [...bytes], selector), outcome);

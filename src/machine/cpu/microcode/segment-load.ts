@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Processor } from '../processor.ts';
 import { CS, LDTR, SEGMENT, SS, TR, segmentOffset } from '../state.ts';
-import { Descriptor, RIGHTS, TYPE, fetchDescriptor, fetchUpperHalf, isNull, markAccessed, setBusy } from './descriptors.ts';
+import {
+  Descriptor,
+  RIGHTS,
+  TYPE,
+  fetchDescriptor,
+  fetchUpperHalf,
+  isNull,
+  markAccessed,
+  setBusy,
+} from './descriptors.ts';
 import { canonical } from './effective-address.ts';
 import { VECTOR, refuse } from './exceptions.ts';
 
@@ -61,7 +70,13 @@ export function loadFrom(cpu: Processor, segment: number, selector: number, desc
 }
 
 /** Checks a selector (not null) for ES, DS, FS or GS, and sets the accessed bit. See: SDM 5.6 Privilege Level Checking When Accessing Data Segments. */
-export function checkDataSegment(cpu: Processor, selector: number, cpl: number, vector: number, into: Descriptor): boolean {
+export function checkDataSegment(
+  cpu: Processor,
+  selector: number,
+  cpl: number,
+  vector: number,
+  into: Descriptor,
+): boolean {
   if (!fetchDescriptor(cpu, selector, into, vector)) return false;
   const rpl = selector & 3;
   const code = selector & 0xfffc;
@@ -75,7 +90,13 @@ export function checkDataSegment(cpu: Processor, selector: number, cpl: number, 
  * Checks a selector for SS at privilege level `cpl`, and sets the accessed bit. Faults with `vector` except for #SS
  * when not present. Null is for 64-bit code below level 3 only. See: SDM 5.7 Privilege Level Checking When Loading the SS Register.
  */
-export function checkStackSegment(cpu: Processor, selector: number, cpl: number, vector: number, into: Descriptor): boolean {
+export function checkStackSegment(
+  cpu: Processor,
+  selector: number,
+  cpl: number,
+  vector: number,
+  into: Descriptor,
+): boolean {
   if (isNull(selector)) {
     if (!cpu.code64 || cpl === 3 || (selector & 3) !== cpl) cpu.fault(vector, 0);
     return !cpu.faulted;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { operandLinear } from './effective-address.ts';
 import { VECTOR } from './exceptions.ts';
@@ -12,21 +12,41 @@ import type { MicrocodeRoutines } from './microcode.ts';
 /** INT n. In virtual-8086 mode it needs IOPL 3, unlike the one-byte forms. */
 function interrupt(cpu: Processor, instruction: Instruction): number {
   if (cpu.virtual8086 && (cpu.rflags & RFLAGS.IOPL) !== RFLAGS.IOPL) return cpu.generalProtection();
-  return softwareInterrupt(cpu, { vector: instruction.immediateLow & 0xff, kind: 'software', errorCode: -1, instructionLength: instruction.length });
+  return softwareInterrupt(cpu, {
+    vector: instruction.immediateLow & 0xff,
+    kind: 'software',
+    errorCode: -1,
+    instructionLength: instruction.length,
+  });
 }
 
 function breakpoint(cpu: Processor, instruction: Instruction): number {
-  return softwareInterrupt(cpu, { vector: VECTOR.BP, kind: 'softwareException', errorCode: -1, instructionLength: instruction.length });
+  return softwareInterrupt(cpu, {
+    vector: VECTOR.BP,
+    kind: 'softwareException',
+    errorCode: -1,
+    instructionLength: instruction.length,
+  });
 }
 
 function overflow(cpu: Processor, instruction: Instruction): number {
   if ((cpu.arithmeticFlags & RFLAGS.OF) === 0) return STATUS.next;
-  return softwareInterrupt(cpu, { vector: VECTOR.OF, kind: 'softwareException', errorCode: -1, instructionLength: instruction.length });
+  return softwareInterrupt(cpu, {
+    vector: VECTOR.OF,
+    kind: 'softwareException',
+    errorCode: -1,
+    instructionLength: instruction.length,
+  });
 }
 
 /** INT1 (ICEBP): a debug exception that no gate's DPL refuses. */
 function debug(cpu: Processor, instruction: Instruction): number {
-  return softwareInterrupt(cpu, { vector: VECTOR.DB, kind: 'privilegedSoftware', errorCode: -1, instructionLength: instruction.length });
+  return softwareInterrupt(cpu, {
+    vector: VECTOR.DB,
+    kind: 'privilegedSoftware',
+    errorCode: -1,
+    instructionLength: instruction.length,
+  });
 }
 
 /** #BR unless lower <= index <= upper, signed. */

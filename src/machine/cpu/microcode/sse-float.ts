@@ -4,7 +4,7 @@ import { OperandKind } from '../../../decode/instruction.ts';
 import type { Instruction, Operand } from '../../../decode/instruction.ts';
 import { SCRATCH_OFFSET } from '../../memory/layout.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { CR4 } from '../processor.ts';
+import { CR4 } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { isSseFloat, sseFloatInstruction } from '../sse-float/table.ts';
 import { SseFloatUnit } from '../sse-float/unit.ts';

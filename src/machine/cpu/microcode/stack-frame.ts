@@ -31,14 +31,30 @@ export class StackFrame {
   onCurrent(cpu: Processor): this {
     const rights = cpu.accessRights(SS);
     const pointer = cpu.code64 ? cpu.getSigned(RSP * 8) : rights & RIGHTS.big ? cpu.reg32(RSP) : cpu.reg16(RSP);
-    return this.on(cpu.segmentBase(SS), cpu.segmentLimit(SS), rights, pointer, dataClassAt(cpu, cpu.cpl), 0, cpu.code64);
+    return this.on(
+      cpu.segmentBase(SS),
+      cpu.segmentLimit(SS),
+      rights,
+      pointer,
+      dataClassAt(cpu, cpu.cpl),
+      0,
+      cpu.code64,
+    );
   }
 
   /** On a stack whose descriptor was checked, at privilege level `cpl`. */
   onNew(cpu: Processor, descriptor: Descriptor, pointer: number, cpl: number): this {
     const { rights } = descriptor;
     const cut = rights & RIGHTS.big ? pointer : pointer & 0xffff;
-    return this.on(descriptor.base, descriptor.limit, rights, cut, dataClassAt(cpu, cpl), descriptor.selector & 0xfffc, false);
+    return this.on(
+      descriptor.base,
+      descriptor.limit,
+      rights,
+      cut,
+      dataClassAt(cpu, cpl),
+      descriptor.selector & 0xfffc,
+      false,
+    );
   }
 
   /** On a stack of 64-bit mode, which has no segment. */
@@ -76,7 +92,15 @@ export class StackFrame {
     return true;
   }
 
-  private on(base: number, limit: number, rights: number, pointer: number, accessClass: number, faultCode: number, flat64: boolean): this {
+  private on(
+    base: number,
+    limit: number,
+    rights: number,
+    pointer: number,
+    accessClass: number,
+    faultCode: number,
+    flat64: boolean,
+  ): this {
     this.base = base;
     this.limit = limit;
     this.rights = rights;
@@ -94,7 +118,9 @@ export class StackFrame {
   }
 
   private linear(cpu: Processor, pointer: number, size: number): LinearAddress {
-    const room = this.flat64 ? canonical(pointer) && canonical(pointer + size - 1) : (this.rights & RIGHTS.unusable) === 0 && insideLimit(this.rights, this.limit, pointer, size);
+    const room = this.flat64
+      ? canonical(pointer) && canonical(pointer + size - 1)
+      : (this.rights & RIGHTS.unusable) === 0 && insideLimit(this.rights, this.limit, pointer, size);
     if (!room) cpu.fault(VECTOR.SS, this.faultCode);
     return this.flat64 ? pointer : (this.base + pointer) >>> 0;
   }

@@ -33,7 +33,8 @@ export class PoppedValues {
   read(cpu: Processor, size: number, count: number, skip = 0, gap = 0): boolean {
     this.pointer = stackAt(cpu, (skip + count) * size + gap);
     if (cpu.code64) return this.take(cpu, stackAt(cpu, skip * size + gap), size, count, skip);
-    for (let i = skip; i < skip + count; i++) if (!this.take(cpu, stackAt(cpu, i * size + gap), size, 1, i)) return false;
+    for (let i = skip; i < skip + count; i++)
+      if (!this.take(cpu, stackAt(cpu, i * size + gap), size, 1, i)) return false;
     return true;
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
-import { CR0, RFLAGS } from '../processor.ts';
+import { CR0, RFLAGS } from '../register-bits.ts';
 import { ATTENTION, RAX, RBP, RBX, RCX, RDI, RSP, SS, STATE } from '../state.ts';
 import { AT, Bench, SELECTOR } from './privilege-bench.test.ts';
 
@@ -61,24 +61,37 @@ test('an expand-down stack has its room above the limit', () => {
 });
 
 test('PUSHA and POPA skip rSP', () => {
-  for (const [bytes, size] of [[[], 4], [[0x66], 2]] as const) {
+  for (const [bytes, size] of [
+    [[], 4],
+    [[0x66], 2],
+  ] as const) {
     const bench = new Bench('protected');
     const { cpu } = bench;
     for (let i = 0; i < 8; i++) if (i !== RSP) cpu.setReg32(i, 0x11110000 + i);
     assert.equal(bench.run(...bytes, 0x60), 'ok');
     const mask = size === 2 ? 0xffff : -1;
-    assert.deepEqual(bench.stacked(size, 8), [7, 6, 5, 0, 3, 2, 1, 0].map((i, n) => ((n === 3 ? AT.stack0 + 0x800 : 0x11110000 + i) & mask) >>> 0));
+    assert.deepEqual(
+      bench.stacked(size, 8),
+      [7, 6, 5, 0, 3, 2, 1, 0].map((i, n) => ((n === 3 ? AT.stack0 + 0x800 : 0x11110000 + i) & mask) >>> 0),
+    );
     bench.stack(size, 10, 11, 12, 13, 14, 15, 16, 17);
     assert.equal(bench.run(...bytes, 0x61), 'ok');
     const kept = size === 2 ? 0x11110000 : 0;
-    assert.deepEqual([RDI, RBP, RBX, RCX, RAX].map((i) => cpu.reg32(i)), [kept + 10, kept + 12, kept + 14, kept + 16, kept + 17]);
+    assert.deepEqual(
+      [RDI, RBP, RBX, RCX, RAX].map((i) => cpu.reg32(i)),
+      [kept + 10, kept + 12, kept + 14, kept + 16, kept + 17],
+    );
     assert.equal(cpu.reg32(RSP), AT.stack0 + 0x800);
   }
 });
 
 test('POPF: what each level may change; PUSHF hides VM and RF', () => {
   const cases: [level: 0 | 3, iopl: number, size: 2 | 4, expected: number][] = [
-    [0, 0, 4, 0x247fd7], [0, 0, 2, 0x7fd7], [3, 0, 4, 0x244dd7], [3, 3, 4, 0x247fd7], [3, 3, 2, 0x7fd7],
+    [0, 0, 4, 0x247fd7],
+    [0, 0, 2, 0x7fd7],
+    [3, 0, 4, 0x244dd7],
+    [3, 3, 4, 0x247fd7],
+    [3, 3, 2, 0x7fd7],
   ];
   for (const [level, iopl, size, expected] of cases) {
     const bench = new Bench('protected');
@@ -95,7 +108,11 @@ test('POPF: what each level may change; PUSHF hides VM and RF', () => {
 });
 
 test('POPF asks for attention when IF or TF are set, and only then', () => {
-  for (const [image, attention] of [[0x202, ATTENTION.interrupt], [0x102, ATTENTION.debug], [0x402, 0]] as const) {
+  for (const [image, attention] of [
+    [0x202, ATTENTION.interrupt],
+    [0x102, ATTENTION.debug],
+    [0x402, 0],
+  ] as const) {
     const bench = new Bench('long');
     bench.stack(8, image);
     assert.equal(bench.run(0x9d), 'ok');

@@ -2,7 +2,7 @@
 import { OperandKind } from '../../../decode/instruction.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { LinearAddress, Processor } from '../processor.ts';
 import { RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, SS } from '../state.ts';
 import { operandLinear, segmentLinear } from './effective-address.ts';
@@ -27,7 +27,8 @@ function push(cpu: Processor, instruction: Instruction): number {
   const operand = instruction.operands[0];
   frame.onCurrent(cpu);
   if (operand.kind === OperandKind.GENERAL) frame.pushRegister(cpu, operand.register);
-  else if (operand.kind === OperandKind.IMMEDIATE) frame.pushHalves(instruction.immediateLow, instruction.immediateHigh);
+  else if (operand.kind === OperandKind.IMMEDIATE)
+    frame.pushHalves(instruction.immediateLow, instruction.immediateHigh);
   else if (!pushMemory(cpu, instruction, size)) return STATUS.fault;
   return finishPush(cpu, size);
 }
@@ -38,7 +39,10 @@ function pushMemory(cpu: Processor, instruction: Instruction, size: number): boo
   const host = cpu.mmu.locate(linear, size, false, cpu.dataClass);
   if (host === -1) return false;
   const { view } = cpu.memory;
-  frame.pushHalves(size === 2 ? view.getUint16(host, true) : view.getInt32(host, true), size === 8 ? view.getInt32(host + 4, true) : 0);
+  frame.pushHalves(
+    size === 2 ? view.getUint16(host, true) : view.getInt32(host, true),
+    size === 8 ? view.getInt32(host + 4, true) : 0,
+  );
   return true;
 }
 
@@ -110,7 +114,9 @@ function popFlags(cpu: Processor, instruction: Instruction): number {
   const { operandSize } = instruction;
   if (!popped.read(cpu, operandSize >> 3, 1)) return STATUS.fault;
   const before = cpu.rflags;
-  const mask = cpu.virtual8086 ? (changeableFlags(cpu, operandSize) | RFLAGS.IF) & ~RFLAGS.IOPL : changeableFlags(cpu, operandSize);
+  const mask = cpu.virtual8086
+    ? (changeableFlags(cpu, operandSize) | RFLAGS.IF) & ~RFLAGS.IOPL
+    : changeableFlags(cpu, operandSize);
   const cleared = operandSize === 16 ? RFLAGS.RF : RFLAGS.RF | (cpu.virtual8086 ? 0 : RFLAGS.VIF | RFLAGS.VIP);
   setStackPointer(cpu, popped.pointer);
   cpu.rflags = (before & ~mask & ~cleared) | (popped.halves[0] & mask);
@@ -145,7 +151,10 @@ function pushDisplay(cpu: Processor, below: number, size: number): boolean {
   const host = cpu.mmu.locate(linear, size, false, cpu.dataClass);
   if (host === -1) return false;
   const { view } = cpu.memory;
-  frame.pushHalves(size === 2 ? view.getUint16(host, true) : view.getInt32(host, true), size === 8 ? view.getInt32(host + 4, true) : 0);
+  frame.pushHalves(
+    size === 2 ? view.getUint16(host, true) : view.getInt32(host, true),
+    size === 8 ? view.getInt32(host + 4, true) : 0,
+  );
   return true;
 }
 

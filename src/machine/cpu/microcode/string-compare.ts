@@ -2,7 +2,7 @@
 import { OperandKind } from '../../../decode/instruction.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { RAX, RCX, RDX, STATE } from '../state.ts';
 import { operandLinear } from './effective-address.ts';

@@ -2,7 +2,7 @@
 import { OperandKind } from '../../../decode/instruction.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { RFLAGS } from '../processor.ts';
+import { RFLAGS } from '../register-bits.ts';
 import type { LinearAddress, Processor } from '../processor.ts';
 import { ES, FS, RAX, RCX, RDI, RSI, STATE } from '../state.ts';
 import type { Microcode, MicrocodeRoutines } from './microcode.ts';

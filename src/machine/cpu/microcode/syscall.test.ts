@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
-import { EFER, RFLAGS } from '../processor.ts';
+import { EFER, RFLAGS } from '../register-bits.ts';
 import { ATTENTION, CS, GS, RCX, RDX, RSP, SS, STATE } from '../state.ts';
 import { Bench } from './privilege-bench.test.ts';
 
@@ -31,8 +31,14 @@ test('SYSCALL: RCX, R11, LSTAR, FMASK and the flat segments', () => {
   cpu.rip = 0x7fff12345000;
   cpu.rflags = 0x40a03;
   assert.equal(bench.run(...SYSCALL), 'ok');
-  assert.deepEqual([cpu.getSigned(RCX * 8), cpu.reg64(R11), cpu.rip, cpu.rflags, cpu.cpl], [0x7fff12345002, 0x40a03n, -0x7f0000001000, 0x803, 0]);
-  assert.deepEqual([cpu.selector(CS), cpu.accessRights(CS), cpu.selector(SS), cpu.accessRights(SS)], [0x10, 0xa09b, 0x18, 0xc093]);
+  assert.deepEqual(
+    [cpu.getSigned(RCX * 8), cpu.reg64(R11), cpu.rip, cpu.rflags, cpu.cpl],
+    [0x7fff12345002, 0x40a03n, -0x7f0000001000, 0x803, 0],
+  );
+  assert.deepEqual(
+    [cpu.selector(CS), cpu.accessRights(CS), cpu.selector(SS), cpu.accessRights(SS)],
+    [0x10, 0xa09b, 0x18, 0xc093],
+  );
   assert.deepEqual([cpu.segmentLimit(CS), cpu.segmentBase(CS), cpu.code64], [0xffffffff, 0, true]);
 });
 
@@ -43,8 +49,14 @@ test('SYSRET to 64-bit and to compatibility code', () => {
     cpu.setSigned(RCX * 8, 0x7fff12345678);
     cpu.setReg32(R11, 0xffffffff);
     assert.equal(bench.run(...(wide ? SYSRETQ : SYSRET)), 'ok');
-    assert.deepEqual([cpu.rip, cpu.cpl, cpu.selector(SS), cpu.accessRights(SS)], [wide ? 0x7fff12345678 : 0x12345678, 3, 0x2b, 0xc0f3]);
-    assert.deepEqual([cpu.selector(CS), cpu.accessRights(CS), cpu.code64], wide ? [0x33, 0xa0fb, true] : [0x23, 0xc0fb, false]);
+    assert.deepEqual(
+      [cpu.rip, cpu.cpl, cpu.selector(SS), cpu.accessRights(SS)],
+      [wide ? 0x7fff12345678 : 0x12345678, 3, 0x2b, 0xc0f3],
+    );
+    assert.deepEqual(
+      [cpu.selector(CS), cpu.accessRights(CS), cpu.code64],
+      wide ? [0x33, 0xa0fb, true] : [0x23, 0xc0fb, false],
+    );
     assert.equal(cpu.rflags, 0x3c7fd7);
     assert.equal(cpu.get32(STATE.attention), ATTENTION.interrupt | ATTENTION.debug);
   }
@@ -67,16 +79,25 @@ test('SYSENTER from 64-bit and compatibility code, SYSEXIT to both', () => {
   cpu.rflags = 0x202;
   assert.equal(bench.run(...SYSENTER), 'ok');
   assert.deepEqual([cpu.rip, cpu.getSigned(RSP * 8), cpu.rflags, cpu.cpl], [-0x1000, -0x2000, 2, 0]);
-  assert.deepEqual([cpu.selector(CS), cpu.accessRights(CS), cpu.selector(SS), cpu.accessRights(SS)], [0x60, 0xa09b, 0x68, 0xc093]);
+  assert.deepEqual(
+    [cpu.selector(CS), cpu.accessRights(CS), cpu.selector(SS), cpu.accessRights(SS)],
+    [0x60, 0xa09b, 0x68, 0xc093],
+  );
   cpu.setSigned(RCX * 8, 0x5_00001000);
   cpu.setSigned(RDX * 8, 0x5_00002000);
   assert.equal(bench.run(0x48, ...SYSEXIT), 'ok');
-  assert.deepEqual([cpu.rip, cpu.getSigned(RSP * 8), cpu.selector(CS), cpu.accessRights(CS), cpu.selector(SS)], [0x5_00002000, 0x5_00001000, 0x83, 0xa0fb, 0x8b]);
+  assert.deepEqual(
+    [cpu.rip, cpu.getSigned(RSP * 8), cpu.selector(CS), cpu.accessRights(CS), cpu.selector(SS)],
+    [0x5_00002000, 0x5_00001000, 0x83, 0xa0fb, 0x8b],
+  );
   const narrow = prepared(0);
   narrow.cpu.setSigned(RCX * 8, 0x5_00001000);
   narrow.cpu.setSigned(RDX * 8, 0x5_00002000);
   assert.equal(narrow.run(...SYSEXIT), 'ok');
-  assert.deepEqual([narrow.cpu.rip, narrow.cpu.reg64(RSP), narrow.cpu.selector(CS), narrow.cpu.selector(SS), narrow.cpu.code64], [0x2000, 0x1000n, 0x73, 0x7b, false]);
+  assert.deepEqual(
+    [narrow.cpu.rip, narrow.cpu.reg64(RSP), narrow.cpu.selector(CS), narrow.cpu.selector(SS), narrow.cpu.code64],
+    [0x2000, 0x1000n, 0x73, 0x7b, false],
+  );
 });
 
 test('SYSENTER in protected mode takes 32 bits; without a selector #GP(0), as in real-address mode', () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { STATUS } from '../interpreter/record.ts';
-import { EFER, RFLAGS } from '../processor.ts';
+import { EFER, RFLAGS } from '../register-bits.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
 import type { Processor } from '../processor.ts';
 import { CS, GS, RCX, RDX, RSP, SEGMENT, SS, STATE, segmentOffset } from '../state.ts';
@@ -19,7 +19,14 @@ const R11 = 11;
 /** What SYSRET takes from R11. */
 const SYSRET_FLAGS = 0x3c7fd7;
 
-function enterFlat(cpu: Processor, cpl: number, code: number, codeRights: number, stack: number, stackRights: number): void {
+function enterFlat(
+  cpu: Processor,
+  cpl: number,
+  code: number,
+  codeRights: number,
+  stack: number,
+  stackRights: number,
+): void {
   cpu.words[STATE.cpl >> 2] = cpl;
   cpu.setSegment(CS, code, 0, 0xffffffff, codeRights);
   cpu.setSegment(SS, stack, 0, 0xffffffff, stackRights);
@@ -57,7 +64,14 @@ function sysret(cpu: Processor, instruction: Instruction): number {
   cpu.rip = target;
   cpu.rflags = cpu.words[R11 * 2] & SYSRET_FLAGS;
   const base = starSelectors(cpu) >>> 16;
-  enterFlat(cpu, 3, (base + (wide ? 16 : 0)) | 3, wide ? FLAT.userCode64 : FLAT.userCode32, (base + 8) | 3, FLAT.userData);
+  enterFlat(
+    cpu,
+    3,
+    (base + (wide ? 16 : 0)) | 3,
+    wide ? FLAT.userCode64 : FLAT.userCode32,
+    (base + 8) | 3,
+    FLAT.userData,
+  );
   attendToFlags(cpu, before);
   return STATUS.next;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CR4, RFLAGS } from '../processor.ts';
+import { CR4, RFLAGS } from '../register-bits.ts';
 import { CLASS } from '../../mmu/walk.ts';
 import { ATTENTION, RAX, RBX, RCX, RDI, RDX, RSI, STATE } from '../state.ts';
 import { mwaitEnds } from './monitor.ts';

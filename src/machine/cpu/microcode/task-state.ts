@@ -45,15 +45,18 @@ export class TaskState {
     const accessClass = implicitClass(cpu);
     const wide = layout.bytes === 4;
     const word = (offset: number): number => cpu.load16(tableAddress(cpu, base, offset), accessClass);
-    const value = (offset: number): number => (wide ? cpu.load32(tableAddress(cpu, base, offset), accessClass) : word(offset));
+    const value = (offset: number): number =>
+      wide ? cpu.load32(tableAddress(cpu, base, offset), accessClass) : word(offset);
     this.ip = value(layout.ip);
     this.flags = value(layout.flags);
     this.ldtr = word(layout.ldtr);
     this.cr3 = wide ? value(TSS32_CR3) : -1;
     this.trap = wide && (word(TSS32_TRAP) & 1) !== 0;
     // Upper halves of registers are undefined after a switch to a 16-bit task: as they were.
-    for (let i = 0; i < 8; i++) this.general[i] = value(layout.general + i * layout.bytes) | (wide ? 0 : cpu.reg32(i) & 0xffff0000);
-    for (let i = 0; i < 6; i++) this.segments[i] = i < layout.segmentCount ? word(layout.segments + i * layout.bytes) : 0;
+    for (let i = 0; i < 8; i++)
+      this.general[i] = value(layout.general + i * layout.bytes) | (wide ? 0 : cpu.reg32(i) & 0xffff0000);
+    for (let i = 0; i < 6; i++)
+      this.segments[i] = i < layout.segmentCount ? word(layout.segments + i * layout.bytes) : 0;
     return !cpu.faulted;
   }
 }
@@ -78,7 +81,8 @@ export function saveCurrentTask(cpu: Processor, flags: number): void {
   put(layout.ip, cpu.get32(STATE.rip));
   put(layout.flags, flags);
   for (let i = 0; i < 8; i++) put(layout.general + i * layout.bytes, cpu.reg32(i));
-  for (let i = 0; i < layout.segmentCount; i++) cpu.store16(tableAddress(cpu, base, layout.segments + i * layout.bytes), cpu.selector(i), accessClass);
+  for (let i = 0; i < layout.segmentCount; i++)
+    cpu.store16(tableAddress(cpu, base, layout.segments + i * layout.bytes), cpu.selector(i), accessClass);
 }
 
 function currentLayout(cpu: Processor): TaskLayout {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { CR0, RFLAGS } from '../processor.ts';
+import { CR0, RFLAGS } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { ATTENTION, CS, ES, LDTR, SS, STATE, TR } from '../state.ts';
 import { writeCr3 } from './control-registers.ts';
@@ -36,7 +36,8 @@ export function switchTask(cpu: Processor, selector: number, reason: TaskSwitchR
   if (!checkTask(cpu, selector, reason)) return false;
   const layout = descriptor.type & 8 ? TSS32 : TSS16;
   if (descriptor.limit < layout.limit) return refuse(cpu, VECTOR.TS, selector & 0xfffc);
-  if ((cpu as Processor & TaskSwitchHooks).interceptTaskSwitch?.(selector, reason, errorCode)) return refuse(cpu, VM_EXIT_RECORDED, -1);
+  if ((cpu as Processor & TaskSwitchHooks).interceptTaskSwitch?.(selector, reason, errorCode))
+    return refuse(cpu, VM_EXIT_RECORDED, -1);
   const nests = reason === 'call' || reason === 'interrupt';
   const { base } = descriptor;
   if (nests) cpu.probeWrite(tableAddress(cpu, base, 0), 2, implicitClass(cpu));
@@ -65,7 +66,11 @@ function checkTask(cpu: Processor, selector: number, reason: TaskSwitchReason): 
 /** The old task stays busy when the new one is nested in it; the new one becomes busy unless it was. */
 function markBusy(cpu: Processor, reason: TaskSwitchReason): boolean {
   const leaves = reason === 'jump' || reason === 'iret';
-  if (leaves && (!fetchDescriptor(cpu, cpu.selector(TR), old, VECTOR.TS) || !cpu.probeWrite(old.address + 5, 1, implicitClass(cpu)))) return false;
+  if (
+    leaves &&
+    (!fetchDescriptor(cpu, cpu.selector(TR), old, VECTOR.TS) || !cpu.probeWrite(old.address + 5, 1, implicitClass(cpu)))
+  )
+    return false;
   if (reason !== 'iret' && !setBusy(cpu, descriptor, true)) return false;
   return !leaves || setBusy(cpu, old, false);
 }

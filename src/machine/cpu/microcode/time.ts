@@ -2,7 +2,7 @@
 import type { Instruction } from '../../../decode/instruction.ts';
 import type { MutableHalves } from '../environment.ts';
 import { STATUS } from '../interpreter/record.ts';
-import { CR4 } from '../processor.ts';
+import { CR4 } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { RAX, RCX, RDX, STATE } from '../state.ts';
 import { INTERCEPTED, intercepted } from './intercept.ts';

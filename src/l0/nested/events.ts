@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events while L2 runs: those that L1 gave it, those that an exit interrupted, and those for L1 itself.
+//
+// An event for L1 never turns into an exit by L0's decision alone. L0 asks the hardware for an exit before L2's next
+// instruction (a kick), and when that comes, at the boundary and with the priority of an external interrupt, L1 gets
+// its exit. So an event that L1 injects is delivered first, even if something for L1 was already waiting at its
+// VMRESUME: the entry has happened before the exit does. See: paper.md 2.7; SDM 6.9, 26.2 Other Causes of VM Exits
+
+import { EXIT, PIN, PRIMARY } from '../../arch/vmx/controls.ts';
+import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
+import { OFFSET } from '../../arch/vmx/fields.ts';
+import { INTERRUPTION_TYPE } from '../../arch/vmx/qualifications.ts';
+import { BLOCKING_BY_NMI, CR0_PE } from '../../arch/vmx/state-bits.ts';
+import { injectException, injectInterruptedDelivery, interruptsOpen, nmiOpen } from '../events.ts';
+import { isSet, setBits, write32 } from '../vmcs-access.ts';
+import { exceptionExits } from './exit-conditions.ts';
+import { exitInformation } from './exit-information.ts';
+import { leaveL2 } from './leave-l2.ts';
+import type { NestedVcpu } from './nested-vcpu.ts';
+
+const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
+const { GUEST_INTERRUPTIBILITY_INFO, IDT_VECTORING_INFO_FIELD } = OFFSET;
+
+const VALID = 0x80000000;
+const ERROR_CODE_VALID = 0x800;
+const NMI_VECTOR = 2;
+const PAGE_FAULT = 14;
+const NMI_INFORMATION = (VALID | (INTERRUPTION_TYPE.nmi << 8) | NMI_VECTOR) >>> 0;
+const PENDING_MTF = (VALID | (INTERRUPTION_TYPE.otherEvent << 8)) >>> 0;
+
+const pin12 = ({ vmcs12 }: NestedVcpu, mask: number): boolean => (vmcs12.low(PIN_BASED_VM_EXEC_CONTROL) & mask) !== 0;
+const primary12 = ({ vmcs12 }: NestedVcpu, mask: number): boolean => (vmcs12.low(CPU_BASED_VM_EXEC_CONTROL) & mask) !== 0;
+
+/** Before an entry of L2. Afterwards L1 may be the one that is entered. */
+export function prepareEntryOfL2(nested: NestedVcpu): void {
+  const { vcpu } = nested;
+  if (vcpu.state.exceptionVector >= 0 && vcpu.state.vectoring === 0 && exceptionLeaves(nested)) return;
+  const taken = injectInterruptedDelivery(vcpu) || injectException(vcpu) || entryInjects(nested) || injectPendingTrap(nested);
+  askForEvents(nested, taken);
+  rememberInjection(nested);
+}
+
+const entryInjects = ({ vcpu }: NestedVcpu): boolean => isSet(vcpu.processor, VM_ENTRY_INTR_INFO_FIELD, VALID);
+
+/**
+ * L0's emulation of an instruction of L2 came to an exception: L1's bitmap is asked before it becomes anything else.
+ * True: it was an exit to L1.
+ */
+function exceptionLeaves(nested: NestedVcpu): boolean {
+  const { vcpu, vmcs12 } = nested;
+  const { exceptionVector: vector, exceptionErrorCode, faultLow, faultHigh } = vcpu.state;
+  const errorCode = (vcpu.cr0 & CR0_PE) !== 0 ? exceptionErrorCode : -1;
+  if (!exceptionExits(vmcs12, vector, Math.max(0, errorCode))) return false;
+  vcpu.state.exceptionVector = -1;
+  const interruption = (VALID | (errorCode >= 0 ? ERROR_CODE_VALID : 0) | (INTERRUPTION_TYPE.hardwareException << 8) | vector) >>> 0;
+  const address = vector === PAGE_FAULT ? { qualificationLow: faultLow, qualificationHigh: faultHigh } : {};
+  leaveL2(nested, exitInformation(EXIT_REASON.EXCEPTION_NMI, { interruption, errorCode: Math.max(0, errorCode), ...address }), false);
+  return true;
+}
+
+/**
+ * With "monitor trap flag" L1 is owed an exit after the instruction that L0 has just completed for L2; the hardware
+ * would make it one instruction later. See: SDM 27.6.2 Injection of Pending MTF VM Exits
+ */
+function injectPendingTrap(nested: NestedVcpu): boolean {
+  const { vcpu, state } = nested;
+  const due = state.completedForL2 !== 0 && primary12(nested, PRIMARY.MONITOR_TRAP_FLAG);
+  state.completedForL2 = 0;
+  if (due) write32(vcpu.processor, VM_ENTRY_INTR_INFO_FIELD, PENDING_MTF);
+  return due;
+}
+
+/** Kicks for events that make L2 exit; injects those that are L2's own, or asks for their windows. */
+function askForEvents(nested: NestedVcpu, taken: boolean): void {
+  const { vcpu } = nested;
+  const { processor, state, localApic } = vcpu;
+  let free = !taken;
+  let nmiWindow = primary12(nested, PRIMARY.NMI_WINDOW_EXITING);
+  let interruptWindow = primary12(nested, PRIMARY.INTERRUPT_WINDOW_EXITING);
+  let kick = state.pendingInit !== 0;
+  if (state.pendingNmi !== 0) {
+    if (pin12(nested, PIN.NMI_EXITING)) kick ||= nmiMayExit(nested);
+    else if (free && nmiOpen(vcpu)) {
+      state.pendingNmi = 0;
+      write32(processor, VM_ENTRY_INTR_INFO_FIELD, NMI_INFORMATION);
+      free = false;
+    } else nmiWindow = true;
+  }
+  if (localApic.interruptPending()) {
+    if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick = true;
+    else if (free && !interruptWindow && interruptsOpen(vcpu)) write32(processor, VM_ENTRY_INTR_INFO_FIELD, VALID | localApic.acknowledge());
+    else interruptWindow = true;
+  }
+  setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.NMI_WINDOW_EXITING, nmiWindow);
+  setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.INTERRUPT_WINDOW_EXITING, interruptWindow);
+  if (kick) processor.kick();
+}
+
+/** With NMI exiting, blocking by NMI holds NMIs back unless it is only of virtual NMIs. */
+function nmiMayExit(nested: NestedVcpu): boolean {
+  return pin12(nested, PIN.VIRTUAL_NMIS) || !isSet(nested.vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI);
+}
+
+/**
+ * L2 is between two instructions, and the hardware would take an external interrupt now. True: L1 got an exit. INIT
+ * comes before NMIs, and these before interrupts.
+ */
+export function deliverToL1(nested: NestedVcpu): boolean {
+  const { vcpu } = nested;
+  const { state, localApic } = vcpu;
+  if (state.pendingInit !== 0) {
+    state.pendingInit = 0;
+    leaveL2(nested, exitInformation(EXIT_REASON.INIT_SIGNAL), false);
+    return true;
+  }
+  if (state.pendingNmi !== 0 && pin12(nested, PIN.NMI_EXITING) && nmiMayExit(nested)) {
+    state.pendingNmi = 0;
+    leaveL2(nested, exitInformation(EXIT_REASON.EXCEPTION_NMI, { interruption: NMI_INFORMATION }), false);
+    return true;
+  }
+  if (!pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING) || !localApic.interruptPending()) return false;
+  leaveL2(nested, exitInformation(EXIT_REASON.EXTERNAL_INTERRUPT, { interruption: acknowledged(nested) }), false);
+  return true;
+}
+
+/** With "acknowledge interrupt on exit" the local APIC gives its vector; without, the interrupt stays where it is. */
+function acknowledged({ vcpu, vmcs12 }: NestedVcpu): number {
+  if ((vmcs12.low(VM_EXIT_CONTROLS) & EXIT.ACKNOWLEDGE_INTERRUPT_ON_EXIT) === 0) return 0;
+  return (VALID | (INTERRUPTION_TYPE.externalInterrupt << 8) | vcpu.localApic.acknowledge()) >>> 0;
+}
+
+/** L1's NMI comes before the interrupt window of L2, for which it has asked the hardware. */
+export function precedesInterruptWindow(nested: NestedVcpu): boolean {
+  const { state } = nested.vcpu;
+  if (state.pendingInit === 0 && !(state.pendingNmi !== 0 && pin12(nested, PIN.NMI_EXITING) && nmiMayExit(nested))) return false;
+  return deliverToL1(nested);
+}
+
+// --- what the clock owes: see Vcpu.count
+
+function rememberInjection({ vcpu, state }: NestedVcpu): void {
+  const { processor } = vcpu;
+  state.injected = processor.readLow(VM_ENTRY_INTR_INFO_FIELD);
+  if ((state.injected & VALID) === 0) {
+    state.injected = 0;
+    return;
+  }
+  const now = { low: 0, high: 0 };
+  processor.readTsc(now);
+  state.injectedAtLow = now.low;
+  state.injectedAtHigh = now.high;
+}
+
+/** The exit interrupted the delivery of the event with which L2 was entered: no instruction of L2 has begun. */
+export function interruptedInjection({ vcpu, state }: NestedVcpu): boolean {
+  const { processor } = vcpu;
+  const vectoring = processor.readLow(IDT_VECTORING_INFO_FIELD);
+  if (state.injected === 0 || (vectoring & VALID) === 0 || ((vectoring ^ state.injected) & 0x7ff) !== 0) return false;
+  const now = { low: 0, high: 0 };
+  processor.readTsc(now);
+  return now.low === state.injectedAtLow && now.high === state.injectedAtHigh;
+}
