@@ -40,7 +40,7 @@ export interface CpuidDescription {
 export const PROCESSOR_SIGNATURE = 0x000806f8;
 /** IA32_BIOS_SIGN_ID: newer than any errata list asks for. */
 export const MICROCODE_REVISION = 0x2b000700;
-export const BRAND = 'Turtles x86-64 processor';
+const BRAND = 'Turtles x86-64 processor';
 
 const VENDOR = 'GenuineIntel';
 const LARGEST_BASIC = 0x1f;

@@ -6,7 +6,7 @@ import type { PcLayout } from './layout.ts';
 import type { MemoryWrite } from './plan.ts';
 import { putNumber } from './structure.ts';
 
-export const BIOS_DATA_BASE = 0x400;
+const BIOS_DATA_BASE = 0x400;
 const BIOS_DATA_BYTES = 0x100;
 
 /** Equipment word: coprocessor in bit 1, 80x25 colour in bits 5:4 (what software expects without a display), serial ports in 11:9. */

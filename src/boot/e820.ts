@@ -20,7 +20,7 @@ export const FOUR_GIB = 2 ** 32;
 export const ONE_MIB = 2 ** 20;
 /** Where firmware's own things lie below 1 MiB. */
 export const EBDA_BASE = 0x9fc00;
-export const EBDA_END = 0xa0000;
+const EBDA_END = 0xa0000;
 export const ACPI_TABLES_BASE = 0xe0000;
 export const ACPI_NVS_BASE = 0xef000;
 export const BIOS_BASE = 0xf0000;

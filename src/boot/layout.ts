@@ -64,19 +64,19 @@ export interface PcLayout {
 const MIB = 2 ** 20;
 
 /** INTx of all 32 slots, rotating over GSI 16..19 so that neighbours do not share. */
-export const rotatedPciInterrupts: readonly PciInterrupt[] = Array.from({ length: 128 }, (_, index) => {
+const rotatedPciInterrupts: readonly PciInterrupt[] = Array.from({ length: 128 }, (_, index) => {
   const [slot, pin] = [index >> 2, (index & 3) + 1];
   return { slot, pin, gsi: 16 + ((slot + pin - 1) & 3) };
 });
 
 // prettier-ignore
-export const standardIsaDevices: readonly IsaDevice[] = [
+const standardIsaDevices: readonly IsaDevice[] = [
   { name: 'COM1', hardwareId: 'PNP0501', uniqueId: 1, ports: [{ base: 0x3f8, count: 8 }], irq: 4 },
   { name: 'COM2', hardwareId: 'PNP0501', uniqueId: 2, ports: [{ base: 0x2f8, count: 8 }], irq: 3 },
   { name: 'RTC',  hardwareId: 'PNP0B00', uniqueId: 0, ports: [{ base: 0x070, count: 2 }], irq: 8 },
 ];
 
-export const standardPowerManagement: PowerManagementPorts = {
+const standardPowerManagement: PowerManagementPorts = {
   pm1aEventBlock: 0x600,
   pm1aControlBlock: 0x604,
   pmTimerBlock: 0x608,

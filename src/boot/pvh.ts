@@ -17,7 +17,7 @@ const XEN_ELFNOTE_PHYS32_ENTRY = 18;
 const START_INFO_MAGIC = 0x336ec578;
 
 /** The 32-bit entry of an ELF kernel that has a PVH note; undefined if it has none. */
-export function pvhEntry(bytes: Uint8Array, image: ElfImage): PhysicalAddress | undefined {
+function pvhEntry(bytes: Uint8Array, image: ElfImage): PhysicalAddress | undefined {
   const note = elfNotes(bytes, image).find(({ name, type }) => name === 'Xen' && type === XEN_ELFNOTE_PHYS32_ENTRY);
   if (note === undefined || note.description.length < 4) return undefined;
   const view = new DataView(note.description.buffer, note.description.byteOffset);

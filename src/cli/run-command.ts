@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Host } from '../platform/node/host.ts';
 import { findDescription } from '../system/descriptions.ts';
-import { checkHypervisor } from '../system/hypervisor.ts';
 import type { Failures } from './failures.ts';
 import { parseRunArguments } from './run-options.ts';
 import { checkTerminal } from './views.ts';
@@ -11,8 +10,9 @@ export async function runCommand(words: readonly string[], host: Host, failures:
   const args = parseRunArguments(words, host.write);
   if (args === undefined) return 0;
   const description = findDescription(args.description);
-  checkHypervisor(args, '--bare');
   if (!args.batch && args.until === undefined) checkTerminal(host);
+  const { checkHypervisor } = await import('../system/make-pc.ts');
+  checkHypervisor(args, description.runsHypervisor, '--bare');
   const { bootRequest } = await import('./boot-request.ts');
   const { runGuest } = await import('./run.ts');
   const boot = await bootRequest(args, description, host);

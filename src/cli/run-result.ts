@@ -6,6 +6,7 @@ import { exitTable, recentExits } from '../system/exit-report.ts';
 import { findStop } from '../system/progress.ts';
 import type { Milestones } from '../system/progress.ts';
 import type { makeRecorder } from '../system/recording.ts';
+import type { KvmParameters } from '../system/kvm-parameters.ts';
 import { reportJson } from '../system/report.ts';
 import type { RunOptions, RunResult } from '../system/report.ts';
 import { describeEnd } from '../system/session.ts';
@@ -22,6 +23,7 @@ export interface FinishedRun {
   readonly session: Session;
   readonly consoles: readonly ConsoleChannel[];
   readonly milestones: Milestones;
+  readonly kvm: KvmParameters;
   readonly recorder: ReturnType<typeof makeRecorder>;
   readonly how: SlicesEnd;
   /** The text of --until has come. */
@@ -60,23 +62,29 @@ export function finishRun(run: FinishedRun): number {
 }
 
 /** Whether the run is what was asked for. Own kernels say nothing that we would know: powering off is enough. */
-export function judge(
-  run: Pick<FinishedRun, 'args' | 'description' | 'milestones' | 'how' | 'found'> & {
-    readonly session: Pick<Session, 'end'>;
-  },
-): RunResult {
-  if (run.found) return { ok: true, reason: `the console showed ${JSON.stringify(run.args.until)}` };
+export function judge(run: JudgedRun): RunResult {
+  const { args } = run;
+  if (run.found) return { ok: true, reason: `the console showed ${JSON.stringify(args.until)}` };
   if (run.how === 'stopped') return { ok: true, reason: 'the user left' };
   const { end } = run.session;
   const reason = end === undefined ? HOW[run.how] : describeEnd(end);
-  if (run.args.until !== undefined)
-    return { ok: false, reason: `no console showed ${JSON.stringify(run.args.until)}: ${reason}` };
-  const judged = run.args.batch && run.args.kernel === undefined;
-  const stop = judged ? findStop(run.milestones) : undefined;
-  if (stop !== undefined)
-    return { ok: false, stoppedLevel: run.description.levels[stop.console]!.name, reason: `${stop.says}: ${reason}` };
+  if (args.until !== undefined)
+    return { ok: false, reason: `no console showed ${JSON.stringify(args.until)}: ${reason}` };
+  const stop = args.batch && args.kernel === undefined ? findStop(run.milestones) : undefined;
+  if (stop !== undefined) {
+    const stoppedLevel = run.description.levels[stop.console]!.name;
+    return { ok: false, stoppedLevel, reason: `${stop.says}: ${reason}` };
+  }
+  const faults = run.kvm.faults(args.cpu, args.bare);
+  if (faults.length > 0)
+    return { ok: false, reason: `L1's kvm_intel is not as the ${args.cpu} profile has it: ${faults.join(', ')}` };
   return { ok: end?.kind === 'powerOff', reason };
 }
+
+/** What the judgement is made of. */
+export type JudgedRun = Pick<FinishedRun, 'args' | 'description' | 'milestones' | 'kvm' | 'how' | 'found'> & {
+  readonly session: Pick<Session, 'end'>;
+};
 
 // prettier-ignore
 const HOW: Readonly<Record<SlicesEnd, string>> = {

@@ -4,6 +4,7 @@ import { ConsoleChannel } from '../system/console-channel.ts';
 import type { GuestDescription } from '../system/descriptions.ts';
 import { TRACE_HEADER, traceLine } from '../system/exit-report.ts';
 import { CPU_PROFILES } from '../system/hypervisor.ts';
+import { KvmParameters } from '../system/kvm-parameters.ts';
 import { Milestones } from '../system/progress.ts';
 import { parseMemory } from '../system/quantities.ts';
 import { makeRecorder } from '../system/recording.ts';
@@ -35,18 +36,32 @@ export async function runGuest({ args, description, boot, host, failures }: RunP
   const recorder = makeRecorder(trace && ((event) => trace.write(traceLine(event))));
   const joinsTerminal = !args.batch && host.hasTerminal;
   const consoles = description.levels.map(() => new ConsoleChannel(!joinsTerminal));
-  const session = new Session({ pc: machineOf(args, description), consoles, boot, recorder });
+  const session = new Session({ pc: machineOf(args, description), consoles, boot, hypervisor: args, recorder });
   const options = optionsOf(args, description, boot, host);
   failures.run = { options, instructions: () => session.instructions };
   for (const remark of session.remarks) host.writeError(`turtles: ${remark}\n`);
   const view = new (joinsTerminal ? TerminalView : BatchView)(description, consoles, host);
   const milestones = new Milestones(description);
-  const watch = watchConsoles(consoles, args.until, session, [view, milestones]);
+  const kvm = new KvmParameters();
+  const watch = watchConsoles(consoles, args.until, session, [view, milestones, kvm]);
   const started = { wall: host.now(), cpu: host.cpuSeconds() };
   const how = await toTheEnd(session, args, view, watch, host).finally(() => trace?.close());
   const times = { wall: (host.now() - started.wall) / 1000, cpu: host.cpuSeconds() - started.cpu };
   const { found } = watch;
-  return finishRun({ args, options, description, session, consoles, milestones, recorder, how, found, times, host });
+  return finishRun({
+    args,
+    options,
+    description,
+    session,
+    consoles,
+    milestones,
+    kvm,
+    recorder,
+    how,
+    found,
+    times,
+    host,
+  });
 }
 
 async function toTheEnd(

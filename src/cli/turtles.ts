@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { enableCompileCache } from 'node:module';
+import { keepCompiledSources } from '../platform/node/compile-cache.ts';
 
-// Half a second of each start would go into stripping types and compiling: before anything else is loaded, Node is
-// told to keep what it made of our files.
-enableCompileCache();
+keepCompiledSources();
 const [{ nodeHost }, { main }] = await Promise.all([import('../platform/node/host.ts'), import('./main.ts')]);
 
 const host = nodeHost();

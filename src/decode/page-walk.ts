@@ -44,7 +44,7 @@ const EFER = { LMA: 1 << 10, NXE: 1 << 11 } as const;
 const ENTRY = { PRESENT: 1, WRITABLE: 2, USER: 4, LARGE: 0x80 } as const;
 const NO_EXECUTE = 0x80000000;
 /** See: SDM 4.7 Page-Fault Exceptions. */
-export const PAGE_FAULT_ERROR = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as const;
+const PAGE_FAULT_ERROR = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as const;
 const TWO_32 = 0x1_0000_0000;
 
 /** `linear` is a signed Number (canonical), or 0..2^32-1 outside 64-bit mode. */

@@ -47,8 +47,8 @@ export interface ApicRegister {
 type ApicAccess = '-' | 'r' | 'w' | 'rw';
 
 /** Version 14h, six LVT entries, no directed EOI. See: SDM 11.4.8 Local APIC Version Register. */
-export const APIC_VERSION = 0x0005_0014;
-export const LVT_MASKED = 0x0001_0000;
+const APIC_VERSION = 0x0005_0014;
+const LVT_MASKED = 0x0001_0000;
 
 /** See: SDM 11.4.1 The Local APIC Block Diagram, and 11.12.1.2 x2APIC Register Address Space. */
 // prettier-ignore

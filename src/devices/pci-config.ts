@@ -20,7 +20,7 @@ interface ConfigRegister {
  * See: PCI 6.1 Configuration Space Organization.
  */
 // prettier-ignore
-export const CONFIG_REGISTERS: readonly ConfigRegister[] = [
+const CONFIG_REGISTERS: readonly ConfigRegister[] = [
   { offset: 0x00, width: 2, name: 'Vendor ID',           writable: 0x0000, clearable: 0x0000 },
   { offset: 0x02, width: 2, name: 'Device ID',           writable: 0x0000, clearable: 0x0000 },
   { offset: 0x04, width: 2, name: 'Command',             writable: 0x0547, clearable: 0x0000 },
@@ -47,7 +47,7 @@ export const COMMAND = 0x04;
 export const STATUS = 0x06;
 export const HEADER_TYPE = 0x0e;
 export const BASE_ADDRESS = 0x10;
-export const CAPABILITIES_POINTER = 0x34;
+const CAPABILITIES_POINTER = 0x34;
 export const INTERRUPT_LINE = 0x3c;
 export const INTERRUPT_PIN = 0x3d;
 
@@ -58,7 +58,7 @@ export const COMMAND_BUS_MASTER = 1 << 2;
 export const COMMAND_INTERRUPT_DISABLE = 1 << 10;
 /** See: PCI 6.2.3 Device Status. */
 export const STATUS_INTERRUPT = 1 << 3;
-export const STATUS_CAPABILITIES_LIST = 1 << 4;
+const STATUS_CAPABILITIES_LIST = 1 << 4;
 export const HEADER_MULTIFUNCTION = 0x80;
 
 /** See: PCI 6.2.1 Device Identification. `classCode` is base class, sub-class and interface: 24 bits. */

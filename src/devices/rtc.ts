@@ -9,8 +9,6 @@ import { nextAlarm, readCalendar, RTC_TIME, type RtcFormat, writeCalendar } from
 import { NANOSECONDS_PER_SECOND, nanosecondsOfTick, ticksAt } from './ticks.ts';
 
 export const RTC_PORTS = { FIRST: 0x70, COUNT: 2 } as const;
-/** The FADT's CENTURY field. */
-export const RTC_CENTURY_REGISTER = RTC_TIME.CENTURY;
 
 // prettier-ignore
 const REGISTER = { A: 0x0a, B: 0x0b, C: 0x0c, D: 0x0d } as const;
@@ -266,23 +264,4 @@ export class Rtc extends BytePortDevice {
     if (next === Infinity) this.#timer.disarm();
     else this.#timer.arm(state.origin + next);
   }
-}
-
-/** The bytes in which a PC's firmware leaves the memory size: index and value, for `Rtc.preset`. */
-export function memorySizeBytes(bytesBelow4G: number, bytesAbove4G: number): readonly (readonly [number, number])[] {
-  const extended = Math.min(Math.floor((bytesBelow4G - 0x100000) / 1024), 0xffff);
-  const above16M = Math.min(Math.max(0, Math.floor((bytesBelow4G - 0x1000000) / 0x10000)), 0xffff);
-  const above4G = Math.floor(bytesAbove4G / 0x10000);
-  // prettier-ignore
-  const rows = [
-    // first  bytes  value
-    [ 0x15,   2,     640      ], // KiB of base memory
-    [ 0x17,   2,     extended ], // KiB above 1 MiB
-    [ 0x30,   2,     extended ],
-    [ 0x34,   2,     above16M ], // 64 KiB above 16 MiB
-    [ 0x5b,   3,     above4G  ], // 64 KiB above 4 GiB
-  ] as const;
-  return rows.flatMap(([first, bytes, value]) =>
-    Array.from({ length: bytes }, (_, byte) => [first + byte, Math.floor(value / 2 ** (8 * byte)) & 0xff] as const),
-  );
 }

@@ -3,9 +3,9 @@
 
 import { UserError } from '../base/errors.ts';
 
-export const MULTIBOOT1_HEADER_MAGIC = 0x1badb002;
+const MULTIBOOT1_HEADER_MAGIC = 0x1badb002;
 export const MULTIBOOT1_BOOT_MAGIC = 0x2badb002;
-export const MULTIBOOT2_HEADER_MAGIC = 0xe85250d6;
+const MULTIBOOT2_HEADER_MAGIC = 0xe85250d6;
 export const MULTIBOOT2_BOOT_MAGIC = 0x36d76289;
 
 /** Multiboot 1 header flags. */

@@ -78,7 +78,7 @@ export interface FakePackage {
   readonly files?: Readonly<Record<string, Uint8Array | string>>;
 }
 
-export function makeDeb({ files = {} }: FakePackage): Buffer {
+function makeDeb({ files = {} }: FakePackage): Buffer {
   const parts = Object.entries(files).map(([path, content]) => tarBlock(`./${path}`, content));
   const data = gzipSync(Buffer.concat([...parts, Buffer.alloc(1024)]));
   const member = (name: string, bytes: Uint8Array) =>
@@ -115,7 +115,7 @@ function tarBlock(name: string, content: Uint8Array | string): Buffer {
 }
 
 /** apt over an archive in memory; what it is asked is kept in `asked`. */
-export class FakeApt implements Commands {
+class FakeApt implements Commands {
   readonly asked: string[] = [];
   packages: FakePackage[];
   /** Replaces the result of commands whose arguments hold this text. */
@@ -193,7 +193,7 @@ function done(stdout: string): CommandResult {
 }
 
 /** A cache in memory. `failingWrite` makes a write of a whole folder fail as a full disk does. */
-export class FakeCache implements CacheFiles {
+class FakeCache implements CacheFiles {
   readonly files = new Map<string, Uint8Array>();
   failingWrite = false;
 

@@ -31,7 +31,12 @@ export interface L1Entry {
   readonly gdtr: { readonly base: number; readonly limit: number };
   readonly idtr: { readonly base: number; readonly limit: number };
   readonly segments: {
-    readonly [Segment in keyof typeof SEGMENT_NUMBER]: { readonly selector: number; readonly base: number; readonly limit: number; readonly accessRights: number };
+    readonly [Segment in keyof typeof SEGMENT_NUMBER]: {
+      readonly selector: number;
+      readonly base: number;
+      readonly limit: number;
+      readonly accessRights: number;
+    };
   };
 }
 
@@ -53,7 +58,8 @@ export interface L1Firmware {
 export function bootL1(machine: VirtualMachine, vcpus: readonly Vcpu[], plan: L1BootPlan, firmware: L1Firmware): void {
   for (const { address, bytes } of plan.writes) machine.memory.write(address, bytes);
   for (const vcpu of vcpus) {
-    for (const { msr, value, reason } of firmware.msrs) assert(presetMsr(vcpu, msr, value), `firmware can set MSR ${msr.toString(16)}: ${reason}`);
+    for (const { msr, value, reason } of firmware.msrs)
+      assert(presetMsr(vcpu, msr, value), `firmware can set MSR ${msr.toString(16)}: ${reason}`);
     for (const { offset, value } of firmware.localApic(vcpu.index === 0)) vcpu.localApic.writeMemory(offset, 4, value);
   }
   for (const { port, value } of firmware.ports) machine.bus.writePort(port, 1, value);

@@ -12,9 +12,17 @@ const RBX = 3;
 const GP = { vector: 13, type: 3, errorCode: 0 };
 const PG = 0x80000000n;
 
-function access(fixture: Fixture, number: number, value: bigint | undefined, type: number = CR_ACCESS_TYPE.movTo): void {
+function access(
+  fixture: Fixture,
+  number: number,
+  value: bigint | undefined,
+  type: number = CR_ACCESS_TYPE.movTo,
+): void {
   if (value !== undefined) fixture.processor.general[RBX] = value;
-  fixture.exit('CR_ACCESS', { EXIT_QUALIFICATION: compose(CR_ACCESS, { NUMBER: number, ACCESS_TYPE: type, REGISTER: RBX }), VM_EXIT_INSTRUCTION_LEN: 3 });
+  fixture.exit('CR_ACCESS', {
+    EXIT_QUALIFICATION: compose(CR_ACCESS, { NUMBER: number, ACCESS_TYPE: type, REGISTER: RBX }),
+    VM_EXIT_INSTRUCTION_LEN: 3,
+  });
 }
 function wrmsr(fixture: Fixture, index: number, value: bigint): void {
   fixture.processor.general[1] = BigInt(index);
@@ -27,7 +35,13 @@ describe('control registers of L1', () => {
   for (const profile of PROFILE_NAMES) {
     it(`on ${profile}: what L1 reads is what it wrote, not what the hardware needs`, () => {
       const fixture = new Fixture(profile);
-      assert.deepEqual(controlRegisters(fixture.vcpu), { cr0: 0x80000011, cr3Low: PAGE_TABLES, cr3High: 0, cr4: 0x20, efer: 0x500 });
+      assert.deepEqual(controlRegisters(fixture.vcpu), {
+        cr0: 0x80000011,
+        cr3Low: PAGE_TABLES,
+        cr3High: 0,
+        cr4: 0x20,
+        efer: 0x500,
+      });
       assert.equal(fixture.processor.get('GUEST_CR0') & 0x20n, 0x20n, 'NE is fixed to 1');
       assert.equal(fixture.processor.get('GUEST_CR4') & 0x2000n, 0x2000n, 'VMXE is fixed to 1');
       access(fixture, 0, 0xc0050033n);
@@ -41,7 +55,15 @@ describe('control registers of L1', () => {
 
     it(`on ${profile}: refuses what a processor refuses, and counts the fault`, () => {
       const fixture = new Fixture(profile);
-      for (const [number, value] of [[0, 0x1_80000031n], [0, 0x80000030n], [0, 0xa0000031n], [0, 0x31n], [4, 0x2020n], [4, 0n], [8, 0x10n]] as const) {
+      for (const [number, value] of [
+        [0, 0x1_80000031n],
+        [0, 0x80000030n],
+        [0, 0xa0000031n],
+        [0, 0x31n],
+        [4, 0x2020n],
+        [4, 0n],
+        [8, 0x10n],
+      ] as const) {
         access(fixture, number, value);
         assert.deepEqual(fixture.injected, GP, `CR${number} = ${value.toString(16)}`);
       }
@@ -69,7 +91,13 @@ describe('control registers of L1', () => {
       assert.equal(vcpu.efer, 0x100);
       assert.deepEqual(brokenRules(fixture), []);
       access(fixture, 0, 0x80000031n);
-      assert.deepEqual(controlRegisters(vcpu), { cr0: 0x80000031, cr3Low: PAGE_TABLES, cr3High: 0, cr4: 0x20, efer: 0x500 });
+      assert.deepEqual(controlRegisters(vcpu), {
+        cr0: 0x80000031,
+        cr3Low: PAGE_TABLES,
+        cr3High: 0,
+        cr4: 0x20,
+        efer: 0x500,
+      });
       assert.equal(Number(processor.get('GUEST_CR3')), PAGE_TABLES);
       assert.equal(processor.get('VM_ENTRY_CONTROLS') & 0x200n, 0x200n, 'IA-32e mode guest');
       assert.deepEqual(brokenRules(fixture), []);
@@ -91,7 +119,10 @@ describe('control registers of L1', () => {
     fixture.put(0x3008, [0x01, 0x60]);
     access(fixture, 0, 0x80000031n);
     assert.equal(fixture.injected, undefined);
-    assert.deepEqual([fixture.processor.get('GUEST_PDPTR0'), fixture.processor.get('GUEST_PDPTR1')], [0x5001n, 0x6001n]);
+    assert.deepEqual(
+      [fixture.processor.get('GUEST_PDPTR0'), fixture.processor.get('GUEST_PDPTR1')],
+      [0x5001n, 0x6001n],
+    );
     assert.deepEqual(brokenRules(fixture), []);
   });
 
@@ -108,13 +139,20 @@ describe('control registers of L1', () => {
     access(fixture, 0, 0x39n);
     access(fixture, 0, undefined, CR_ACCESS_TYPE.clts);
     assert.equal(fixture.vcpu.cr0, 0x31);
-    fixture.exit('CR_ACCESS', { EXIT_QUALIFICATION: compose(CR_ACCESS, { ACCESS_TYPE: CR_ACCESS_TYPE.lmsw, LMSW_SOURCE: 0xfff8 }), VM_EXIT_INSTRUCTION_LEN: 3 });
+    fixture.exit('CR_ACCESS', {
+      EXIT_QUALIFICATION: compose(CR_ACCESS, { ACCESS_TYPE: CR_ACCESS_TYPE.lmsw, LMSW_SOURCE: 0xfff8 }),
+      VM_EXIT_INSTRUCTION_LEN: 3,
+    });
     assert.equal(fixture.vcpu.cr0, 0x39);
   });
 
   it('real-address mode without "unrestricted guest" is a message to the user that names the way out', () => {
     const fixture = new Fixture('paper-1', { entry: PROTECTED_ENTRY });
-    assert.throws(() => access(fixture, 0, 0x10n), (error) => error instanceof UserError && /real-address mode/.test(error.message) && /profile modern/.test(error.hint));
+    assert.throws(
+      () => access(fixture, 0, 0x10n),
+      (error) =>
+        error instanceof UserError && /real-address mode/.test(error.message) && /profile modern/.test(error.hint),
+    );
     const modern = new Fixture('modern-1', { entry: { ...LONG_ENTRY, ...PROTECTED_ENTRY } });
     access(modern, 0, 0x10n);
     assert.equal(modern.vcpu.cr0, 0x10);

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What L1 writes to CR0, CR3, CR4 and IA32_EFER, and what the hardware is given for it.
 
-import { CR0_BITS, PDPTE_LOADING, PDPTE_RESERVED_LOW, cr0Failure, cr4Failure, cr4Writable, normalizedCr0 } from '../arch/control-registers.ts';
+import {
+  CR0_BITS,
+  PDPTE_LOADING,
+  PDPTE_RESERVED_LOW,
+  cr0Failure,
+  cr4Failure,
+  cr4Writable,
+  normalizedCr0,
+} from '../arch/control-registers.ts';
 import type { ControlContext } from '../arch/control-registers.ts';
 import { ENTRY, PRIMARY } from '../arch/vmx/controls.ts';
 import { OFFSET } from '../arch/vmx/fields.ts';
@@ -11,8 +19,16 @@ import type { Vcpu } from './vcpu.ts';
 import { leaveIdentityMap, useIdentityMap } from './unpaged.ts';
 import { isSet, setBits, write32 } from './vmcs-access.ts';
 
-const { GUEST_CR0, GUEST_CR3, GUEST_CR4, CR0_GUEST_HOST_MASK, CR4_GUEST_HOST_MASK, CR0_READ_SHADOW, CR4_READ_SHADOW } = OFFSET;
-const { GUEST_IA32_EFER, GUEST_CS_AR_BYTES, GUEST_TR_AR_BYTES, GUEST_PDPTR0, VM_ENTRY_CONTROLS, CPU_BASED_VM_EXEC_CONTROL } = OFFSET;
+const { GUEST_CR0, GUEST_CR3, GUEST_CR4, CR0_GUEST_HOST_MASK, CR4_GUEST_HOST_MASK, CR0_READ_SHADOW, CR4_READ_SHADOW } =
+  OFFSET;
+const {
+  GUEST_IA32_EFER,
+  GUEST_CS_AR_BYTES,
+  GUEST_TR_AR_BYTES,
+  GUEST_PDPTR0,
+  VM_ENTRY_CONTROLS,
+  CPU_BASED_VM_EXEC_CONTROL,
+} = OFFSET;
 
 const { PG, NE, WP, CD, NW } = CR0_BITS;
 /** Fixed to 1 in VMX operation; and what VM entry does not load, so that the processor's own stay in force. */
@@ -28,7 +44,11 @@ const WIDE_TSS = 8;
 /** What of CR4 changes the meaning of L0's identity map, or which format it has. */
 const NOT_UNPAGED = CR4_PAE | CR4_PCIDE | CR4_SMEP | CR4_SMAP;
 /** Changing these makes translations stale. See: SDM 4.10.4.1 Operations that Invalidate TLBs and Paging-Structure Caches. */
-const STALE = { cr0: PG | WP | CR0_PE, cr4: CR4_PGE | CR4_PSE | CR4_PAE | CR4_PCIDE | CR4_SMEP | CR4_SMAP, efer: EFER_NXE } as const;
+const STALE = {
+  cr0: PG | WP | CR0_PE,
+  cr4: CR4_PGE | CR4_PSE | CR4_PAE | CR4_PCIDE | CR4_SMEP | CR4_SMAP,
+  efer: EFER_NXE,
+} as const;
 
 /** Control registers as L1 sees them: bits 31:0 unsigned, CR3 in halves. */
 export interface ControlRegisters {
@@ -73,7 +93,10 @@ export function setControlRegisters(vcpu: Vcpu, wanted: ControlRegisters): void 
     leaveIdentityMap(vcpu);
     processor.write(GUEST_CR3, wanted.cr3Low, wanted.cr3High);
   }
-  const stale = ((before.cr0 ^ wanted.cr0) & STALE.cr0) | ((before.cr4 ^ wanted.cr4) & STALE.cr4) | ((before.efer ^ efer) & STALE.efer);
+  const stale =
+    ((before.cr0 ^ wanted.cr0) & STALE.cr0) |
+    ((before.cr4 ^ wanted.cr4) & STALE.cr4) |
+    ((before.efer ^ efer) & STALE.efer);
   if (stale !== 0) processor.invvpid(1, vcpu.index + 1, { low: 0, high: 0 });
 }
 
@@ -154,7 +177,12 @@ function pageDirectoryPointers(vcpu: Vcpu, cr3: number): { low: number; high: nu
   const { memory, cpuid } = vcpu.machine;
   const table = (cr3 & ~0x1f) >>> 0;
   const reservedHigh = 2 ** (cpuid.physicalAddressBits - 32);
-  const entries = [0, 1, 2, 3].map((i) => ({ low: memory.read32(table + 8 * i), high: memory.read32(table + 8 * i + 4) }));
-  const broken = entries.some(({ low, high }) => (low & 1) !== 0 && ((low & PDPTE_RESERVED_LOW) !== 0 || high >= reservedHigh));
+  const entries = [0, 1, 2, 3].map((i) => ({
+    low: memory.read32(table + 8 * i),
+    high: memory.read32(table + 8 * i + 4),
+  }));
+  const broken = entries.some(
+    ({ low, high }) => (low & 1) !== 0 && ((low & PDPTE_RESERVED_LOW) !== 0 || high >= reservedHigh),
+  );
   return broken ? undefined : entries;
 }

@@ -53,7 +53,8 @@ export class Ept01 {
     let table = this.#root;
     for (let at = 4; at > level; at--) {
       const entry = table + indexAt(address, at) * 8;
-      if ((this.#memory.read32(entry) & PERMISSIONS) === 0) this.#writeEntry(entry, this.#allocator.allocate(), PERMISSIONS);
+      if ((this.#memory.read32(entry) & PERMISSIONS) === 0)
+        this.#writeEntry(entry, this.#allocator.allocate(), PERMISSIONS);
       assert((this.#memory.read32(entry) & PAGE) === 0, 'a large page is not split');
       table = (this.#memory.read32(entry + 4) >>> 0) * TWO_32 + ((this.#memory.read32(entry) & ~0xfff) >>> 0);
     }

@@ -20,7 +20,10 @@ const RFLAGS_RF = 1 << 16;
 
 /** Whether the guest that runs would take an interrupt now. */
 export function interruptsOpen(vcpu: Vcpu): boolean {
-  return (vcpu.rflags & RFLAGS_IF) !== 0 && !isSet(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_STI | BLOCKING_BY_MOV_SS);
+  return (
+    (vcpu.rflags & RFLAGS_IF) !== 0 &&
+    !isSet(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)
+  );
 }
 
 /** Whether the guest that runs would take an NMI now. */
@@ -59,7 +62,8 @@ function injectInterrupt(vcpu: Vcpu): void {
   const vector = vcpu.localApic.acknowledge();
   inject(vcpu, INTERRUPTION_TYPE.externalInterrupt, vector);
   const { recorder, time } = vcpu.machine;
-  if (recorder.tracing) recorder.event('kvm_inj_virq', 0, vcpu.index, time.nanoseconds(), { vec: vector, soft: false, reinjected: false });
+  if (recorder.tracing)
+    recorder.event('kvm_inj_virq', 0, vcpu.index, time.nanoseconds(), { vec: vector, soft: false, reinjected: false });
 }
 
 /** True when the entry repeats a delivery that the last exit interrupted. */
@@ -71,7 +75,8 @@ export function injectInterruptedDelivery(vcpu: Vcpu): boolean {
   write32(processor, VM_ENTRY_EXCEPTION_ERROR_CODE, state.vectoringErrorCode);
   write32(processor, VM_ENTRY_INSTRUCTION_LEN, state.vectoringLength);
   // An NMI blocked others from the moment its delivery began; the entry checks that it is open.
-  if (((state.vectoring >> 8) & 7) === INTERRUPTION_TYPE.nmi) setBits(processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI, false);
+  if (((state.vectoring >> 8) & 7) === INTERRUPTION_TYPE.nmi)
+    setBits(processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI, false);
   state.vectoring = 0;
   return true;
 }

@@ -8,8 +8,15 @@ import type { RootProcessor } from '../hardware/vmx.ts';
 export const BASIC_REASON = 0xffff;
 
 /** An entry that L0 itself made wrong: our own bug, with every rule that the current VMCS breaks. */
-export function describeFailedEntry(processor: RootProcessor, physicalAddressBits: number, what: string): InternalError {
-  const view = { low: (offset: number) => processor.readLow(offset), high: (offset: number) => processor.readHigh(offset) };
+export function describeFailedEntry(
+  processor: RootProcessor,
+  physicalAddressBits: number,
+  what: string,
+): InternalError {
+  const view = {
+    low: (offset: number) => processor.readLow(offset),
+    high: (offset: number) => processor.readHigh(offset),
+  };
   const context = {
     facts: processorFacts(processor.capabilities, physicalAddressBits),
     longModeActive: true,
@@ -18,5 +25,7 @@ export function describeFailedEntry(processor: RootProcessor, physicalAddressBit
     readPhysical32: () => 0xffffffff,
   };
   const broken = allFailures(view, context).map(({ id, sentence }) => `${id}: ${sentence}`);
-  return new InternalError(`VM entry on processor ${processor.index} failed (${what}). Rules that the VMCS breaks: ${broken.join('; ') || 'none that is known'}`);
+  return new InternalError(
+    `VM entry on processor ${processor.index} failed (${what}). Rules that the VMCS breaks: ${broken.join('; ') || 'none that is known'}`,
+  );
 }

@@ -60,7 +60,10 @@ export class FakeProcessor implements RootProcessor {
     if (this.currentVmcs === vmcs) this.currentVmcs = -1;
   }
   vmptrld(vmcs: HostPhysical): void {
-    assert(this.#memory.read32(vmcs) === (this.capabilities.IA32_VMX_BASIC?.low ?? 0), 'VMPTRLD with the right revision identifier');
+    assert(
+      this.#memory.read32(vmcs) === (this.capabilities.IA32_VMX_BASIC?.low ?? 0),
+      'VMPTRLD with the right revision identifier',
+    );
     this.currentVmcs = vmcs;
   }
   readLow(offset: number): number {
@@ -124,6 +127,9 @@ export class FakeMachine implements RootMachine {
 
   constructor(bytes: number, profile: ProfileName, processors = 1) {
     this.memory = new FakeMemory(bytes);
-    this.processors = Array.from({ length: processors }, (_, index) => new FakeProcessor(index, PROFILES[profile], this.memory));
+    this.processors = Array.from(
+      { length: processors },
+      (_, index) => new FakeProcessor(index, PROFILES[profile], this.memory),
+    );
   }
 }

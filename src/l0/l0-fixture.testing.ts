@@ -13,6 +13,7 @@ import { FakeMachine } from './fake-machine.testing.ts';
 import type { FakeProcessor } from './fake-machine.testing.ts';
 import { L0 } from './l0.ts';
 import type { L0Options } from './l0.ts';
+import type { NestedHooks } from './nested-hooks.ts';
 import type { Vcpu } from './vcpu.ts';
 
 const MIB = 2 ** 20;
@@ -29,7 +30,24 @@ const data = { selector: 0x18, base: 0, limit: 0xffffffff, accessRights: 0xc093 
 export const LONG_ENTRY: L1Entry = {
   rip: CODE,
   rflags: 2,
-  general: { rax: 0, rcx: 0, rdx: 0, rbx: 0, rsp: STACK, rbp: 0, rsi: 0, rdi: 0, r8: 0, r9: 0, r10: 0, r11: 0, r12: 0, r13: 0, r14: 0, r15: 0 },
+  general: {
+    rax: 0,
+    rcx: 0,
+    rdx: 0,
+    rbx: 0,
+    rsp: STACK,
+    rbp: 0,
+    rsi: 0,
+    rdi: 0,
+    r8: 0,
+    r9: 0,
+    r10: 0,
+    r11: 0,
+    r12: 0,
+    r13: 0,
+    r14: 0,
+    r15: 0,
+  },
   cr0: 0x80000011,
   cr2: 0,
   cr3: PAGE_TABLES,
@@ -85,11 +103,21 @@ export class Fixture {
   readonly device = new FakeDevice();
   readonly ends: string[] = [];
 
-  constructor(profile: ProfileName = 'modern-1', options: { processors?: number; entry?: L1Entry; permute?: number; l0?: L0Options } = {}) {
+  constructor(
+    profile: ProfileName = 'modern-1',
+    options: { processors?: number; entry?: L1Entry; permute?: number; l0?: L0Options } = {},
+  ) {
     const { processors = 1, permute } = options;
     this.machine = new FakeMachine(48 * MIB, profile, processors);
     const description = {
-      ...{ ramBytes: 16 * MIB, processors, ecam: { base: ECAM, buses: 256 as const }, startTime: 0, serial: [], disks: [] },
+      ...{
+        ramBytes: 16 * MIB,
+        processors,
+        ecam: { base: ECAM, buses: 256 as const },
+        startTime: 0,
+        serial: [],
+        disks: [],
+      },
       ...{ frequencyHz: 1e9, physicalAddressBits: 39, ...(permute === undefined ? {} : { permute }) },
     };
     const services = {
@@ -103,7 +131,10 @@ export class Fixture {
     this.vcpu = this.l0.vcpus[0];
     this.l0.l1.bus.claimMemory(DEVICE, 0x1000, 'test device', this.device);
     this.l0.l1.bus.claimPorts(0xe00, 0x100, 'test device', this.device);
-    this.l0.boot({ writes: [{ address: PAGE_TABLES, bytes: pageTables() }], entry: options.entry ?? LONG_ENTRY }, { msrs: [], localApic: () => [], ports: [], cmos: [] });
+    this.l0.boot(
+      { writes: [{ address: PAGE_TABLES, bytes: pageTables() }], entry: options.entry ?? LONG_ENTRY },
+      { msrs: [], localApic: () => [], ports: [], cmos: [] },
+    );
   }
 
   /** Writes L1's memory at an L1-physical address. */
@@ -117,12 +148,18 @@ export class Fixture {
   }
 
   /** An exit of the boot processor with this information; gives L0's verdict. */
-  exit(reason: ExitReasonName, information: { readonly [Name in FieldName]?: bigint | number } = {}, processor = this.processor): ExitVerdict {
+  exit(
+    reason: ExitReasonName,
+    information: { readonly [Name in FieldName]?: bigint | number } = {},
+    processor = this.processor,
+  ): ExitVerdict {
     // As the hardware does: an exit clears the valid bit of the injection field, and says what it does not know as 0.
     processor.set('VM_ENTRY_INTR_INFO_FIELD', processor.get('VM_ENTRY_INTR_INFO_FIELD') & 0x7fffffffn);
-    for (const name of ['IDT_VECTORING_INFO_FIELD', 'EXIT_QUALIFICATION', 'VM_EXIT_INSTRUCTION_LEN'] as const) processor.set(name, 0);
+    for (const name of ['IDT_VECTORING_INFO_FIELD', 'EXIT_QUALIFICATION', 'VM_EXIT_INSTRUCTION_LEN'] as const)
+      processor.set(name, 0);
     processor.set('VM_EXIT_REASON', EXIT_REASON[reason]);
-    for (const [name, value] of Object.entries(information) as [FieldName, bigint | number][]) processor.set(name, value);
+    for (const [name, value] of Object.entries(information) as [FieldName, bigint | number][])
+      processor.set(name, value);
     return this.l0.exit(processor);
   }
 
@@ -137,10 +174,20 @@ export class Fixture {
 
 /** Rules that the current VMCS of a fixture's processor breaks. */
 export function brokenRules({ processor, machine }: Fixture): string[] {
-  const view = { low: (offset: number) => processor.readLow(offset), high: (offset: number) => processor.readHigh(offset) };
-  const readPhysical32 = (address: number): number => (address + 4 <= machine.memory.bytes ? machine.memory.read32(address) : 0xffffffff);
+  const view = {
+    low: (offset: number) => processor.readLow(offset),
+    high: (offset: number) => processor.readHigh(offset),
+  };
+  const readPhysical32 = (address: number): number =>
+    address + 4 <= machine.memory.bytes ? machine.memory.read32(address) : 0xffffffff;
   const facts = processorFacts(processor.capabilities, 39);
-  return allFailures(view, { facts, longModeActive: true, inSmm: false, currentVmcs: processor.currentVmcs, readPhysical32 }).map(({ id }) => id);
+  return allFailures(view, {
+    facts,
+    longModeActive: true,
+    inSmm: false,
+    currentVmcs: processor.currentVmcs,
+    readPhysical32,
+  }).map(({ id }) => id);
 }
 
 /** One PML4, one page-directory-pointer table, four page directories of 2-MiB pages. */
@@ -150,4 +197,20 @@ function pageTables(): Uint8Array {
   for (let i = 0; i < 4; i++) view.setUint32(0x1000 + 8 * i, PAGE_TABLES + 0x2000 + 0x1000 * i + 3, true);
   for (let i = 0; i < 2048; i++) view.setUint32(0x2000 + 8 * i, i * 0x200000 + 0x83, true);
   return new Uint8Array(view.buffer);
+}
+
+/** Nested VMX that is never in VMX operation. */
+export function fakeHooks(changes: Partial<NestedHooks> = {}): NestedHooks {
+  return {
+    readCapability: (index) => (index === 0x480 ? { low: 1, high: 2 } : undefined),
+    allowsControl: () => true,
+    blocksInit: () => false,
+    vmxInstruction: () => {},
+    handlesExit: () => true,
+    beforeEntry: () => {},
+    wakes: () => false,
+    tscOffsetChanged: () => {},
+    reset: () => {},
+    ...changes,
+  };
 }

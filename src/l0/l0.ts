@@ -56,7 +56,13 @@ export class L0 implements RootSoftware, NestedHost {
   readonly recorder: Recorder;
 
   /** The machine must have `L1Memory.hostBytes(ramBytes)` and at least 2 MiB more; `L0_MEMORY_BYTES` more is ample. */
-  constructor(machine: RootMachine, time: TimerService, description: L1Description, services: L1Services, options: L0Options = {}) {
+  constructor(
+    machine: RootMachine,
+    time: TimerService,
+    description: L1Description,
+    services: L1Services,
+    options: L0Options = {},
+  ) {
     const { memory, processors } = machine;
     const own = Math.floor((memory.bytes - L1Memory.hostBytes(description.ramBytes)) / CHUNK_BYTES) * CHUNK_BYTES;
     assert(own > 0, 'the machine has memory for L0 beside that of L1');
@@ -65,7 +71,17 @@ export class L0 implements RootSoftware, NestedHost {
     this.recorder = options.recorder ?? noRecorder;
     this.allocator = new HostAllocator(memory, 0, own);
     const { capabilities } = processors[0];
-    this.l1 = new VirtualMachine(memory, this.allocator, own, capabilities, options.nested !== undefined, time, description, services, this.recorder);
+    this.l1 = new VirtualMachine(
+      memory,
+      this.allocator,
+      own,
+      capabilities,
+      options.nested !== undefined,
+      time,
+      description,
+      services,
+      this.recorder,
+    );
     // Where a local APIC lies after power-up; one that moves is found through EPT violations.
     this.l1.ept01.mapPage(APIC_BASE.DEFAULT, this.l1.apicAccessPage);
     this.vcpus = Array.from({ length: description.processors }, (_, index) => {
@@ -79,7 +95,9 @@ export class L0 implements RootSoftware, NestedHost {
     buildVmcs01(vcpu.processor, vcpu.pages, this.l1);
     resetMsrs(vcpu);
     // The boot processor's registers come with the boot plan.
+    vcpu.attending = true;
     if (vcpu.index > 0) initialize(vcpu);
+    vcpu.attending = false;
   }
 
   /** Puts a kernel and what it needs into L1's memory, and the boot processor at its entry. */
@@ -91,7 +109,13 @@ export class L0 implements RootSoftware, NestedHost {
     const vcpu = this.vcpus[processor.index];
     const reason = processor.readLow(VM_EXIT_REASON);
     vcpu.attending = true;
-    this.recorder.exit(vcpu.state.level, vcpu.index, reason, readNatural(processor, GUEST_RIP), this.time.nanoseconds());
+    this.recorder.exit(
+      vcpu.state.level,
+      vcpu.index,
+      reason,
+      readNatural(processor, GUEST_RIP),
+      this.time.nanoseconds(),
+    );
     if (this.recorder.tracing) this.traceExit(vcpu, reason);
     if (COUNTED[reason & BASIC_REASON]) vcpu.count();
     if (vcpu.state.level === 1 || this.l1.nested?.handlesExit(vcpu, reason) !== true) this.serve(vcpu, reason);
@@ -110,7 +134,12 @@ export class L0 implements RootSoftware, NestedHost {
 
   /** L0's own part: an exit of L1, or one of L2 that L1 has no say in. */
   private serve(vcpu: Vcpu, reason: number): void {
-    if ((reason & ENTRY_FAILURE_BIT) !== 0) throw describeFailedEntry(vcpu.processor, this.l1.cpuid.physicalAddressBits, `exit reason ${reason & BASIC_REASON}`);
+    if ((reason & ENTRY_FAILURE_BIT) !== 0)
+      throw describeFailedEntry(
+        vcpu.processor,
+        this.l1.cpuid.physicalAddressBits,
+        `exit reason ${reason & BASIC_REASON}`,
+      );
     const handler = EXIT_HANDLERS[reason & BASIC_REASON];
     assert(handler !== undefined, `L0 serves exits by ${exitReason(reason & BASIC_REASON)?.title ?? reason}`);
     vcpu.keepInterruptedDelivery();
@@ -129,7 +158,11 @@ export class L0 implements RootSoftware, NestedHost {
     if (vcpu.state.level === 2) this.l1.nested?.beforeEntry(vcpu);
     if (vcpu.state.level === 1) injectEvents(vcpu);
     this.recorder.entry(vcpu.state.level, vcpu.index, this.time.nanoseconds());
-    if (this.recorder.tracing) this.recorder.event('kvm_entry', 0, vcpu.index, this.time.nanoseconds(), { vcpu_id: vcpu.index, rip: readNatural(vcpu.processor, GUEST_RIP) });
+    if (this.recorder.tracing)
+      this.recorder.event('kvm_entry', 0, vcpu.index, this.time.nanoseconds(), {
+        vcpu_id: vcpu.index,
+        rip: readNatural(vcpu.processor, GUEST_RIP),
+      });
     return 'enter';
   }
 

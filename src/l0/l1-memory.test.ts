@@ -12,15 +12,22 @@ const FOUR_GIB = 2 ** 32;
 const START = 4 * MIB;
 
 /** Sizes with and without a part of a chunk at the end, holes in the middle of memory, with and without shuffling. */
-const maps = fc.record({
-  pages: fc.integer({ min: 1, max: (16 * MIB) / PAGE_BYTES }),
-  hole: fc.constantFrom(2 * MIB, 6 * MIB, 0xb0000000),
-  permute: fc.option(fc.integer({ min: 0, max: 1000 }), { nil: undefined }),
-}).filter(({ pages, hole }) => pages * PAGE_BYTES <= hole || hole < 16 * MIB);
+const maps = fc
+  .record({
+    pages: fc.integer({ min: 1, max: (16 * MIB) / PAGE_BYTES }),
+    hole: fc.constantFrom(2 * MIB, 6 * MIB, 0xb0000000),
+    permute: fc.option(fc.integer({ min: 0, max: 1000 }), { nil: undefined }),
+  })
+  .filter(({ pages, hole }) => pages * PAGE_BYTES <= hole || hole < 16 * MIB);
 
 function build({ pages, hole, permute }: { pages: number; hole: number; permute: number | undefined }) {
   const host = new FakeMemory(24 * MIB);
-  const l1 = new L1Memory(host, { ramBytes: pages * PAGE_BYTES, hole, start: START, ...(permute === undefined ? {} : { permute }) });
+  const l1 = new L1Memory(host, {
+    ramBytes: pages * PAGE_BYTES,
+    hole,
+    start: START,
+    ...(permute === undefined ? {} : { permute }),
+  });
   return { host, l1, lowEnd: Math.min(pages * PAGE_BYTES, hole), ramBytes: pages * PAGE_BYTES };
 }
 
@@ -49,7 +56,10 @@ describe('the map of an L1', () => {
           const address = page < lowEnd ? page : FOUR_GIB + page - lowEnd;
           const at = l1.translate(address + 0x123);
           assert.equal(at % PAGE_BYTES, 0x123);
-          assert.ok(at >= START && at < host.bytes && at !== address + 0x123, `${address.toString(16)} at ${at.toString(16)}`);
+          assert.ok(
+            at >= START && at < host.bytes && at !== address + 0x123,
+            `${address.toString(16)} at ${at.toString(16)}`,
+          );
           seen.add(at);
         }
         assert.equal(seen.size, ramBytes / PAGE_BYTES);
@@ -67,7 +77,10 @@ describe('the map of an L1', () => {
         for (const base of [0, FOUR_GIB]) {
           const end = base === 0 ? lowEnd : FOUR_GIB + ramBytes - lowEnd;
           for (let address = base; address < end + CHUNK_BYTES; address += PAGE_BYTES) {
-            assert.equal(walk(host, ept01.pointer.low, address), address < end || l1.isRam(address) ? l1.translate(address) : -1);
+            assert.equal(
+              walk(host, ept01.pointer.low, address),
+              address < end || l1.isRam(address) ? l1.translate(address) : -1,
+            );
           }
         }
       }),
@@ -77,21 +90,28 @@ describe('the map of an L1', () => {
 
   it('carries reads and writes over chunks that lie apart, and ignores what is no memory', () => {
     fc.assert(
-      fc.property(maps, fc.integer({ min: 0, max: 16 * MIB }), fc.integer({ min: 1, max: CHUNK_BYTES + 100 }), (map, address, length) => {
-        const { l1 } = build(map);
-        const bytes = new Uint8Array(length).map((_, i) => (i * 7 + 1) & 0xff);
-        l1.write(address, bytes);
-        const back = new Uint8Array(length);
-        l1.read(address, back);
-        const expected = bytes.map((byte, i) => (l1.isRam(address + i) ? byte : 0xff));
-        assert.ok(back.every((byte, i) => byte === expected[i]));
-      }),
+      fc.property(
+        maps,
+        fc.integer({ min: 0, max: 16 * MIB }),
+        fc.integer({ min: 1, max: CHUNK_BYTES + 100 }),
+        (map, address, length) => {
+          const { l1 } = build(map);
+          const bytes = new Uint8Array(length).map((_, i) => (i * 7 + 1) & 0xff);
+          l1.write(address, bytes);
+          const back = new Uint8Array(length);
+          l1.read(address, back);
+          const expected = bytes.map((byte, i) => (l1.isRam(address + i) ? byte : 0xff));
+          assert.ok(back.every((byte, i) => byte === expected[i]));
+        },
+      ),
       { numRuns: 10, seed: 3 },
     );
   });
 
   it('differs between seeds', () => {
-    const places = [1, 2, undefined].map((permute) => build({ pages: 4096, hole: 0xb0000000, permute }).l1.chunks.join());
+    const places = [1, 2, undefined].map((permute) =>
+      build({ pages: 4096, hole: 0xb0000000, permute }).l1.chunks.join(),
+    );
     assert.equal(new Set(places).size, 3);
   });
 });

@@ -29,7 +29,10 @@ export class L1Memory {
 
   constructor(host: HostMemory, description: L1MemoryDescription) {
     const { ramBytes, hole, start, permute } = description;
-    assert(start > 0 && start % CHUNK_BYTES === 0 && hole % CHUNK_BYTES === 0, 'chunks are aligned, and the map is not the identity');
+    assert(
+      start > 0 && start % CHUNK_BYTES === 0 && hole % CHUNK_BYTES === 0,
+      'chunks are aligned, and the map is not the identity',
+    );
     this.#host = host;
     this.ramBytes = ramBytes;
     this.#lowEnd = Math.min(ramBytes, hole);
@@ -99,7 +102,7 @@ export class L1Memory {
 
   /** Splits a range where it crosses a chunk, or the end of memory. */
   #pieces(address: PhysicalAddress, bytes: Uint8Array, use: (at: HostPhysical, piece: Uint8Array) => void): void {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const from = address + done;
       const borders = [this.#lowEnd, FOUR_GIB, this.#highEnd, (Math.floor(from / CHUNK_BYTES) + 1) * CHUNK_BYTES];
       const end = Math.min(address + bytes.length, ...borders.filter((border) => border > from));
@@ -131,7 +134,9 @@ function shuffle(places: number[], numbers: readonly number[], seed: number): vo
   }
   const fixed = (i: number): boolean => places[i] === numbers[i] * CHUNK_BYTES;
   for (let i = 0; i < places.length; i++) {
-    const other = places.findIndex((place, j) => j !== i && place !== numbers[i] * CHUNK_BYTES && places[i] !== numbers[j] * CHUNK_BYTES);
+    const other = places.findIndex(
+      (place, j) => j !== i && place !== numbers[i] * CHUNK_BYTES && places[i] !== numbers[j] * CHUNK_BYTES,
+    );
     if (fixed(i) && other >= 0) swap(i, other);
   }
 }

@@ -148,7 +148,11 @@ export function resetMsrs(vcpu: Vcpu): void {
 
 /** Registers of the local APIC: it says itself which exist in its mode. */
 export function isLocalApicMsr(index: number): boolean {
-  return index === MSR_APIC_BASE || index === MSR_TSC_DEADLINE || (index >= MSR_X2APIC_FIRST && index < MSR_X2APIC_FIRST + 0x100);
+  return (
+    index === MSR_APIC_BASE ||
+    index === MSR_TSC_DEADLINE ||
+    (index >= MSR_X2APIC_FIRST && index < MSR_X2APIC_FIRST + 0x100)
+  );
 }
 
 const isCapability = (index: number): boolean => index >= FIRST_CAPABILITY && index <= LAST_CAPABILITY;

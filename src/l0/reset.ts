@@ -9,8 +9,18 @@ import type { Vcpu } from './vcpu.ts';
 import { write32, writeNatural } from './vmcs-access.ts';
 
 const { GUEST_ES_SELECTOR, GUEST_ES_BASE, GUEST_ES_LIMIT, GUEST_ES_AR_BYTES } = OFFSET;
-const { GUEST_CR0, GUEST_RIP, GUEST_RFLAGS, GUEST_DR7, GUEST_GDTR_BASE, GUEST_GDTR_LIMIT, GUEST_IDTR_BASE, GUEST_IDTR_LIMIT } = OFFSET;
-const { GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_ACTIVITY_STATE, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
+const {
+  GUEST_CR0,
+  GUEST_RIP,
+  GUEST_RFLAGS,
+  GUEST_DR7,
+  GUEST_GDTR_BASE,
+  GUEST_GDTR_LIMIT,
+  GUEST_IDTR_BASE,
+  GUEST_IDTR_LIMIT,
+} = OFFSET;
+const { GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_ACTIVITY_STATE, VM_ENTRY_INTR_INFO_FIELD } =
+  OFFSET;
 
 export const SEGMENT_NUMBER = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5, ldtr: 6, tr: 7 } as const;
 const RDX = 2;
@@ -24,7 +34,14 @@ const DR7_RESET = 0x400;
 const RIGHTS = [DATA_RIGHTS, CODE_RIGHTS, DATA_RIGHTS, DATA_RIGHTS, DATA_RIGHTS, DATA_RIGHTS, 0x82, 0x8b];
 
 /** A segment register with its hidden part; `rights` as the VMCS has them. `base` is a signed Number. */
-export function setSegment(vcpu: Vcpu, segment: number, selector: number, base: number, limit: number, rights: number): void {
+export function setSegment(
+  vcpu: Vcpu,
+  segment: number,
+  selector: number,
+  base: number,
+  limit: number,
+  rights: number,
+): void {
   const { processor } = vcpu;
   const field = 8 * segment;
   write32(processor, GUEST_ES_SELECTOR + field, selector);
@@ -37,7 +54,13 @@ export function setSegment(vcpu: Vcpu, segment: number, selector: number, base: 
 export function clearEvents(vcpu: Vcpu): void {
   const { processor, state } = vcpu;
   Object.assign(state, { activity: ACTIVITY.active, exceptionVector: -1, vectoring: 0, pendingNmi: 0, pendingInit: 0 });
-  for (const field of [GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_ACTIVITY_STATE, VM_ENTRY_INTR_INFO_FIELD]) write32(processor, field, 0);
+  for (const field of [
+    GUEST_INTERRUPTIBILITY_INFO,
+    GUEST_PENDING_DBG_EXCEPTIONS,
+    GUEST_ACTIVITY_STATE,
+    VM_ENTRY_INTR_INFO_FIELD,
+  ])
+    write32(processor, field, 0);
   for (const register of ['cr2', 'dr0', 'dr1', 'dr2', 'dr3'] as const) processor.writeRegister(register, 0, 0);
   processor.writeRegister('dr6', DR6_RESET, 0);
   write32(processor, GUEST_DR7, DR7_RESET);
@@ -60,7 +83,10 @@ export function initialize(vcpu: Vcpu): void {
   setSegment(vcpu, SEGMENT_NUMBER.cs, 0xf000, 0xffff0000, 0xffff, CODE_RIGHTS);
   writeNatural(processor, GUEST_RIP, 0xfff0);
   write32(processor, GUEST_RFLAGS, 2);
-  for (const [base, limit] of [[GUEST_GDTR_BASE, GUEST_GDTR_LIMIT], [GUEST_IDTR_BASE, GUEST_IDTR_LIMIT]]) {
+  for (const [base, limit] of [
+    [GUEST_GDTR_BASE, GUEST_GDTR_LIMIT],
+    [GUEST_IDTR_BASE, GUEST_IDTR_LIMIT],
+  ]) {
     writeNatural(processor, base, 0);
     write32(processor, limit, 0xffff);
   }

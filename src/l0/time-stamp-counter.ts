@@ -65,7 +65,12 @@ export class GuestTimeStampCounter implements TimeStampCounter {
     const adjust = { low: state.tscAdjustLow, high: state.tscAdjustHigh };
     add(offset, by.low, by.high);
     add(adjust, by.low, by.high);
-    Object.assign(state, { tscOffsetLow: offset.low, tscOffsetHigh: offset.high, tscAdjustLow: adjust.low, tscAdjustHigh: adjust.high });
+    Object.assign(state, {
+      tscOffsetLow: offset.low,
+      tscOffsetHigh: offset.high,
+      tscAdjustLow: adjust.low,
+      tscAdjustHigh: adjust.high,
+    });
     if (state.level === 1) this.apply();
     else machine.nested?.tscOffsetChanged(this.#vcpu);
     localApic.tscChanged();

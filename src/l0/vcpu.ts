@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { OFFSET } from '../arch/vmx/fields.ts';
-import { ACTIVITY, AR_L, BLOCKING_BY_MOV_SS, BLOCKING_BY_STI, CR0_PG, EFER_LMA, RFLAGS_TF } from '../arch/vmx/state-bits.ts';
+import {
+  ACTIVITY,
+  AR_L,
+  BLOCKING_BY_MOV_SS,
+  BLOCKING_BY_STI,
+  CR0_PG,
+  EFER_LMA,
+  RFLAGS_TF,
+} from '../arch/vmx/state-bits.ts';
 import { supports } from '../arch/vmx/capabilities.ts';
 import { copyState, restoreState } from '../devices/bus-state.ts';
 import { LocalApic } from '../devices/lapic.ts';
@@ -13,7 +21,8 @@ import type { VcpuPages, VirtualMachine } from './virtual-machine.ts';
 import { isSet, readNatural, setBits, write32, writeNatural } from './vmcs-access.ts';
 
 const { GUEST_RIP, GUEST_RSP, GUEST_RFLAGS, GUEST_CR0, GUEST_CR4, GUEST_INTERRUPTIBILITY_INFO } = OFFSET;
-const { CR0_GUEST_HOST_MASK, CR4_GUEST_HOST_MASK, CR0_READ_SHADOW, CR4_READ_SHADOW, GUEST_PENDING_DBG_EXCEPTIONS } = OFFSET;
+const { CR0_GUEST_HOST_MASK, CR4_GUEST_HOST_MASK, CR0_READ_SHADOW, CR4_READ_SHADOW, GUEST_PENDING_DBG_EXCEPTIONS } =
+  OFFSET;
 const { GUEST_CS_AR_BYTES, GUEST_SS_AR_BYTES, GUEST_IA32_DEBUGCTL, VM_EXIT_INSTRUCTION_LEN } = OFFSET;
 const { IDT_VECTORING_INFO_FIELD, IDT_VECTORING_ERROR_CODE, GUEST_IA32_EFER } = OFFSET;
 
@@ -53,7 +62,13 @@ export class Vcpu implements ProcessorSignals {
     this.unrestricted = supports(processor.capabilities, 'secondary.UNRESTRICTED_GUEST');
     this.tsc = new GuestTimeStampCounter(this, machine.description.frequencyHz);
     this.localApic = new LocalApic(
-      { id: index, bootstrap: index === 0, x2apic: machine.has('X2APIC'), tscDeadline: machine.has('TSC_DEADLINE'), physicalAddressBits: machine.cpuid.physicalAddressBits },
+      {
+        id: index,
+        bootstrap: index === 0,
+        x2apic: machine.has('X2APIC'),
+        tscDeadline: machine.has('TSC_DEADLINE'),
+        physicalAddressBits: machine.cpuid.physicalAddressBits,
+      },
       { signals: this, time: machine.time, tsc: this.tsc, bus: machine.apicBus, externalInterrupts: machine.pic },
     );
     if (index > 0) this.state.activity = ACTIVITY.waitForSipi;

@@ -96,14 +96,29 @@ export class VirtualMachine {
   nested: NestedHooks | undefined;
 
   /** `start`: where in the machine's memory L1's begins. `vmx`: whether its CPUID shows VMX. */
-  constructor(host: HostMemory, allocator: HostAllocator, start: HostPhysical, capabilities: VmxCapabilities, vmx: boolean, time: TimerService, description: L1Description, services: L1Services, recorder: Recorder) {
+  constructor(
+    host: HostMemory,
+    allocator: HostAllocator,
+    start: HostPhysical,
+    capabilities: VmxCapabilities,
+    vmx: boolean,
+    time: TimerService,
+    description: L1Description,
+    services: L1Services,
+    recorder: Recorder,
+  ) {
     this.host = host;
     this.recorder = recorder;
     this.description = description;
     this.services = services;
     this.time = new NamedTimers(time, 'l1.');
     const { ramBytes, ecam, permute } = description;
-    this.memory = new L1Memory(host, { ramBytes, hole: ecam.base, start, ...(permute === undefined ? {} : { permute }) });
+    this.memory = new L1Memory(host, {
+      ramBytes,
+      hole: ecam.base,
+      start,
+      ...(permute === undefined ? {} : { permute }),
+    });
     this.ept01 = new Ept01(host, allocator, this.memory);
     this.apicAccessPage = allocator.allocate();
     this.identityPage = allocator.allocate();
@@ -116,7 +131,11 @@ export class VirtualMachine {
       busMaster: (requesterId) => this.memory.busMaster(requesterId),
     });
     this.cpuid = cpuidOf(description, capabilities, vmx);
-    this.msrRows = msrRows({ ...description, features: this.cpuid.features, microcodeRevision: this.cpuid.microcodeRevision });
+    this.msrRows = msrRows({
+      ...description,
+      features: this.cpuid.features,
+      microcodeRevision: this.cpuid.microcodeRevision,
+    });
     this.msrNumbers = new Map(this.msrRows.map((row, number) => [row.index, number]));
   }
 
@@ -128,7 +147,9 @@ export class VirtualMachine {
 
 /** L0 shows no sign of itself; MONITOR would let L1 sleep on a line that L0 does not watch. */
 function cpuidOf(description: L1Description, capabilities: VmxCapabilities, vmx: boolean): CpuidModel {
-  const missing = NEEDS_CONTROL.filter(([, control]) => !supports(capabilities, control)).map(([feature]) => `-${feature}`);
+  const missing = NEEDS_CONTROL.filter(([, control]) => !supports(capabilities, control)).map(
+    ([feature]) => `-${feature}`,
+  );
   const edits = [...(description.cpuFeatures ?? []), '-monitor', ...(vmx ? [] : ['-vmx']), ...missing];
   return new CpuidModel({ ...description, crystalHz: LOCAL_APIC_TIMER_HERTZ, edits });
 }

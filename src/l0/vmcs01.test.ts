@@ -9,7 +9,10 @@ import { OPEN_MSRS, msrBitmapPlace } from './msr-bitmap.ts';
 
 for (const profile of PROFILE_NAMES) {
   describe(`vmcs01 on ${profile}`, () => {
-    for (const [name, entry] of [['64-bit mode', LONG_ENTRY], ['protected mode without paging', PROTECTED_ENTRY]] as const) {
+    for (const [name, entry] of [
+      ['64-bit mode', LONG_ENTRY],
+      ['protected mode without paging', PROTECTED_ENTRY],
+    ] as const) {
       it(`passes every rule of VM entry at an entry in ${name}`, () => {
         const fixture = new Fixture(profile, { entry });
         assert.equal(fixture.l0.kicked(fixture.processor), 'enter');
@@ -19,7 +22,10 @@ for (const profile of PROFILE_NAMES) {
 
     it('lies in memory that is not of L1, and its EPT pointer, bitmaps and VPID are set', () => {
       const { processor, vcpu, l0 } = new Fixture(profile);
-      assert.ok(vcpu.vmcs01 < l0.allocator.end && l0.allocator.end <= Math.min(...l0.l1.memory.chunks.filter((chunk) => chunk >= 0)));
+      assert.ok(
+        vcpu.vmcs01 < l0.allocator.end &&
+          l0.allocator.end <= Math.min(...l0.l1.memory.chunks.filter((chunk) => chunk >= 0)),
+      );
       assert.equal(processor.currentVmcs, vcpu.vmcs01);
       assert.equal(Number(processor.get('EPT_POINTER')), l0.l1.ept01.pointer.low);
       assert.equal(processor.get('VIRTUAL_PROCESSOR_ID'), 1n);
@@ -38,7 +44,10 @@ for (const profile of PROFILE_NAMES) {
           if (read) open.push(index);
         }
       }
-      assert.deepEqual(open, OPEN_MSRS.filter(([, feature]) => l0.l1.has(feature!)).map(([index]) => index));
+      assert.deepEqual(
+        open,
+        OPEN_MSRS.filter(([, feature]) => l0.l1.has(feature!)).map(([index]) => index),
+      );
       assert.equal(l0.l1.has('RDTSCP'), profile === 'modern-1');
       assert.equal(msrBitmapPlace(0x40000000), undefined);
     });
@@ -58,13 +67,20 @@ describe('vmcs01', () => {
     assert.equal(processor.readLow(OFFSET.VM_ENTRY_CONTROLS) & ENTRY.LOAD_IA32_EFER, 0);
     assert.equal(processor.get('VM_ENTRY_MSR_LOAD_COUNT'), 1n);
     const list = Number(processor.get('VM_ENTRY_MSR_LOAD_ADDR'));
-    assert.deepEqual([0, 4, 8, 12].map((at) => machine.memory.read32(list + at)), [0xc0000080, 0, 0x500, 0]);
+    assert.deepEqual(
+      [0, 4, 8, 12].map((at) => machine.memory.read32(list + at)),
+      [0xc0000080, 0, 0x500, 0],
+    );
     assert.equal(vcpu.efer, 0x500);
   });
 
   it('has CR3 exit only while the identity map stands in', () => {
-    const exits = (fixture: Fixture): number => fixture.processor.readLow(OFFSET.CPU_BASED_VM_EXEC_CONTROL) & PRIMARY.CR3_LOAD_EXITING;
-    assert.deepEqual([exits(new Fixture('modern-1', { entry: PROTECTED_ENTRY })), exits(new Fixture('paper-1'))], [0, 0]);
+    const exits = (fixture: Fixture): number =>
+      fixture.processor.readLow(OFFSET.CPU_BASED_VM_EXEC_CONTROL) & PRIMARY.CR3_LOAD_EXITING;
+    assert.deepEqual(
+      [exits(new Fixture('modern-1', { entry: PROTECTED_ENTRY })), exits(new Fixture('paper-1'))],
+      [0, 0],
+    );
     assert.notEqual(exits(new Fixture('paper-1', { entry: PROTECTED_ENTRY })), 0);
   });
 });

@@ -62,14 +62,24 @@ const IA32_EFER = 0xc0000080;
 const ALL_ONES = 0xffffffff;
 
 /** Allocates what a virtual CPU needs, and fills in what does not change. */
-export function allocateVcpuPages(memory: HostMemory, allocator: HostAllocator, capabilities: VmxCapabilities): VcpuPages {
+export function allocateVcpuPages(
+  memory: HostMemory,
+  allocator: HostAllocator,
+  capabilities: VmxCapabilities,
+): VcpuPages {
   const page = (byte: number): HostPhysical => {
     const address = allocator.allocate();
     if (byte !== 0) memory.write(address, new Uint8Array(PAGE_BYTES).fill(byte));
     return address;
   };
   const eferField = supports(capabilities, 'entry.LOAD_IA32_EFER');
-  const pages = { vmcs01: page(0), msrBitmap: page(0xff), ioBitmapA: page(0xff), ioBitmapB: page(0xff), msrList: eferField ? -1 : page(0) };
+  const pages = {
+    vmcs01: page(0),
+    msrBitmap: page(0xff),
+    ioBitmapA: page(0xff),
+    ioBitmapB: page(0xff),
+    msrList: eferField ? -1 : page(0),
+  };
   memory.write32(pages.vmcs01, capabilities.IA32_VMX_BASIC?.low ?? 0);
   if (!eferField) memory.write32(pages.msrList, IA32_EFER);
   return pages;
@@ -101,9 +111,15 @@ export function buildVmcs01(processor: RootProcessor, pages: VcpuPages, machine:
 
 /** The value of each control field. */
 export function controls01(capabilities: VmxCapabilities): [FieldName, number][] {
-  for (const [key, need] of CONTROLS_01) assert(need !== 'always' || supports(capabilities, key), `the machine has ${key}`);
+  for (const [key, need] of CONTROLS_01)
+    assert(need !== 'always' || supports(capabilities, key), `the machine has ${key}`);
   return CONTROL_GROUPS.filter(({ group }) => group !== 'tertiary').map(({ group, field }) => {
-    const wanted = CONTROLS_01.map(([key]) => key).filter((key) => controlOf(key).group === group && supports(capabilities, key));
-    return [field, wanted.reduce((value, key) => value | (1 << controlOf(key).bit), mustBeOne(capabilities, group)) >>> 0];
+    const wanted = CONTROLS_01.map(([key]) => key).filter(
+      (key) => controlOf(key).group === group && supports(capabilities, key),
+    );
+    return [
+      field,
+      wanted.reduce((value, key) => value | (1 << controlOf(key).bit), mustBeOne(capabilities, group)) >>> 0,
+    ];
   });
 }

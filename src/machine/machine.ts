@@ -112,6 +112,10 @@ export class Machine {
       reached = Math.min(reached, unit.runTo(reached));
     }
     this.running = undefined;
+    // When nothing will wake it, time stands still where it halted, not where this slice happened to end.
+    const [only] = this.processors;
+    if (this.processors.length === 1 && !only.canRun && this.endOfTurn(Infinity) === Infinity)
+      reached = Math.min(reached, only.cpu.ticks);
     for (const unit of this.processors) unit.idleTo(reached);
     this.time = reached;
   }

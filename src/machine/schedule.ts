@@ -3,6 +3,9 @@ import { assert } from '../base/assert.ts';
 import type { Timer, TimerService } from '../hardware/time.ts';
 
 const BILLION = 1_000_000_000;
+/** Of a tick, and as a share of the tick's number: what a multiplication and two divisions may lose. */
+const LEAST_ROUNDING = 1e-6;
+const ROUNDING = 2 ** -50;
 
 class ScheduledTimer implements Timer {
   deadline = Infinity;
@@ -43,18 +46,23 @@ export class Schedule implements TimerService {
   nanoseconds(): number {
     return this.toNanoseconds(this.now());
   }
+  /** Whole nanoseconds, rounded down; by seconds and the rest, so that a long run does not lose the last digits. */
   toNanoseconds(ticks: number): number {
-    return this.frequency === BILLION ? ticks : Math.floor((ticks * BILLION) / this.frequency);
+    const { frequency } = this;
+    if (frequency === BILLION) return ticks;
+    const seconds = Math.floor(ticks / frequency);
+    return seconds * BILLION + Math.floor(((ticks - seconds * frequency) * BILLION) / frequency);
   }
-  /** The deadline, possibly a fraction, for which `toTicks` gives exactly this tick. */
-  nanosecondsAt(tick: number): number {
-    return this.frequency === BILLION ? tick : (tick * BILLION) / this.frequency;
-  }
-  /** The first tick at which `nanoseconds` has been reached (rounding of the division forgiven). */
+  /**
+   * The first tick at which `nanoseconds` has been reached. A fraction is a tick that somebody divided by the frequency
+   * (rounding forgiven): it gives that tick again. When a whole number's tick comes, `nanoseconds()` says at least it.
+   */
   toTicks(nanoseconds: number): number {
-    return this.frequency === BILLION
-      ? Math.ceil(nanoseconds)
-      : Math.ceil((nanoseconds * this.frequency) / BILLION - 1e-6);
+    const whole = Number.isInteger(nanoseconds);
+    if (whole && this.frequency === BILLION) return nanoseconds;
+    const ticks = (nanoseconds * this.frequency) / BILLION;
+    const first = Math.max(0, Math.ceil(ticks - Math.max(LEAST_ROUNDING, ticks * ROUNDING)));
+    return whole && this.toNanoseconds(first) < nanoseconds ? first + 1 : first;
   }
 
   timer(name: string, expired: () => void): Timer {

@@ -28,6 +28,8 @@ export interface GuestDescription {
   readonly says: string;
   readonly recipe: (choice?: DebianChoice) => Recipe;
   readonly levels: readonly LevelDescription[];
+  /** L1 needs VT-x of its own. */
+  readonly runsHypervisor: boolean;
   /** Index of the level whose console the terminal is joined to. */
   readonly interactive: number;
   readonly memory: string;
@@ -47,6 +49,7 @@ export const DESCRIPTIONS: readonly GuestDescription[] = [
     says: 'L1: Debian with KVM and QEMU; L2: the same Debian kernel, to a shell',
     recipe: (choice) => hypervisorGuest(choice),
     levels: [L1, L2],
+    runsHypervisor: true,
     interactive: 1,
     memory: '1G',
     milestones: [
@@ -64,6 +67,7 @@ export const DESCRIPTIONS: readonly GuestDescription[] = [
     says: 'one Debian guest on the machine, with a shell and no hypervisor in it',
     recipe: (choice) => plainGuest(choice),
     levels: [{ ...L1, colour: '' }],
+    runsHypervisor: false,
     interactive: 0,
     memory: '256M',
     milestones: [

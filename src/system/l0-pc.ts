@@ -47,7 +47,10 @@ export class L0Pc {
     const { vmxProfile, seed, frequencyHz, processors } = options;
     const ramBytes = L1Memory.hostBytes(options.ramBytes) + Math.ceil(L0_MEMORY_BYTES / CHUNK_BYTES) * CHUNK_BYTES;
     const noInterrupts = { acknowledge: (): number => 0xff };
-    this.machine = new Machine({ processors, frequencyHz, seed, vmxProfile, ramBytes, hole: MACHINE_HOLE }, noInterrupts);
+    this.machine = new Machine(
+      { processors, frequencyHz, seed, vmxProfile, ramBytes, hole: MACHINE_HOLE },
+      noInterrupts,
+    );
     this.l0 = this.own();
   }
 

@@ -3,6 +3,7 @@ import type { ConsoleChannel } from './console-channel.ts';
 import type { GuestDescription } from './descriptions.ts';
 import { exitRows } from './exit-report.ts';
 import type { HypervisorChoice, CpuProfile } from './hypervisor.ts';
+import type { KvmParameters } from './kvm-parameters.ts';
 import type { Milestones } from './progress.ts';
 import type { HostTimes, RunSummary } from './summary.ts';
 import type { RunRecorder } from '../trace/recorder.ts';
@@ -42,6 +43,7 @@ export interface ReportParts {
   readonly instructions: number;
   readonly consoles: readonly ConsoleChannel[];
   readonly milestones: Milestones;
+  readonly kvm: KvmParameters;
   readonly recorder: RunRecorder;
   readonly memorySha256: string;
   readonly sha256: (bytes: Uint8Array) => string;
@@ -60,6 +62,7 @@ export function reportJson(parts: ReportParts): string {
     ticks: summary.ticks,
     virtualSeconds: summary.virtualSeconds,
     levels: parts.consoles.map((_, index) => levelOf(parts, index)),
+    kvmParameters: Object.fromEntries(parts.kvm.values),
     missingOpcodes: summary.missingOpcodes,
     unknownMsrs: summary.unknownMsrs,
     unclaimed: summary.unclaimed,

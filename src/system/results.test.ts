@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { UserError } from '../base/errors.ts';
 import { syntheticBzImage } from '../boot/synthetic-kernels.ts';
 import { writeCpio } from '../formats/cpio.ts';
-import { MARKERS } from '../images/recipes.ts';
+import { commandLineText } from '../images/recipe.ts';
+import { BATCH_WORD, innerGuest, MARKERS } from '../images/recipes.ts';
 import { ExitStatistics } from '../trace/exit-statistics.ts';
 import { DESCRIPTIONS, findDescription } from './descriptions.ts';
 import { exitTable, recentExits } from './exit-report.ts';
@@ -78,33 +80,25 @@ describe('quantities', () => {
 });
 
 describe('the summary', () => {
+  const missing = new Map([
+    ['VMXON Mq (x)', 2],
+    ['AAA (37)', 5],
+  ]);
   const unknown = new Map([[0x491, { reads: 1, writes: 0 }]]);
-  const processor = {
-    decoding: {
-      routines: {
-        missing: new Map([
-          ['VMXON Mq (x)', 2],
-          ['AAA (37)', 5],
-        ]),
-      },
-    },
-    cpu: { environment: { msrs: { unknown } } },
-    cpuid: { withoutEffect: [] },
-  };
   const summary = summarize({
     machine: {
       instructions: 2_000_000,
       ticks: 3_000_000,
       schedule: { toNanoseconds: (ticks) => ticks * 2 },
-      bus: {
-        unclaimed: () => [
-          { space: 'memory', address: 0xfed40000, reads: 1, writes: 0 },
-          { space: 'port', address: 0x80, reads: 0, writes: 4 },
-        ],
-        unclaimedElsewhere: 0,
-      },
-      processors: [processor, processor],
+      processors: [{ decoding: { routines: { missing } } }],
     },
+    bus: {
+      unclaimed: () => [
+        { space: 'memory', address: 0xfed40000, reads: 1, writes: 0 },
+        { space: 'port', address: 0x80, reads: 0, writes: 4 },
+      ],
+    },
+    unknownMsrs: [unknown, unknown],
   });
 
   it('adds up processors, and sorts', () => {
@@ -176,4 +170,13 @@ describe('an initial ramdisk', () => {
       modules: [{ name: 'i', bytes: Uint8Array.of(1), commandLine: '' }],
     });
   });
+});
+
+it('docs/kernel-command-lines.md states every command line and the reason of every word', () => {
+  const text = readFileSync(new URL('../../docs/kernel-command-lines.md', import.meta.url), 'utf8');
+  for (const recipe of [...DESCRIPTIONS.map((description) => description.recipe()), innerGuest()]) {
+    assert.ok(text.includes(`| \`${commandLineText(recipe.commandLine)}\` |`), recipe.name);
+    for (const { word } of recipe.commandLine) assert.ok(text.includes(`| \`${word}\` | `), word);
+  }
+  assert.ok(text.includes(`| \`${BATCH_WORD}\` | `));
 });

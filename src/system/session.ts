@@ -2,7 +2,9 @@
 import type { BootPlan, BootRequest } from '../boot/plan.ts';
 import type { Recorder } from '../trace/recorder.ts';
 import type { ConsoleChannel } from './console-channel.ts';
-import { Pc } from './pc.ts';
+import type { HypervisorChoice } from './hypervisor.ts';
+import { makePc } from './make-pc.ts';
+import type { AnyPc } from './make-pc.ts';
 import type { PcEnd, PcOptions } from './pc.ts';
 import type { Runnable } from './slices.ts';
 import { summarize } from './summary.ts';
@@ -13,12 +15,13 @@ export interface SessionDescription {
   /** COM1 first. They outlive a reset. */
   readonly consoles: readonly ConsoleChannel[];
   readonly boot: BootRequest;
+  readonly hypervisor: HypervisorChoice;
   readonly recorder: Recorder;
 }
 
 /** A PC that is booted, and can be booted again from the same files. */
 export class Session implements Runnable {
-  pc: Pc;
+  pc: AnyPc;
   /** What the loader has to say: what was asked for and has no effect. */
   remarks: BootPlan['remarks'];
   readonly description: SessionDescription;
@@ -68,19 +71,25 @@ export class Session implements Runnable {
   }
 
   summary(): RunSummary {
-    return summarize(this.pc);
+    const { pc } = this;
+    if ('l0' in pc) {
+      const { bus, unknownMsrs } = pc.l0.l1;
+      return summarize({ machine: pc.machine, bus, unknownMsrs: [unknownMsrs] });
+    }
+    const { machine } = pc;
+    const unknownMsrs = machine.processors.map(({ cpu }) => cpu.environment.msrs.unknown);
+    return summarize({ machine, bus: machine.bus, unknownMsrs });
   }
 
-  /** All of RAM, as it is now. */
+  /** All RAM of the machine, as it is now; under L0, with L0's own. */
   get ram(): Uint8Array {
     const { layout, ramBytes, u8 } = this.pc.machine.memory;
     return u8.subarray(layout.ram, layout.ram + ramBytes);
   }
 
-  #build(): Pc {
-    const { pc, consoles, recorder } = this.description;
-    const options: PcOptions & { readonly recorder: Recorder } = { ...pc, serial: consoles, recorder };
-    return new Pc(options);
+  #build(): AnyPc {
+    const { pc, consoles, recorder, hypervisor } = this.description;
+    return makePc({ ...pc, serial: consoles }, hypervisor, recorder);
   }
 }
 

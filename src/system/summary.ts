@@ -4,19 +4,19 @@ import type { UnclaimedAccess } from '../devices/bus.ts';
 import type { UnknownMsr } from '../machine/cpu/msr-state.ts';
 import { grouped } from './quantities.ts';
 
-/** What a summary is made of: a `Pc`, or as much of one. */
+/** What a summary is made of: the machine, and what its outermost guest sees, which is the same without L0. */
 export interface SummarySource {
   readonly machine: {
     readonly instructions: number;
     readonly ticks: number;
     readonly schedule: { toNanoseconds(ticks: number): number };
-    readonly bus: { unclaimed(): UnclaimedAccess[]; readonly unclaimedElsewhere: number };
     readonly processors: readonly {
       readonly decoding: { readonly routines: { readonly missing: ReadonlyMap<string, number> } };
-      readonly cpu: { readonly environment: { readonly msrs: { readonly unknown: ReadonlyMap<number, UnknownMsr> } } };
-      readonly cpuid: { readonly withoutEffect: readonly string[] };
     }[];
   };
+  readonly bus: { unclaimed(): UnclaimedAccess[] };
+  /** Of each processor, or of all in one. */
+  readonly unknownMsrs: readonly ReadonlyMap<number, UnknownMsr>[];
 }
 
 /** The figures of one power-on; exact and the same in every run of the same description. */
@@ -32,20 +32,19 @@ export interface RunSummary {
   readonly unclaimed: readonly UnclaimedAccess[];
 }
 
-export function summarize({ machine }: SummarySource): RunSummary {
-  const first = machine.processors[0]!;
-  const missing = [...first.decoding.routines.missing].map(([opcode, times]) => ({ opcode, times }));
+export function summarize({ machine, bus, unknownMsrs }: SummarySource): RunSummary {
+  const missing = [...machine.processors[0]!.decoding.routines.missing].map(([opcode, times]) => ({ opcode, times }));
   return {
     instructions: machine.instructions,
     ticks: machine.ticks,
     virtualSeconds: machine.schedule.toNanoseconds(machine.ticks) / 1e9,
     missingOpcodes: missing.toSorted((a, b) => b.times - a.times || (a.opcode < b.opcode ? -1 : 1)),
-    unknownMsrs: unknownMsrs(machine.processors.map(({ cpu }) => cpu.environment.msrs.unknown)),
-    unclaimed: machine.bus.unclaimed(),
+    unknownMsrs: sumOf(unknownMsrs),
+    unclaimed: bus.unclaimed(),
   };
 }
 
-function unknownMsrs(processors: readonly ReadonlyMap<number, UnknownMsr>[]): RunSummary['unknownMsrs'] {
+function sumOf(processors: readonly ReadonlyMap<number, UnknownMsr>[]): RunSummary['unknownMsrs'] {
   const sums = new Map<number, UnknownMsr>();
   for (const unknown of processors) {
     for (const [index, { reads, writes }] of unknown) {

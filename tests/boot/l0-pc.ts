@@ -77,8 +77,19 @@ export class L0Pc {
   boot(request: BootRequest): BootPlan {
     const plan = planBoot(request, this.layout);
     const { l1 } = this.l0;
-    const traits = { physicalAddressBits: PHYSICAL_ADDRESS_BITS, vmx: l1.has('VMX'), monitor: l1.has('MONITOR'), microcodeRevision: MICROCODE_REVISION, variableRanges: VARIABLE_RANGES };
-    this.l0.boot(plan, { msrs: firmwareMsrs(this.layout, traits), localApic: firmwareLocalApic, ports: firmwarePorts, cmos: firmwareCmos(this.layout) });
+    const traits = {
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      vmx: l1.has('VMX'),
+      monitor: l1.has('MONITOR'),
+      microcodeRevision: MICROCODE_REVISION,
+      variableRanges: VARIABLE_RANGES,
+    };
+    this.l0.boot(plan, {
+      msrs: firmwareMsrs(this.layout, traits),
+      localApic: firmwareLocalApic,
+      ports: firmwarePorts,
+      cmos: firmwareCmos(this.layout),
+    });
     return plan;
   }
 

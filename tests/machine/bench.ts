@@ -101,7 +101,8 @@ export class Bench {
   }
 
   private setGate(vector: number, address: number): void {
-    this.poke64(AT.idt + vector * 16, BigInt(address) | (BigInt(CODE64) << 16n) | (0x8en << 40n));
+const [low, high] = [BigInt(address & 0xffff), BigInt(address >>> 16)];
+    this.poke64(AT.idt + vector * 16, low | (BigInt(CODE64) << 16n) | (0x8en << 40n) | (high << 48n));
   }
 }
 

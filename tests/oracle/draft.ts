@@ -334,7 +334,7 @@ export function littleEndian(value: bigint, bytes: number): number[] {
 }
 
 /** All exceptions masked in most cases; any rounding, flush-to-zero and denormals-are-zeros in some. */
-export function randomMxcsr(random: Random): number {
+function randomMxcsr(random: Random): number {
   const masks = random.chance(80) ? 0x1f80 : random.u32() & 0x1f80;
   const rounding = random.chance(50) ? random.u32() & 0x6000 : 0;
   const flags = random.chance(25) ? random.u32() & 0x3f : 0;

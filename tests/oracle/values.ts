@@ -60,7 +60,7 @@ export function interestingRegister(random: Random, size: number): bigint {
   return (high & ~mask & 0xffff_ffff_ffff_ffffn) | low;
 }
 
-export function interestingF32(random: Random, finite: boolean): number {
+function interestingF32(random: Random, finite: boolean): number {
   for (;;) {
     const bits = oneF32(random);
     if (!finite || (bits & 0x7f800000) !== 0x7f800000) return bits;
@@ -82,7 +82,7 @@ function oneF32(random: Random): number {
   }
 }
 
-export function interestingF64(random: Random, finite: boolean): bigint {
+function interestingF64(random: Random, finite: boolean): bigint {
   for (;;) {
     const bits = oneF64(random);
     if (!finite || ((bits >> 52n) & 0x7ffn) !== 0x7ffn) return bits;

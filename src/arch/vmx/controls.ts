@@ -191,11 +191,6 @@ export function controlOf(key: ControlKey): ControlRow {
   return BY_KEY.get(key) as ControlRow;
 }
 
-/** The control with this name in user input, if there is one. */
-export function findControl(key: string): ControlRow | undefined {
-  return BY_KEY.get(key);
-}
-
 export function controlGroup(group: ControlGroup): ControlGroupRow {
   return GROUP.get(group) as ControlGroupRow;
 }

@@ -15,7 +15,7 @@ export const EVERYTHING: VmxCapabilities = {
   IA32_VMX_VMFUNC: { low: 1, high: 0 },
 };
 
-export function everyControl(): VmxCapabilities {
+function everyControl(): VmxCapabilities {
   const msrs: [CapabilityMsrName, Halves][] = [];
   for (const { group, capability, trueCapability } of CONTROL_GROUPS) {
     if (group === 'tertiary') continue;
@@ -115,7 +115,7 @@ export const traceGuestPhysical = all(
 );
 export const entryToSmm = all(inSmm, entry(ENTRY.ENTRY_TO_SMM), set('GUEST_INTERRUPTIBILITY_INFO', 4));
 
-export const legacyHost = all(
+const legacyHost = all(
   outsideLongMode,
   clear('VM_EXIT_CONTROLS', EXIT.HOST_ADDRESS_SPACE_SIZE),
   set('HOST_RIP', 0xc0100000),

@@ -4,7 +4,7 @@
 import { fixedText } from '../../formats/ascii.ts';
 import { concatenate, structure, type FieldRow } from '../structure.ts';
 
-export const TABLE_HEADER_BYTES = 36;
+const TABLE_HEADER_BYTES = 36;
 const CHECKSUM_AT = 9;
 export const OEM_ID = 'TURTLE';
 const OEM_TABLE_ID = 'TURTLESP';

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { UserError } from '../../base/errors.ts';
 import type { Host } from '../../platform/node/host.ts';
-import { checkHypervisor } from '../../system/hypervisor.ts';
 import type { Failures } from '../failures.ts';
 import { parseQemuArguments } from './parse.ts';
 
@@ -12,8 +11,9 @@ export async function qemuCommand(args: readonly string[], host: Host, failures:
     host.write(settings.print);
     return 0;
   }
-  checkHypervisor({ bare: !settings.l0, paging: settings.paging }, '-accel turtles,l0=off');
   if (settings.kernel === undefined) throw new UserError('there is nothing to boot', 'give a kernel with -kernel FILE');
+  const { checkHypervisor } = await import('../../system/make-pc.ts');
+  checkHypervisor({ bare: !settings.l0, paging: settings.paging }, settings.vmx ?? false, '-accel turtles,l0=off');
   const { runQemu } = await import('./run.ts');
   return runQemu(settings, settings.kernel, host, failures);
 }

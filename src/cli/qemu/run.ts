@@ -18,7 +18,8 @@ export async function runQemu(settings: QemuSettings, kernel: string, host: Host
   const serial = new SerialPorts(settings, host);
   const start = settings.startTime === 'now' ? host.unixTime() : (settings.startTime ?? START_TIME);
   const pc = qemuMachine(settings, start, host);
-  const session = new Session({ pc, consoles: serial.channels, boot, recorder: makeRecorder(undefined) });
+  const hypervisor = { bare: !settings.l0, paging: settings.paging };
+  const session = new Session({ pc, consoles: serial.channels, boot, hypervisor, recorder: makeRecorder(undefined) });
   failures.run = {
     options: { ...settings, notices: undefined, startTime: start },
     instructions: () => session.instructions,

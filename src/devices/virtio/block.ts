@@ -8,7 +8,7 @@ import type { Completions, VirtioDevice } from './device.ts';
 import { PROBLEM } from './problems.ts';
 import type { Problem } from './problems.ts';
 
-export const SECTOR_BYTES = 512;
+const SECTOR_BYTES = 512;
 const CHUNK_BYTES = 128 * SECTOR_BYTES;
 const QUEUE_SIZE = 128;
 

@@ -5,7 +5,7 @@ import { PROBLEM } from './problems.ts';
 import type { Problem } from './problems.ts';
 
 /** See: VIRTIO 2.7.5 The Virtqueue Descriptor Table. */
-export const DESCRIPTOR_BYTES = 16;
+const DESCRIPTOR_BYTES = 16;
 const DESC_F_NEXT = 1;
 const DESC_F_WRITE = 2;
 const DESC_F_INDIRECT = 4;

@@ -30,7 +30,7 @@ export const STRUCTURES = {
 } as const satisfies Record<string, Structure>;
 const CAP_PCI_CFG = 5;
 
-export const COMMON_CONFIG_BYTES = 0x38;
+const COMMON_CONFIG_BYTES = 0x38;
 
 /** Offsets from the start of the PCI configuration access capability. */
 export const PCI_CFG = { bar: 4, offset: 8, length: 12, data: 16 } as const;

@@ -49,7 +49,10 @@ function difference(left: bigint, right: bigint, borrow: bigint, bits: number): 
 
 const logic = (result: bigint, bits: number): Computed => ({ result, flags: ofResult(result, bits) });
 const carryIn = (before: number): bigint => BigInt(before & FLAG.CF);
-const keepCarry = ({ result, flags }: Computed, before: number): Computed => ({ result, flags: (flags & ~FLAG.CF) | (before & FLAG.CF) });
+const keepCarry = ({ result, flags }: Computed, before: number): Computed => ({
+  result,
+  flags: (flags & ~FLAG.CF) | (before & FLAG.CF),
+});
 
 // prettier-ignore
 export const BINARY: { readonly [mnemonic: string]: BinaryOperation } = {

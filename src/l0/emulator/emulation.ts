@@ -110,7 +110,8 @@ export class Emulation {
   #linear(segment: number, effective: bigint): number {
     const { vcpu, instruction } = this;
     const offset = BigInt.asUintN(instruction.addressSize, effective);
-    if (!vcpu.code64) return Number(BigInt.asUintN(32, offset + BigInt(readNatural(vcpu.processor, GUEST_ES_BASE + 8 * segment))));
+    if (!vcpu.code64)
+      return Number(BigInt.asUintN(32, offset + BigInt(readNatural(vcpu.processor, GUEST_ES_BASE + 8 * segment))));
     const base = segment < FS ? 0 : readNatural(vcpu.processor, GUEST_ES_BASE + 8 * segment);
     return linearOf(offset + BigInt(base));
   }

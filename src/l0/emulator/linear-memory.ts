@@ -28,7 +28,10 @@ export class LinearMemory {
   constructor(vcpu: Vcpu) {
     this.#vcpu = vcpu;
     const { processor, machine } = vcpu;
-    const pdptes = [0, 1, 2, 3].flatMap((i) => [processor.readLow(GUEST_PDPTR0 + 8 * i), processor.readHigh(GUEST_PDPTR0 + 8 * i)]);
+    const pdptes = [0, 1, 2, 3].flatMap((i) => [
+      processor.readLow(GUEST_PDPTR0 + 8 * i),
+      processor.readHigh(GUEST_PDPTR0 + 8 * i),
+    ]);
     this.#state = { ...controlRegisters(vcpu), pdptes, physicalAddressBits: machine.cpuid.physicalAddressBits };
     this.#user = vcpu.cpl === USER_CPL;
     this.#alignmentCheck = (vcpu.rflags & RFLAGS_AC) !== 0;
@@ -36,12 +39,16 @@ export class LinearMemory {
 
   /** Fills `bytes` (1, 2, 4 or 8) from `linear` on. */
   read(linear: number, bytes: Uint8Array): boolean {
-    return this.#pieces(linear, bytes, { write: false, fetch: false }, (at, piece) => readPhysical(this.#vcpu, at, piece));
+    return this.#pieces(linear, bytes, { write: false, fetch: false }, (at, piece) =>
+      readPhysical(this.#vcpu, at, piece),
+    );
   }
 
   write(linear: number, bytes: Uint8Array): boolean {
     if (!this.probe(linear, bytes.length)) return false;
-    return this.#pieces(linear, bytes, { write: true, fetch: false }, (at, piece) => writePhysical(this.#vcpu, at, piece));
+    return this.#pieces(linear, bytes, { write: true, fetch: false }, (at, piece) =>
+      writePhysical(this.#vcpu, at, piece),
+    );
   }
 
   /** Whether a write would not fault; sets what a write would set in the page tables, and nothing else. */
@@ -51,7 +58,7 @@ export class LinearMemory {
 
   /** Instruction bytes; what cannot be fetched is cut off. Raises nothing: the processor fetched them a moment ago. */
   fetch(linear: number, bytes: Uint8Array): number {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const from = linear + done;
       const walk = walkPages(this.#vcpu.machine.memory, this.#state, from, this.#access(false, true));
       if ('errorCode' in walk) return done;
@@ -62,8 +69,13 @@ export class LinearMemory {
     return bytes.length;
   }
 
-  #pieces(linear: number, bytes: Uint8Array, { write, fetch }: { write: boolean; fetch: boolean }, use: (at: PhysicalAddress, piece: Uint8Array) => void): boolean {
-    for (let done = 0; done < bytes.length; ) {
+  #pieces(
+    linear: number,
+    bytes: Uint8Array,
+    { write, fetch }: { write: boolean; fetch: boolean },
+    use: (at: PhysicalAddress, piece: Uint8Array) => void,
+  ): boolean {
+    for (let done = 0; done < bytes.length;) {
       const from = linear + done;
       const at = this.#translate(from, this.#access(write, fetch));
       if (at < 0) return false;
@@ -114,7 +126,12 @@ export function readPhysical(vcpu: Vcpu, address: PhysicalAddress, bytes: Uint8A
     writeLittleEndian(bytes, 0, 4, bus.readMemory(address, 8));
     writeLittleEndian(bytes, 4, 4, bus.high);
   } else {
-    writeLittleEndian(bytes, 0, width, apic === undefined ? bus.readMemory(address, width) : apic.readMemory(address - apic.baseAddress, width));
+    writeLittleEndian(
+      bytes,
+      0,
+      width,
+      apic === undefined ? bus.readMemory(address, width) : apic.readMemory(address - apic.baseAddress, width),
+    );
   }
 }
 

@@ -28,7 +28,8 @@ function move(convert: (value: bigint, bits: number, sourceBits: number) => bigi
   };
 }
 
-const signExtend = (value: bigint, bits: number, sourceBits: number): bigint => BigInt.asUintN(bits, BigInt.asIntN(sourceBits, value));
+const signExtend = (value: bigint, bits: number, sourceBits: number): bigint =>
+  BigInt.asUintN(bits, BigInt.asIntN(sourceBits, value));
 const swapBytes = (value: bigint, bits: number): bigint => valueOf(bytesOf(value, bits / 8).reverse());
 
 function binary(compute: BinaryOperation, keep: boolean): Operation {
@@ -132,6 +133,9 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map<string, Operat
   ['XCHG', exchange],
   ['XADD', exchangeAndAdd],
   ['CMPXCHG', compareAndExchange],
-  ...Object.entries(BIT_TEST).map(([mnemonic, replace]): [string, Operation] => [mnemonic, bitTest(replace, mnemonic !== 'BT')]),
+  ...Object.entries(BIT_TEST).map(([mnemonic, replace]): [string, Operation] => [
+    mnemonic,
+    bitTest(replace, mnemonic !== 'BT'),
+  ]),
   ...STRING_OPERATIONS,
 ]);

@@ -27,6 +27,16 @@ export function cpuid(vcpu: Vcpu): void {
   vcpu.writeLow(RCX, ecx);
   vcpu.writeLow(RDX, edx);
   const { recorder, time } = machine;
-  if (recorder.tracing) recorder.event('kvm_cpuid', 0, vcpu.index, time.nanoseconds(), { function: leaf, index: subleaf, rax: eax, rbx: ebx, rcx: ecx, rdx: edx, found: true, used_max_basic: false });
+  if (recorder.tracing)
+    recorder.event('kvm_cpuid', 0, vcpu.index, time.nanoseconds(), {
+      function: leaf,
+      index: subleaf,
+      rax: eax,
+      rbx: ebx,
+      rcx: ecx,
+      rdx: edx,
+      found: true,
+      used_max_basic: false,
+    });
   vcpu.completeInstruction();
 }

@@ -20,10 +20,17 @@ export function eptViolation(vcpu: Vcpu): void {
   assert(!machine.memory.isRam(address), `EPT01 maps all memory of L1, but not ${address.toString(16)}`);
   const qualification = processor.readLow(EXIT_QUALIFICATION);
   const { recorder, time } = machine;
-  if (recorder.tracing) recorder.event('kvm_page_fault', 0, vcpu.index, time.nanoseconds(), { vcpu_id: vcpu.index, guest_rip: readNatural(processor, OFFSET.GUEST_RIP), fault_address: address, error_code: qualification });
+  if (recorder.tracing)
+    recorder.event('kvm_page_fault', 0, vcpu.index, time.nanoseconds(), {
+      vcpu_id: vcpu.index,
+      guest_rip: readNatural(processor, OFFSET.GUEST_RIP),
+      fault_address: address,
+      error_code: qualification,
+    });
   if (state.vectoring !== 0) return undeliverable(vcpu);
   // IRET had unblocked NMIs before it faulted, and is going to be executed again.
-  if (extract(EPT_VIOLATION.NMI_UNBLOCKING, qualification) === 1) setBits(processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI, true);
+  if (extract(EPT_VIOLATION.NMI_UNBLOCKING, qualification) === 1)
+    setBits(processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI, true);
   emulateInstruction(vcpu);
 }
 

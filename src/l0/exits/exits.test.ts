@@ -4,9 +4,7 @@ import { describe, it } from 'node:test';
 import { compose } from '../../arch/vmx/bit-field.ts';
 import { IO_INSTRUCTION } from '../../arch/vmx/qualifications.ts';
 import { encodeInsOuts } from '../../arch/vmx/instruction-information.ts';
-import { CODE, DEVICE, ECAM, Fixture } from '../l0-fixture.testing.ts';
-import type { NestedHooks } from '../nested-hooks.ts';
-import { storedMsr } from '../msrs.ts';
+import { CODE, DEVICE, ECAM, Fixture, fakeHooks } from '../l0-fixture.testing.ts';
 
 const [RAX, RCX, RDX, RBX, RSI, RDI] = [0, 1, 2, 3, 6, 7];
 const GP = { vector: 13, type: 3, errorCode: 0 };
@@ -45,113 +43,15 @@ describe('CPUID', () => {
   it('hides what the paper profile cannot give a guest', () => {
     const bits = (profile: 'paper-1' | 'modern-1') => {
       const fixture = new Fixture(profile);
-      return [cpuid(fixture, 0x80000001)[3] & (1 << 27), cpuid(fixture, 7)[1] & (1 << 10), cpuid(fixture, 7)[2] & (1 << 22), cpuid(fixture, 0xd, 1)[0] & 8].map((bit) => bit !== 0);
+      return [
+        cpuid(fixture, 0x80000001)[3] & (1 << 27),
+        cpuid(fixture, 7)[1] & (1 << 10),
+        cpuid(fixture, 7)[2] & (1 << 22),
+        cpuid(fixture, 0xd, 1)[0] & 8,
+      ].map((bit) => bit !== 0);
     };
     assert.deepEqual(bits('modern-1'), [true, true, true, true]);
     assert.deepEqual(bits('paper-1'), [false, false, false, false]);
-  });
-});
-
-function rdmsr(fixture: Fixture, index: number): bigint | undefined {
-  fixture.processor.general[RCX] = BigInt(index);
-  fixture.exit('MSR_READ', { VM_EXIT_INSTRUCTION_LEN: 2 });
-  if (fixture.injected !== undefined) {
-    assert.deepEqual(fixture.injected, GP);
-    return undefined;
-  }
-  return (fixture.processor.general[RDX] << 32n) | fixture.processor.general[RAX];
-}
-function wrmsr(fixture: Fixture, index: number, value: bigint): boolean {
-  fixture.processor.general[RCX] = BigInt(index);
-  fixture.processor.general[RAX] = value & 0xffffffffn;
-  fixture.processor.general[RDX] = value >> 32n;
-  fixture.exit('MSR_WRITE', { VM_EXIT_INSTRUCTION_LEN: 2 });
-  return fixture.injected === undefined;
-}
-
-describe('MSRs', () => {
-  // prettier-ignore
-  const ROWS: readonly [name: string, index: number, value: bigint][] = [
-    ['an MTRR',           0x200,      0x80000006n],
-    ['PAT',               0x277,      0x0007040600070401n],
-    ['SYSENTER_EIP',      0x176,      0xffffffff81000000n],
-    ['STAR',              0xc0000081, 0x0023001000000000n],
-    ['LSTAR',             0xc0000082, 0xffffffff81000000n],
-    ['FS base',           0xc0000100, 0x00007fff00000000n],
-    ['KERNEL_GS_BASE',    0xc0000102, 0xffff888000000000n],
-    ['TSC_AUX',           0xc0000103, 7n],
-    ['DEBUGCTL',          0x1d9,      2n],
-    ['EFER.SCE and NXE',  0xc0000080, 0xd01n],
-    ['MISC_ENABLE',       0x1a0,      0x1801n],
-  ];
-  for (const [name, index, value] of ROWS) {
-    it(`${name} keeps what is written`, () => {
-      const fixture = new Fixture();
-      assert.ok(wrmsr(fixture, index, value));
-      assert.equal(rdmsr(fixture, index), value);
-    });
-  }
-
-  for (const [name, index, value] of [['not canonical', 0xc0000082, 1n << 60n], ['a reserved bit', 0xc0000080, 2n], ['read-only', 0xfe, 1n], ['an unknown memory type', 0x277, 2n]] as const) {
-    it(`refuses ${name} with #GP(0), counts it as an instruction, and changes nothing`, () => {
-      const fixture = new Fixture();
-      const before = rdmsr(fixture, index);
-      assert.equal(wrmsr(fixture, index, value), false);
-      assert.deepEqual([fixture.vcpu.rip, fixture.processor.ticks], [CODE + 2, 2]);
-      assert.equal(rdmsr(fixture, index), before);
-    });
-  }
-
-  it('an unknown one is #GP(0), and counted', () => {
-    const fixture = new Fixture();
-    assert.equal(rdmsr(fixture, 0x12345), undefined);
-    assert.equal(wrmsr(fixture, 0x12345, 0n), false);
-    assert.equal(rdmsr(fixture, 0x480), undefined, 'no VMX, no capability MSRs');
-    assert.deepEqual([...fixture.l0.l1.unknownMsrs], [[0x12345, { reads: 1, writes: 1 }], [0x480, { reads: 1, writes: 0 }]]);
-  });
-
-  it('FEATURE_CONTROL locks itself; VMX capability MSRs are those of nested VMX', () => {
-    const fixture = new Fixture('modern-1', { l0: { nested: () => fakeHooks() } });
-    assert.ok(wrmsr(fixture, 0x3a, 5n));
-    assert.equal(wrmsr(fixture, 0x3a, 4n), false);
-    assert.equal(storedMsr(fixture.vcpu, 0x3a), 5n);
-    assert.deepEqual([rdmsr(fixture, 0x480), rdmsr(fixture, 0x493)], [(2n << 32n) | 1n, undefined]);
-  });
-
-  it('the time-stamp counter: L1 writes it by an offset that the hardware adds, and TSC_ADJUST follows', () => {
-    const fixture = new Fixture();
-    fixture.processor.ticks = 999;
-    assert.equal(rdmsr(fixture, 0x10), 1000n);
-    assert.ok(wrmsr(fixture, 0x10, 0x1_0000_0000n));
-    const offset = 0x1_0000_0000n - 1001n;
-    assert.equal(fixture.processor.get('TSC_OFFSET'), offset);
-    assert.equal(rdmsr(fixture, 0x3b), offset);
-    assert.ok(wrmsr(fixture, 0x3b, 0n));
-    assert.equal(fixture.processor.get('TSC_OFFSET'), 0n);
-  });
-
-  it('the TSC deadline is met at the instruction at which the counter reaches it, and kicks the processor', () => {
-    const fixture = new Fixture();
-    const { vcpu, time, processor } = fixture;
-    vcpu.localApic.writeMemory(0xf0, 4, 0x1ff);
-    vcpu.localApic.writeMemory(0x320, 4, 0x400ec);
-    assert.ok(wrmsr(fixture, 0x6e0, 5000n));
-    assert.equal(time.nextDeadline(), 5000);
-    time.advanceTo(5000);
-    assert.equal(processor.kicks, 1);
-    assert.equal(vcpu.localApic.pendingVector(), 0xec);
-  });
-
-  it('x2APIC: mode by IA32_APIC_BASE, registers by MSR', () => {
-    const fixture = new Fixture();
-    assert.equal(rdmsr(fixture, 0x802), undefined);
-    assert.ok(wrmsr(fixture, 0x1b, 0xfee00d00n));
-    assert.equal(rdmsr(fixture, 0x802), 0n);
-    assert.ok(wrmsr(fixture, 0x80f, 0x1ffn));
-    assert.ok(wrmsr(fixture, 0x83f, 0x55n), 'self-IPI');
-    assert.equal(fixture.vcpu.localApic.pendingVector(), 0x55);
-    assert.equal(fixture.processor.kicks, 0, 'L0 looks for events by itself before it enters');
-    assert.equal(wrmsr(fixture, 0x1b, 0xfee00900n), false, 'x2APIC to xAPIC');
   });
 });
 
@@ -160,19 +60,20 @@ const io = (port: number, width: 1 | 2 | 4, input: boolean, more: object = {}): 
 
 describe('port I/O', () => {
   it('IN writes AL, AX, or all of RAX; OUT writes as much', () => {
-    const { processor, device, ...fixture } = new Fixture();
-    void fixture;
     const whole = new Fixture();
-    void processor;
-    void device;
     whole.device.bytes.set([0x11, 0x22, 0x33, 0x44], 0x10);
-    for (const [width, expected] of [[1, 0xaabbccddeeff0011n], [2, 0xaabbccddeeff2211n], [4, 0x44332211n]] as const) {
+    for (const [width, expected] of [
+      [1, 0xaabbccddeeff0011n],
+      [2, 0xaabbccddeeff2211n],
+      [4, 0x44332211n],
+    ] as const) {
       whole.processor.general[RAX] = 0xaabbccddeeff0000n;
       whole.exit('IO_INSTRUCTION', { EXIT_QUALIFICATION: io(0xe10, width, true), VM_EXIT_INSTRUCTION_LEN: 1 });
       assert.equal(whole.processor.general[RAX], expected);
     }
     whole.processor.general[RAX] = 0xffffffff_87654321n;
-    for (const width of [1, 2, 4] as const) whole.exit('IO_INSTRUCTION', { EXIT_QUALIFICATION: io(0xe20, width, false), VM_EXIT_INSTRUCTION_LEN: 1 });
+    for (const width of [1, 2, 4] as const)
+      whole.exit('IO_INSTRUCTION', { EXIT_QUALIFICATION: io(0xe20, width, false), VM_EXIT_INSTRUCTION_LEN: 1 });
     assert.deepEqual(whole.device.log.slice(3), ['write 20 1 21', 'write 20 2 4321', 'write 20 4 87654321']);
     assert.deepEqual([whole.vcpu.rip, whole.processor.ticks], [CODE + 6, 6]);
   });
@@ -183,7 +84,14 @@ describe('port I/O', () => {
     assert.equal(fixture.processor.general[RAX], 0xffffffffn);
   });
 
-  const string = (fixture: Fixture, input: boolean, linear: number, rep: boolean, width: 1 | 2 | 4 = 2, addressSize: 32 | 64 = 64) =>
+  const string = (
+    fixture: Fixture,
+    input: boolean,
+    linear: number,
+    rep: boolean,
+    width: 1 | 2 | 4 = 2,
+    addressSize: 32 | 64 = 64,
+  ) =>
     fixture.exit('IO_INSTRUCTION', {
       EXIT_QUALIFICATION: io(0xe10, width, input, { STRING: 1, REP: rep ? 1 : 0 }),
       GUEST_LINEAR_ADDRESS: linear,
@@ -197,20 +105,23 @@ describe('port I/O', () => {
     fixture.processor.general[RSI] = 0x300ff0n;
     fixture.processor.general[RCX] = 2n;
     string(fixture, false, 0x300ff0, true);
-    assert.deepEqual([fixture.vcpu.rip, fixture.processor.general[RSI], fixture.processor.general[RCX], fixture.processor.ticks], [CODE, 0x300ff2n, 1n, 1]);
+    assert.deepEqual(
+      [fixture.vcpu.rip, fixture.processor.general[RSI], fixture.processor.general[RCX], fixture.processor.ticks],
+      [CODE, 0x300ff2n, 1n, 1],
+    );
     string(fixture, false, 0x300ff2, true);
     assert.deepEqual([fixture.vcpu.rip, fixture.processor.general[RCX], fixture.processor.ticks], [CODE + 3, 0n, 2]);
     assert.deepEqual(fixture.device.log, ['write 10 2 201', 'write 10 2 403']);
   });
 
-  it('INS goes down with DF, over a page border, and writes L1\'s memory wherever it lies', () => {
+  it("INS goes down with DF, over a page border, and writes L1's memory wherever it lies", () => {
     const fixture = new Fixture('modern-1', { permute: 5 });
     fixture.device.bytes.set([0xaa, 0xbb, 0xcc, 0xdd], 0x10);
     fixture.processor.general[RDI] = 0x1ffffeffen;
     fixture.vcpu.rflags |= 0x400;
     string(fixture, true, 0x3ffffe, false, 4, 32);
     assert.deepEqual(fixture.bytesAt(0x3ffffe, 4), [0xaa, 0xbb, 0xcc, 0xdd]);
-    assert.equal(fixture.processor.general[RDI], 0xfffefffan, 'as wide as the address size');
+    assert.equal(fixture.processor.general[RDI], 0xffffeffan, 'as wide as the address size');
   });
 
   it('INS to a page that is not there faults before the port is read', () => {
@@ -234,7 +145,13 @@ describe('other instructions', () => {
     };
     assert.equal(run(0n, 3n), undefined);
     assert.equal(unsaved.get('xcr0'), 3n);
-    for (const [index, low, high] of [[0n, 2n, 0n], [0n, 7n, 0n], [1n, 3n, 0n], [0n, 3n, 1n]]) assert.deepEqual(run(index, low, high), GP);
+    for (const [index, low, high] of [
+      [0n, 2n, 0n],
+      [0n, 7n, 0n],
+      [1n, 3n, 0n],
+      [0n, 3n, 1n],
+    ])
+      assert.deepEqual(run(index, low, high), GP);
     assert.equal(unsaved.get('xcr0'), 3n);
   });
 
@@ -246,7 +163,16 @@ describe('other instructions', () => {
     });
   }
 
-  for (const reason of ['MWAIT_INSTRUCTION', 'MONITOR_INSTRUCTION', 'VMCALL', 'VMON', 'VMREAD', 'INVEPT', 'VMFUNC', 'GETSEC'] as const) {
+  for (const reason of [
+    'MWAIT_INSTRUCTION',
+    'MONITOR_INSTRUCTION',
+    'VMCALL',
+    'VMON',
+    'VMREAD',
+    'INVEPT',
+    'VMFUNC',
+    'GETSEC',
+  ] as const) {
     it(`${reason} is #UD without nested VMX`, () => {
       const fixture = new Fixture();
       fixture.exit(reason, { VM_EXIT_INSTRUCTION_LEN: 3 });
@@ -254,9 +180,13 @@ describe('other instructions', () => {
     });
   }
 
-  it('VMX instructions are nested VMX\'s, which may complete them or not', () => {
+  it("VMX instructions are nested VMX's, which may complete them or not", () => {
     const seen: number[] = [];
-    const fixture = new Fixture('modern-1', { l0: { nested: () => fakeHooks({ vmxInstruction: (vcpu, reason) => (seen.push(reason), vcpu.completeInstruction()) }) } });
+    const fixture = new Fixture('modern-1', {
+      l0: {
+        nested: () => fakeHooks({ vmxInstruction: (vcpu, reason) => (seen.push(reason), vcpu.completeInstruction()) }),
+      },
+    });
     fixture.exit('VMLAUNCH', { VM_EXIT_INSTRUCTION_LEN: 3 });
     assert.deepEqual([seen, fixture.vcpu.rip], [[20], CODE + 3]);
   });
@@ -266,6 +196,10 @@ describe('other instructions', () => {
     assert.equal(fixture.exit('TRIPLE_FAULT'), 'halt');
     assert.deepEqual(fixture.ends, ['shutdown 0']);
     assert.equal(fixture.l0.kicked(fixture.processor), 'halt');
+  });
+
+  it('a hardware task switch is a message to the user', () => {
+    assert.throws(() => new Fixture().exit('TASK_SWITCH'), /switches tasks by hardware/);
   });
 
   it('an exit that vmcs01 cannot cause is a bug of ours, and so is a failed entry', () => {
@@ -293,7 +227,14 @@ describe('other instructions', () => {
     fixture.processor.set('GUEST_INTERRUPTIBILITY_INFO', 1);
     fixture.processor.set('GUEST_RFLAGS', 0x10102);
     fixture.exit('CPUID', { VM_EXIT_INSTRUCTION_LEN: 2 });
-    assert.deepEqual([fixture.processor.get('GUEST_INTERRUPTIBILITY_INFO'), fixture.vcpu.rflags, fixture.processor.get('GUEST_PENDING_DBG_EXCEPTIONS')], [0n, 0x102, 0x4000n]);
+    assert.deepEqual(
+      [
+        fixture.processor.get('GUEST_INTERRUPTIBILITY_INFO'),
+        fixture.vcpu.rflags,
+        fixture.processor.get('GUEST_PENDING_DBG_EXCEPTIONS'),
+      ],
+      [0n, 0x102, 0x4000n],
+    );
   });
 });
 
@@ -302,12 +243,17 @@ describe('device memory', () => {
 
   it('EPT violation at a device: the instruction is done on it', () => {
     const fixture = new Fixture();
-    fixture.put(CODE, [0xc7, 0x04, 0x25, 0x10, 0x00, 0x00, 0x00, 0x78, 0x56, 0x34, 0x12]); // mov dword [10h], 12345678h
-    fixture.processor.set('GUEST_ES_BASE', 0);
     fixture.put(CODE, [0xc7, 0x03, 0x78, 0x56, 0x34, 0x12]); // mov dword [rbx], 12345678h
     fixture.processor.general[RBX] = BigInt(DEVICE + 0x10);
-    fixture.exit('EPT_VIOLATION', { EXIT_QUALIFICATION: 0x182, GUEST_PHYSICAL_ADDRESS: DEVICE + 0x10, GUEST_LINEAR_ADDRESS: DEVICE + 0x10 });
-    assert.deepEqual([fixture.device.log, fixture.vcpu.rip, fixture.processor.ticks], [['write 10 4 12345678'], CODE + 6, 1]);
+    fixture.exit('EPT_VIOLATION', {
+      EXIT_QUALIFICATION: 0x182,
+      GUEST_PHYSICAL_ADDRESS: DEVICE + 0x10,
+      GUEST_LINEAR_ADDRESS: DEVICE + 0x10,
+    });
+    assert.deepEqual(
+      [fixture.device.log, fixture.vcpu.rip, fixture.processor.ticks],
+      [['write 10 4 12345678'], CODE + 6, 1],
+    );
   });
 
   it('EPT violation where nothing is: ones are read, writes vanish', () => {
@@ -345,7 +291,11 @@ describe('device memory', () => {
 
   it('an event that cannot be delivered because its stack is a device ends L1', () => {
     const fixture = new Fixture();
-    fixture.exit('EPT_VIOLATION', { EXIT_QUALIFICATION: 0x182, GUEST_PHYSICAL_ADDRESS: DEVICE, IDT_VECTORING_INFO_FIELD: 0x80000030 });
+    fixture.exit('EPT_VIOLATION', {
+      EXIT_QUALIFICATION: 0x182,
+      GUEST_PHYSICAL_ADDRESS: DEVICE,
+      IDT_VECTORING_INFO_FIELD: 0x80000030,
+    });
     assert.deepEqual(fixture.ends, ['shutdown 0']);
   });
 
@@ -357,19 +307,3 @@ describe('device memory', () => {
     assert.equal(fixture.processor.get('GUEST_INTERRUPTIBILITY_INFO'), 8n);
   });
 });
-
-/** Nested VMX that is never in VMX operation. */
-export function fakeHooks(changes: Partial<NestedHooks> = {}): NestedHooks {
-  return {
-    readCapability: (index) => (index === 0x480 ? { low: 1, high: 2 } : undefined),
-    allowsControl: () => true,
-    blocksInit: () => false,
-    vmxInstruction: () => {},
-    handlesExit: () => true,
-    beforeEntry: () => {},
-    wakes: () => false,
-    tscOffsetChanged: () => {},
-    reset: () => {},
-    ...changes,
-  };
-}

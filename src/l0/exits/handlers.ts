@@ -8,7 +8,7 @@ import { controlRegisterAccess } from './control-register-access.ts';
 import { cpuid } from './cpuid.ts';
 import { apicAccess, eptMisconfiguration, eptViolation } from './device-memory.ts';
 import { event, exceptionOrNmi, hlt, tripleFault } from './hlt.ts';
-import { cacheInstruction, rdtsc, undefinedInstruction, vmxInstruction, xsetbv } from './instructions.ts';
+import { cacheInstruction, rdtsc, taskSwitch, undefinedInstruction, vmxInstruction, xsetbv } from './instructions.ts';
 import { ioInstruction } from './io.ts';
 import { rdmsr, wrmsr } from './msr.ts';
 
@@ -23,6 +23,7 @@ const ROWS: readonly (readonly [ExitReasonName, ExitHandler])[] = [
   ['INIT_SIGNAL',          event],
   ['INTERRUPT_WINDOW',     event],
   ['NMI_WINDOW',           event],
+  ['TASK_SWITCH',          taskSwitch],
   ['CPUID',                cpuid],
   ['GETSEC',               undefinedInstruction],
   ['HLT',                  hlt],

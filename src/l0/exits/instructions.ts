@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Instructions that exit because they always do, and have little to do.
 
+import { UserError } from '../../base/errors.ts';
 import type { Halves } from '../../hardware/vmx.ts';
 import type { Vcpu } from '../vcpu.ts';
 
@@ -39,6 +40,14 @@ export function rdtsc(vcpu: Vcpu): void {
   vcpu.writeLow(RAX, now.low);
   vcpu.writeLow(RDX, now.high);
   vcpu.completeInstruction();
+}
+
+/** A task switch by TSS always exits, and is then the hypervisor's to do. */
+export function taskSwitch(vcpu: Vcpu): void {
+  throw new UserError(
+    `Processor ${vcpu.index} of L1 switches tasks by hardware, at ${vcpu.rip.toString(16)}: L0 does not do that yet`,
+    'run without L0, or use a 64-bit guest, which has no such switches',
+  );
 }
 
 /** VMXON to VMXOFF, INVEPT, INVVPID, VMCALL, VMFUNC: nested VMX's; without it there are none. */

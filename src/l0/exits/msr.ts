@@ -23,7 +23,9 @@ export function wrmsr(vcpu: Vcpu): void {
   const index = vcpu.low(RCX);
   const low = vcpu.low(RAX);
   const high = vcpu.low(RDX);
-  const done = isLocalApicMsr(index) ? vcpu.localApic.writeMsr(index, low, high) : writeMsr(vcpu, index, (BigInt(high) << 32n) | BigInt(low));
+  const done = isLocalApicMsr(index)
+    ? vcpu.localApic.writeMsr(index, low, high)
+    : writeMsr(vcpu, index, (BigInt(high) << 32n) | BigInt(low));
   trace(vcpu, true, index, (BigInt(high) << 32n) | BigInt(low), !done);
   if (done) vcpu.completeInstruction();
   else refuse(vcpu, index, 'writes');

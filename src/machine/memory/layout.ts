@@ -7,7 +7,7 @@
 export const PAGE_SIZE = 4096;
 
 /** Each processor's area: state block, scratch, instruction TLB, data TLB. */
-export const PROCESSOR_AREA_BASE = 0x10000;
+const PROCESSOR_AREA_BASE = 0x10000;
 export const PROCESSOR_AREA_SIZE = 0x40000;
 
 /** Offsets within a processor's area. */
@@ -31,7 +31,7 @@ export const CODE_TABLE_ENTRY_SIZE = 16;
 export const CODE_TABLE = { hostAddress: 0, mode: 4, record: 8 } as const;
 
 /** Space for decoded records; when it is full, all translations are dropped. */
-export const RECORD_POOL_SIZE = 48 << 20;
+const RECORD_POOL_SIZE = 48 << 20;
 
 export interface MemoryLayout {
   readonly processors: number;

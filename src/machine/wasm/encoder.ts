@@ -10,7 +10,7 @@ export const V128 = 0x7b;
 export type ValueType = typeof I32 | typeof I64 | typeof F32 | typeof F64 | typeof V128;
 
 /** A growing byte buffer with the LEB128 forms of the binary format. */
-export class ByteWriter {
+class ByteWriter {
   bytes = new Uint8Array(1024);
   length = 0;
 

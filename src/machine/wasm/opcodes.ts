@@ -20,11 +20,8 @@ export const OP = {
   i32_wrap_i64: 0xa7, i64_extend_i32_s: 0xac, i64_extend_i32_u: 0xad,
   i32_reinterpret_f32: 0xbc, i64_reinterpret_f64: 0xbd, f32_reinterpret_i32: 0xbe, f64_reinterpret_i64: 0xbf,
   i32_extend8_s: 0xc0, i32_extend16_s: 0xc1, i64_extend8_s: 0xc2, i64_extend16_s: 0xc3, i64_extend32_s: 0xc4,
-  prefix_fc: 0xfc, prefix_fd: 0xfd,
+  prefix_fd: 0xfd,
 } as const;
-
-/** Second opcodes behind the 0xFC prefix. */
-export const OP_FC = { memory_copy: 10, memory_fill: 11 } as const;
 
 /** Second opcodes behind the 0xFD prefix (SIMD). */
 // prettier-ignore

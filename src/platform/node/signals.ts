@@ -2,7 +2,7 @@
 
 /** The signals that ask us to end, with their numbers. See: signal(7). */
 // prettier-ignore
-export const TERMINATION_SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+const TERMINATION_SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
 export type TerminationSignal = keyof typeof TERMINATION_SIGNALS;
 

@@ -298,15 +298,15 @@ const LOADS: Partial<Record<Type, number>> = { i8: OP.i32_load8_u, i16: OP.i32_l
 const STORES: Partial<Record<Type, number>> = { i8: OP.i32_store8, i16: OP.i32_store16, i32: OP.i32_store, i64: OP.i64_store, f32: OP.f32_store, f64: OP.f64_store };
 
 /** V128 loads and stores are two bytes; `Code.memory` takes them as prefix << 8 | opcode. */
-export const V128_LOAD = 0xfd00;
-export const V128_STORE = 0xfd0b;
+const V128_LOAD = 0xfd00;
+const V128_STORE = 0xfd0b;
 
-export function loadOpcode(type: Type): number {
+function loadOpcode(type: Type): number {
   const opcode = type === 'v128' ? V128_LOAD : LOADS[type];
   assert(opcode !== undefined, `no load of ${type}`);
   return opcode;
 }
-export function storeOpcode(type: Type): number {
+function storeOpcode(type: Type): number {
   const opcode = type === 'v128' ? V128_STORE : STORES[type];
   assert(opcode !== undefined, `no store of ${type}`);
   return opcode;

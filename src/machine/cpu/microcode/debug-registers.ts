@@ -49,7 +49,7 @@ function moveTo(cpu: Processor, instruction: Instruction): number {
 }
 
 /** Writes DR7 and asks the run loop to look at breakpoints. */
-export function setDr7(cpu: Processor, value: bigint): void {
+function setDr7(cpu: Processor, value: bigint): void {
   cpu.set64(STATE.dr7, (value & DR7.writable) | DR7.fixed);
   if (Number(value) & DR7.enables) cpu.words[STATE.attention >> 2] |= ATTENTION.debug;
 }

@@ -130,11 +130,6 @@ function intentOf(row: OpcodeRow): number {
 
 const intents = Uint8Array.from(opcodeTable, intentOf);
 
-/** Whether an opcode writes its memory operand. */
-export function writesMemory(opcode: OpcodeRow): boolean {
-  return intents[opcode.id] === INTENT.write;
-}
-
 /** Bytes of the memory operand; at least one, so that operands without a size are checked as a byte. */
 function operandBytes(instruction: Instruction): number {
   const { operands } = instruction;

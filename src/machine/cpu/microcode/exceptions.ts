@@ -49,7 +49,7 @@ const PAGE_FAULTS: ReadonlySet<number> = new Set([VECTOR.PF, VECTOR.VE]);
 export type ExceptionClass = 'benign' | 'contributory' | 'page fault' | 'double fault';
 
 /** See: SDM Table 6-4 Interrupt and Exception Classes. */
-export function exceptionClass(event: Event): ExceptionClass {
+function exceptionClass(event: Event): ExceptionClass {
   if (event.kind !== 'fault' && event.kind !== 'trap') return 'benign';
   if (event.vector === VECTOR.DF) return 'double fault';
   if (PAGE_FAULTS.has(event.vector)) return 'page fault';

@@ -41,7 +41,7 @@ const AT = { x87Pointers: 24, mxcsrEnd: 32, st: 32, xmm: 160, xstateBv: 512, xco
 const image = imageOf(AREA_BYTES);
 
 /** Components in use: those not in their initial configuration. MXCSR does not count. */
-export function componentsInUse(cpu: Processor): number {
+function componentsInUse(cpu: Processor): number {
   return (x87IsInitial(cpu) ? 0 : X87) | (xmmIsInitial(cpu) ? 0 : SSE);
 }
 
@@ -174,7 +174,7 @@ function xgetbv(cpu: Processor): number {
 }
 
 /** Whether XCR0 may have this value. See: SDM 2.6 Extended Control Registers (Including XCR0). */
-export function xcr0IsValid(low: number, high: number): boolean {
+function xcr0IsValid(low: number, high: number): boolean {
   return high === 0 && (low & X87) !== 0 && (low & ~SUPPORTED) === 0;
 }
 

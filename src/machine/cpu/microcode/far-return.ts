@@ -7,8 +7,8 @@ import { VECTOR, refuse } from './exceptions.ts';
 import { checkStackSegment, loadCode, loadFrom, loadNull } from './segment-load.ts';
 
 /** What far RET and IRET share: checks of the segments returned to, and the change of privilege level. */
-export const returnCode = new Descriptor();
-export const returnStack = new Descriptor();
+const returnCode = new Descriptor();
+const returnStack = new Descriptor();
 
 /** The code segment returned to: at the same or an outer level. See: SDM 5.8.6 Returning from a Called Procedure. */
 export function checkReturnCode(cpu: Processor, selector: number): boolean {
@@ -24,7 +24,7 @@ export function checkReturnCode(cpu: Processor, selector: number): boolean {
 }
 
 /** Whether code returned to is 64-bit. */
-export function returnsTo64(cpu: Processor): boolean {
+function returnsTo64(cpu: Processor): boolean {
   return cpu.longMode && returnCode.long;
 }
 

@@ -51,7 +51,7 @@ export interface Parts {
   flags?: number;
 }
 
-export const NO_BUS: PhysicalBus = {
+const NO_BUS: PhysicalBus = {
   readMemory: () => 0,
   writeMemory: () => undefined,
   readPort: () => 0,

@@ -39,7 +39,7 @@ export function checkSegment(cpu: Processor, segment: number, selector: number):
   return isNull(selector) || checkDataSegment(cpu, selector, cpu.cpl, VECTOR.GP, loaded);
 }
 
-export function commitSegment(cpu: Processor, segment: number, selector: number): void {
+function commitSegment(cpu: Processor, segment: number, selector: number): void {
   if (cpu.realMode) loadReal(cpu, segment, selector);
   else if (cpu.virtual8086) loadVirtual8086(cpu, segment, selector);
   else if (isNull(selector)) loadNull(cpu, segment, selector, segment === SS ? cpu.cpl : 0);

@@ -18,7 +18,7 @@ export function stackAt(cpu: Processor, distance: number): number {
 }
 
 /** Several values read from the current stack before the instruction commits. */
-export class PoppedValues {
+class PoppedValues {
   /** Zero-extended; 8 bytes as signed Numbers. */
   readonly values = new Float64Array(16);
   /** The halves of 8-byte values, for those that need not be canonical. */

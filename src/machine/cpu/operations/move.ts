@@ -62,7 +62,7 @@ function leave(o: Operation): void {
 }
 
 /** Bytes reversed by masks and shifts, 16 bits at a time upwards. */
-export function byteSwap(o: Operation, value: Value): Value {
+function byteSwap(o: Operation, value: Value): Value {
   if (value.type === 'i16') return value.rotl(8);
   const wide = value.type === 'i64';
   const odd = o.constant(value.type, wide ? 0x00ff00ff00ff00ffn : 0x00ff00ff);

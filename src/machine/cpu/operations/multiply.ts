@@ -6,7 +6,7 @@ import type { Description, Operation, Value } from './operation.ts';
 const DIVIDE_ERROR = 0;
 
 /** High 64 bits of an unsigned product, from four products of 32-bit halves. */
-export function multiplyHighUnsigned(a: Value, b: Value): Value {
+function multiplyHighUnsigned(a: Value, b: Value): Value {
   const low = (v: Value): Value => v.and(0xffffffffn);
   const [a0, a1, b0, b1] = [low(a), a.shr(32), low(b), b.shr(32)];
   const middle = a1.mul(b0).add(a0.mul(b0).shr(32));

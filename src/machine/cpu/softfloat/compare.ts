@@ -29,7 +29,7 @@ export function compareNumbers(a: Unpacked, b: Unpacked): number {
   return signA < 0 ? compareMagnitudes(b, a) : compareMagnitudes(a, b);
 }
 
-export function compareMagnitudes(a: Unpacked, b: Unpacked): number {
+function compareMagnitudes(a: Unpacked, b: Unpacked): number {
   if (a.kind !== b.kind) return a.kind < b.kind ? ORDER.less : ORDER.greater;
   if (a.kind !== KIND.finite) return ORDER.equal;
   if (a.exponent !== b.exponent) return a.exponent < b.exponent ? ORDER.less : ORDER.greater;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { EXCEPTION, ROUNDING } from './environment.ts';
+import { EXCEPTION } from './environment.ts';
 import type { FloatEnvironment } from './environment.ts';
 import { KIND, packSpecial, zero } from './format.ts';
 import type { Format, Unpacked } from './format.ts';
@@ -67,4 +67,3 @@ export function roundToIntegral(
   return result;
 }
 
-export const TRUNCATE: number = ROUNDING.zero;

@@ -39,7 +39,7 @@ export interface Unpacked {
 }
 
 const INTEGER_BIT = 1n << 63n;
-export const QUIET_BIT: bigint = 1n << 62n;
+const QUIET_BIT: bigint = 1n << 62n;
 const FRACTION = INTEGER_BIT - 1n;
 
 /** Number of bits up to the highest one set. */

@@ -7,7 +7,7 @@ import { MODE } from '../mode.ts';
 import { FS, SEGMENT, SS, STATE, generalOffset, segmentOffset } from '../state.ts';
 
 /** A link cell that is never to be patched: the target lies in another page, or the block is a single step. */
-export const NEVER_LINKED = 1;
+const NEVER_LINKED = 1;
 
 const SLOTS = [RECORD.operand0, RECORD.operand1, RECORD.operand2] as const;
 

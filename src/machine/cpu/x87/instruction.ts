@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { assert } from '../../../base/assert.ts';
-import { BINARY32, BINARY64, EXTENDED80, finite, unpack } from '../softfloat/format.ts';
+import { BINARY32, BINARY64, finite, unpack } from '../softfloat/format.ts';
 import type { Format, Unpacked } from '../softfloat/format.ts';
 import type { X87 } from './x87.ts';
 
@@ -109,7 +109,6 @@ function integer(notation: string, bytes: number): MemoryOperand {
 
 export const M32FP: MemoryOperand = float('m32fp', BINARY32);
 export const M64FP: MemoryOperand = float('m64fp', BINARY64);
-export const M80FP: MemoryOperand = float('m80fp', EXTENDED80);
 export const M16INT: MemoryOperand = integer('m16int', 2);
 export const M32INT: MemoryOperand = integer('m32int', 4);
 export const M64INT: MemoryOperand = integer('m64int', 8);

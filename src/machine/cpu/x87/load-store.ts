@@ -24,7 +24,7 @@ import { INDEFINITE_BITS } from './x87.ts';
 import type { X87 } from './x87.ts';
 
 /** Pushes a value, or what a masked stack overflow leaves. */
-export function pushChecked(x87: X87, value: () => bigint): void {
+function pushChecked(x87: X87, value: () => bigint): void {
   if (!x87.isEmpty(-1)) {
     if (x87.stackFault(true)) x87.push(INDEFINITE_BITS);
     return;

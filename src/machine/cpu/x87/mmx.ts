@@ -13,9 +13,3 @@ export function enterMmx(x87: X87): void {
 export function markMmxWritten(x87: X87, register: number): void {
   x87.setPhysical(register, x87.physical(register) | (0xffffn << 64n));
 }
-
-/** EMMS: all registers are empty, TOP 0. */
-export function emms(x87: X87): void {
-  x87.top = 0;
-  x87.ftw = 0;
-}
