@@ -11,8 +11,6 @@ export async function runCommand(words: readonly string[], host: Host, failures:
   if (args === undefined) return 0;
   const description = findDescription(args.description);
   if (!args.batch && args.until === undefined) checkTerminal(host);
-  const { checkHypervisor } = await import('../system/make-pc.ts');
-  checkHypervisor(args, description.runsHypervisor, '--bare');
   const { bootRequest } = await import('./boot-request.ts');
   const { runGuest } = await import('./run.ts');
   const boot = await bootRequest(args, description, host);

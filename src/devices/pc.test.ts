@@ -60,14 +60,16 @@ test('what every PC has is at its place', () => {
     ['port', 0x20], ['port', 0xa0],            // 8259A pair
     ['port', 0x40], ['port', 0x70],            // 8254, RTC
     ['port', 0x92], ['port', 0x510],           // reset and A20, fw_cfg
-    ['port', 0xcf8], ['memory', 0xfec0_0000],  // PCI, I/O APIC
-    ['memory', ECAM.base],
+    ['memory', 0xfec0_0000],                   // I/O APIC
+    ['memory', ECAM.base],                     // PCI
   ];
   const claims = bus.claims();
   for (const [space, at] of places) {
     const owner = claims.find((claim) => claim.space === space && claim.first <= at && at <= claim.last);
     assert.ok(owner !== undefined, `${space} ${at.toString(16)}`);
   }
+  bus.writePort(0xcf8, 4, 0x8000_0000);
+  assert.equal(bus.readPort(0xcfc, 4), 0x29c0_8086, 'configuration mechanism #1');
   assert.equal(identity(0), '29c08086', 'host bridge');
   assert.equal(identity(2), 'ffffffff', 'no disk, no function');
   for (const port of [0x3f8, 0x2f8, 0xf4]) assert.equal(bus.readPort(port, 1), 0xff, 'nothing that was not asked for');
@@ -126,5 +128,5 @@ test('what ends or restarts a run is told to whoever built the PC', () => {
   bus.writePort(0xf4, 4, 0x10);
   bus.writePort(0xcf9, 1, 0x02);
   bus.writePort(0xcf9, 1, 0x06);
-  assert.deepEqual(events, ['exit 16', 'hard']);
+  assert.deepEqual(events, ['exit 33', 'hard']);
 });

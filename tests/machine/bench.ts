@@ -101,7 +101,7 @@ export class Bench {
   }
 
   private setGate(vector: number, address: number): void {
-const [low, high] = [BigInt(address & 0xffff), BigInt(address >>> 16)];
+    const [low, high] = [BigInt(address & 0xffff), BigInt(address >>> 16)];
     this.poke64(AT.idt + vector * 16, low | (BigInt(CODE64) << 16n) | (0x8en << 40n) | (high << 48n));
   }
 }

@@ -12,8 +12,6 @@ export async function qemuCommand(args: readonly string[], host: Host, failures:
     return 0;
   }
   if (settings.kernel === undefined) throw new UserError('there is nothing to boot', 'give a kernel with -kernel FILE');
-  const { checkHypervisor } = await import('../../system/make-pc.ts');
-  checkHypervisor({ bare: !settings.l0, paging: settings.paging }, settings.vmx ?? false, '-accel turtles,l0=off');
   const { runQemu } = await import('./run.ts');
   return runQemu(settings, settings.kernel, host, failures);
 }

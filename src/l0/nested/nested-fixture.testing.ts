@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // L0's fixture with an L1 in VMX operation: tests execute L1's VMX instructions by their exits, and make L2 exit.
 
-import { CAPABILITY_MSRS } from '../../arch/vmx/capabilities.ts';
 import { exampleVmcs } from '../../arch/vmx/example-vmcs.ts';
 import type { ExampleVmcs } from '../../arch/vmx/example-vmcs.ts';
 import { ENCODING, FIELDS, OFFSET } from '../../arch/vmx/fields.ts';
@@ -90,11 +89,11 @@ export class NestedFixture {
   /** An instruction of L1 that exited; what it came to. */
   execute(reason: ExitReasonName, information: { readonly [Name in FieldName]?: bigint | number } = {}): Outcome {
     const { processor, vcpu } = this;
-    assert(vcpu.state.level === 1, 'L1 runs');
+    assert(this.level === 1, 'L1 runs');
     const rip = vcpu.rip;
     this.processor.set('GUEST_RFLAGS', 2n | BigInt(FLAGS));
     this.fixture.exit(reason, { VM_EXIT_INSTRUCTION_LEN: LENGTH, ...information });
-    if (vcpu.state.level === 2) return 'L2';
+    if (this.level === 2) return 'L2';
     const injected = this.fixture.injected;
     if (injected !== undefined) return `#${injected.vector}`;
     if (vcpu.rip !== rip + LENGTH) return 'host';
@@ -159,9 +158,9 @@ export class NestedFixture {
   }
   /** L2 exits to the hardware's owner; who is entered next. */
   exit(reason: ExitReasonName, information: { readonly [Name in FieldName]?: bigint | number } = {}): 'L1' | 'L2' {
-    assert(this.vcpu.state.level === 2, 'L2 runs');
+    assert(this.level === 2, 'L2 runs');
     this.fixture.exit(reason, information);
-    return this.vcpu.state.level === 1 ? 'L1' : 'L2';
+    return this.level === 1 ? 'L1' : 'L2';
   }
 }
 
@@ -171,6 +170,3 @@ function acceptShadowVmcs(processor: FakeProcessor): void {
     processor.currentVmcs = vmcs;
   };
 }
-
-/** Numbers of the capability MSRs, to read them as L1 does. */
-export const CAPABILITY_MSR_NUMBERS = Object.values(CAPABILITY_MSRS);
