@@ -9,6 +9,7 @@ export const OPEN_MSRS: readonly (readonly [index: number, feature: string | und
   [0x00000174, 'SEP',       'IA32_SYSENTER_CS'],
   [0x00000175, 'SEP',       'IA32_SYSENTER_ESP'],
   [0x00000176, 'SEP',       'IA32_SYSENTER_EIP'],
+  [0x000001d9, undefined,   'IA32_DEBUGCTL'],
   [0x00000277, 'PAT',       'IA32_PAT'],
   [0xc0000081, 'SYSCALL',   'IA32_STAR'],
   [0xc0000082, 'SYSCALL',   'IA32_LSTAR'],

@@ -56,7 +56,8 @@ export class GuestTimeStampCounter implements TimeStampCounter {
     const by = difference(low, high, now.low, now.high);
     // Beyond this a Number is not exact, and the machine never gets there.
     if (by.high >= 0x100000) return Infinity;
-    return Math.ceil(((ticks.high * TWO_32 + ticks.low + by.high * TWO_32 + by.low) * 1e9) / this.#frequencyHz);
+    // A fraction where the frequency gives one: rounded up, it would be a tick late.
+    return ((ticks.high * TWO_32 + ticks.low + by.high * TWO_32 + by.low) * 1e9) / this.#frequencyHz;
   }
 
   #move(by: Halves): void {

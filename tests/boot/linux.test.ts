@@ -104,24 +104,32 @@ describe("Debian's kernel", () => {
   });
 
   booted('sees no reason for a mitigation that costs something at each entry of the kernel', () => {
-    const costly = /retpoline|\bLFENCE\b|SW BHB|Kernel\/User page tables isolation: enabled|Clear CPU buffers|VERW|untrained return|Safe RET|Mitigation: IBRS\b|Mitigation: PTE Inversion|Speculative Store Bypass: Mitigation/i;
+    const costly =
+      /retpoline|\bLFENCE\b|SW BHB|Kernel\/User page tables isolation: enabled|Clear CPU buffers|VERW|untrained return|Safe RET|Mitigation: IBRS\b|Mitigation: PTE Inversion|Speculative Store Bypass: Mitigation/i;
     const lines = first.text.split(/\r?\n/).filter((line) => costly.test(line));
     assert.deepEqual(lines, []);
     assert.match(first.text, /Spectre V2 : Mitigation: Enhanced/);
   });
 
   booted('complains of nothing', () => {
-    const bad = /\b(BUG|WARNING|Oops|panic|Call Trace|unchecked MSR|general protection|invalid opcode|soft lockup|timed out|Unexpected)\b/;
+    const bad =
+      /\b(BUG|WARNING|Oops|panic|Call Trace|unchecked MSR|general protection|invalid opcode|soft lockup|timed out|Unexpected)\b/;
     const lines = first.text.split(/\r?\n/).filter((line) => bad.test(line) && !/Command line|command line/.test(line));
     assert.deepEqual(lines, []);
   });
 
-  booted('uses no instruction that is missing and no unknown registers but those that are known to be asked for', () => {
-    const [unit] = first.pc.machine.processors;
-    assert.deepEqual([...unit.decoding.routines.missing], []);
-    const unknown = [...unit.cpu.environment.msrs.unknown.keys()].filter((index) => !UNKNOWN_MSRS.has(index));
-    assert.deepEqual(unknown.map((index) => index.toString(16)), []);
-  });
+  booted(
+    'uses no instruction that is missing and no unknown registers but those that are known to be asked for',
+    () => {
+      const [unit] = first.pc.machine.processors;
+      assert.deepEqual([...unit.decoding.routines.missing], []);
+      const unknown = [...unit.cpu.environment.msrs.unknown.keys()].filter((index) => !UNKNOWN_MSRS.has(index));
+      assert.deepEqual(
+        unknown.map((index) => index.toString(16)),
+        [],
+      );
+    },
+  );
 
   booted('does the same in slices of 1000 instructions', () => {
     assert.equal(early[0].ticks, EARLY);

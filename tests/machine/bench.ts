@@ -43,12 +43,22 @@ export class Bench {
   constructor(options: BenchOptions) {
     const { processors = 1, code, handlers = {}, cpuFeatures = [] } = options;
     const serial = [this.console, new ConsoleChannel()];
-    this.pc = new Pc({ ramBytes: RAM, processors, startTime: 0, serial, disks: [], frequencyHz: 1e9, seed: 1, cpuFeatures });
+    this.pc = new Pc({
+      ramBytes: RAM,
+      processors,
+      startTime: 0,
+      serial,
+      disks: [],
+      frequencyHz: 1e9,
+      seed: 1,
+      cpuFeatures,
+    });
     this.buildPages();
     this.poke64(AT.gdt + 8, 0x00af9b000000ffffn);
     this.poke64(AT.gdt + 16, 0x00cf93000000ffffn);
     for (const [vector, address] of Object.entries(handlers)) this.setGate(Number(vector), address);
-    for (const [address, text] of Object.entries(code)) this.pc.machine.memory.write(Number(address), machineCode(text));
+    for (const [address, text] of Object.entries(code))
+      this.pc.machine.memory.write(Number(address), machineCode(text));
     enterLongMode(this.unit);
   }
 
@@ -81,7 +91,8 @@ export class Bench {
   run(ticks: number, slice = ticks): 'limit' | 'idle' | 'ended' {
     const end = this.pc.machine.ticks + ticks;
     let outcome: 'limit' | 'idle' | 'ended' = 'limit';
-    while (outcome === 'limit' && this.pc.machine.ticks < end) outcome = this.pc.run(Math.min(end, this.pc.machine.ticks + slice));
+    while (outcome === 'limit' && this.pc.machine.ticks < end)
+      outcome = this.pc.run(Math.min(end, this.pc.machine.ticks + slice));
     return outcome;
   }
   /** The first processor goes on at another address, as if it had jumped there. */

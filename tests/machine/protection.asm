@@ -4,7 +4,7 @@
 ; which it does not take while it is stepped. Every exception goes to a log: vector in bits 23:16, error code below.
 ; Bits 31:24 have the number of the item. The test has the list of what must be there. Ends in HLT, interrupts off.
 
-%include "protected.inc"
+%include "../oracle/qemu/protected.inc"
 
 RING1_STACK     equ DATA32
 SMALL           equ 0x40                ; 1000h..1FFFh

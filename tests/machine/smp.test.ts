@@ -93,7 +93,11 @@ const PROGRAM = `
 `;
 
 function run(slice: number): Bench {
-  const bench = new Bench({ processors: 2, code: { [TRAMPOLINE_AT]: TRAMPOLINE, [AT.code]: PROGRAM }, handlers: { 0x41: INTERRUPT } });
+  const bench = new Bench({
+    processors: 2,
+    code: { [TRAMPOLINE_AT]: TRAMPOLINE, [AT.code]: PROGRAM },
+    handlers: { 0x41: INTERRUPT },
+  });
   assert.equal(bench.run(5_000_000, slice), 'idle');
   return bench;
 }

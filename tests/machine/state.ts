@@ -23,7 +23,10 @@ export function processorState(cpu: Processor): Record<string, string> {
     const bytes = cpu.bytes.subarray(segmentOffset(segment), segmentOffset(segment) + SEGMENT.selector + 4);
     state[`segment${segment}`] = Buffer.from(bytes).toString('hex');
   }
-  for (const [name, from, to] of [['xmm', STATE.xmm, STATE.x87], ['x87', STATE.x87, STATE.ymmHigh]] as const)
+  for (const [name, from, to] of [
+    ['xmm', STATE.xmm, STATE.x87],
+    ['x87', STATE.x87, STATE.ymmHigh],
+  ] as const)
     state[name] = Buffer.from(cpu.bytes.subarray(from, to)).toString('hex');
   state['ticks'] = String(cpu.ticks);
   state['instructions'] = String(cpu.instructions);
@@ -33,7 +36,9 @@ export function processorState(cpu: Processor): Record<string, string> {
 /** SHA-256 of all guest RAM. */
 export function ramDigest(machine: Machine): string {
   const { layout, ramBytes, u8 } = machine.memory;
-  return createHash('sha256').update(u8.subarray(layout.ram, layout.ram + ramBytes)).digest('hex');
+  return createHash('sha256')
+    .update(u8.subarray(layout.ram, layout.ram + ramBytes))
+    .digest('hex');
 }
 
 /** Processors and memory, for a comparison of two runs. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // L0's fixture with an L1 in VMX operation: tests execute L1's VMX instructions by their exits, and make L2 exit.
 
+import { fieldExists } from '../../arch/vmx/capabilities.ts';
 import { exampleVmcs } from '../../arch/vmx/example-vmcs.ts';
 import type { ExampleVmcs } from '../../arch/vmx/example-vmcs.ts';
 import { ENCODING, FIELDS, OFFSET } from '../../arch/vmx/fields.ts';
@@ -65,8 +66,8 @@ export class NestedFixture {
   get nestedVcpu(): NestedVcpu {
     return this.nested.of(this.vcpu);
   }
-  get level(): number {
-    return this.vcpu.state.level;
+  runsL2(): boolean {
+    return this.vcpu.state.level === 2;
   }
   put32(address: number, value: number): void {
     this.fixture.l0.l1.memory.write32(address, value >>> 0);
@@ -89,11 +90,11 @@ export class NestedFixture {
   /** An instruction of L1 that exited; what it came to. */
   execute(reason: ExitReasonName, information: { readonly [Name in FieldName]?: bigint | number } = {}): Outcome {
     const { processor, vcpu } = this;
-    assert(this.level === 1, 'L1 runs');
+    assert(!this.runsL2(), 'L1 runs');
     const rip = vcpu.rip;
     this.processor.set('GUEST_RFLAGS', 2n | BigInt(FLAGS));
     this.fixture.exit(reason, { VM_EXIT_INSTRUCTION_LEN: LENGTH, ...information });
-    if (this.level === 2) return 'L2';
+    if (this.runsL2()) return 'L2';
     const injected = this.fixture.injected;
     if (injected !== undefined) return `#${injected.vector}`;
     if (vcpu.rip !== rip + LENGTH) return 'host';
@@ -142,9 +143,10 @@ export class NestedFixture {
     // Where L1's own tables are: an exit loads them.
     example.set('HOST_CR3', 0x10000);
     change(example);
-    for (const { name, offset, area } of FIELDS) {
+    for (const field of FIELDS) {
+      const { name, offset, area } = field;
       const value = (BigInt(example.view.high(offset)) << 32n) | BigInt(example.view.low(offset));
-      if (area === 'exitInformation' || value === this.get12(name)) continue;
+      if (area === 'exitInformation' || value === this.get12(name) || !fieldExists(this.nested.capabilities, field)) continue;
       assert(this.vmwrite(ENCODING[name], value) === 'succeed', `VMWRITE ${name}`);
     }
     return this;
@@ -158,9 +160,9 @@ export class NestedFixture {
   }
   /** L2 exits to the hardware's owner; who is entered next. */
   exit(reason: ExitReasonName, information: { readonly [Name in FieldName]?: bigint | number } = {}): 'L1' | 'L2' {
-    assert(this.level === 2, 'L2 runs');
+    assert(this.runsL2(), 'L2 runs');
     this.fixture.exit(reason, information);
-    return this.level === 1 ? 'L1' : 'L2';
+    return this.runsL2() ? 'L2' : 'L1';
   }
 }
 

@@ -32,6 +32,7 @@ export const SHADOWED_FIELDS: readonly (readonly [FieldName, Shadowed])[] = [
   ['HOST_GS_SELECTOR',              'read and write'],
   ['HOST_FS_BASE',                  'read and write'],
   ['HOST_GS_BASE',                  'read and write'],
+  ['HOST_RSP',                      'read and write'],
   ['PIN_BASED_VM_EXEC_CONTROL',     'read and write'],
   ['CPU_BASED_VM_EXEC_CONTROL',     'read and write'],
   ['EXCEPTION_BITMAP',              'read and write'],

@@ -142,6 +142,18 @@ function operandBytes(instruction: Instruction): number {
   return operand.kind === OperandKind.MEMORY && operand.size >= 8 ? operand.size >> 3 : 1;
 }
 
+const bitStrings = Uint8Array.from(opcodeTable, (row) => (/^BT[CRS]?$/.test(row.mnemonic) ? 1 : 0));
+
+/**
+ * How many bytes beyond its operand BT, BTS, BTR or BTC with a register reaches: the operation adds it, so that it must
+ * be in what is checked here. 0 in 64-bit code, where every access is checked by itself.
+ */
+function bitStringDistance(cpu: Processor, instruction: Instruction): number {
+  const { kind, register, size } = instruction.operands[1];
+  if (kind !== OperandKind.GENERAL || cpu.code64) return 0;
+  return size === 16 ? ((cpu.reg16(register) << 16) >> 20) << 1 : (cpu.words[register * 2] >> 5) << 2;
+}
+
 /** Leaves the linear address of the memory operand in STATE.linear (LEA: the offset). Returns 0, or STATUS.fault. */
 export function addressRecord(cpu: Processor, instruction: Instruction): number {
   const intent = intents[instruction.opcode.id];
@@ -150,14 +162,12 @@ export function addressRecord(cpu: Processor, instruction: Instruction): number 
     cpu.setSigned(STATE.linear, offset);
     return 0;
   }
-  const linear = segmentLinear(
-    cpu,
-    instruction.memory.segment,
-    offset,
-    operandBytes(instruction),
-    intent === INTENT.write,
-  );
+  const beyond = bitStrings[instruction.opcode.id] === 0 ? 0 : bitStringDistance(cpu, instruction);
+  const reached =
+    beyond === 0 ? offset : instruction.addressSize === 16 ? (offset + beyond) & 0xffff : (offset + beyond) >>> 0;
+  const bytes = operandBytes(instruction);
+  const linear = segmentLinear(cpu, instruction.memory.segment, reached, bytes, intent === INTENT.write);
   if (cpu.faulted) return STATUS.fault;
-  cpu.setSigned(STATE.linear, linear);
+  cpu.setSigned(STATE.linear, linear - beyond);
   return 0;
 }

@@ -66,4 +66,3 @@ export function roundToIntegral(
   env.roundedUp = up;
   return result;
 }
-
