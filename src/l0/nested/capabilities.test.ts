@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CAPABILITY_MSRS, eptSupports, fieldExists, miscOf, supports, vpidSupports } from '../../arch/vmx/capabilities.ts';
+import {
+  CAPABILITY_MSRS,
+  eptSupports,
+  fieldExists,
+  miscOf,
+  supports,
+  vpidSupports,
+} from '../../arch/vmx/capabilities.ts';
 import { CONTROLS } from '../../arch/vmx/controls.ts';
 import { fieldNamed } from '../../arch/vmx/fields.ts';
 import { PROFILES, PROFILE_NAMES } from '../../arch/vmx/profiles.ts';
@@ -33,7 +40,12 @@ describe('what L1 sees of VMX', () => {
       IA32_VMX_MISC: { low: 0xffffffff, high: 0 },
     };
     const shown = capabilitiesForL1(hardware, 'multi-dimensional');
-    for (const key of ['secondary.ENABLE_PML', 'secondary.ENABLE_VM_FUNCTIONS', 'secondary.VIRTUAL_INTERRUPT_DELIVERY', 'secondary.EPT_VIOLATION_VE'] as const) {
+    for (const key of [
+      'secondary.ENABLE_PML',
+      'secondary.ENABLE_VM_FUNCTIONS',
+      'secondary.VIRTUAL_INTERRUPT_DELIVERY',
+      'secondary.EPT_VIOLATION_VE',
+    ] as const) {
       assert.equal(supports(shown, key), false, key);
     }
     assert.equal(eptSupports(shown, 'PAGE_WALK_LENGTH_5'), false);

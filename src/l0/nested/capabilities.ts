@@ -67,14 +67,63 @@ export const SUPPORTED_CONTROLS: readonly (readonly [ControlKey, how: string])[]
 
 const mask = (...fields: readonly BitField[]): number =>
   fields.reduce((all, { low, width }) => all | ((width === 32 ? -1 : (1 << width) - 1) << low), 0);
-const { VMCS_REGION_SIZE, MEMORY_TYPE, INS_OUTS_INFORMATION, TRUE_CONTROLS, NO_ERROR_CODE_CONSISTENCY_CHECK } = BASIC_HIGH;
-const { PREEMPTION_TIMER_RATE, EXIT_STORES_LMA, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_FOR_SIPI, CR3_TARGET_VALUES, MSR_LIST_SIZE, VMWRITE_ANY_FIELD, ZERO_LENGTH_INJECTION } = MISC;
-const { EXECUTE_ONLY, PAGE_WALK_LENGTH_4, MEMORY_TYPE_UC, MEMORY_TYPE_WB, PAGE_2MB, PAGE_1GB, INVEPT, ACCESSED_DIRTY, INVEPT_SINGLE_CONTEXT, INVEPT_ALL_CONTEXT } = EPT_CAP;
+const { VMCS_REGION_SIZE, MEMORY_TYPE, INS_OUTS_INFORMATION, TRUE_CONTROLS, NO_ERROR_CODE_CONSISTENCY_CHECK } =
+  BASIC_HIGH;
+const {
+  PREEMPTION_TIMER_RATE,
+  EXIT_STORES_LMA,
+  ACTIVITY_HLT,
+  ACTIVITY_SHUTDOWN,
+  ACTIVITY_WAIT_FOR_SIPI,
+  CR3_TARGET_VALUES,
+  MSR_LIST_SIZE,
+  VMWRITE_ANY_FIELD,
+  ZERO_LENGTH_INJECTION,
+} = MISC;
+const {
+  EXECUTE_ONLY,
+  PAGE_WALK_LENGTH_4,
+  MEMORY_TYPE_UC,
+  MEMORY_TYPE_WB,
+  PAGE_2MB,
+  PAGE_1GB,
+  INVEPT,
+  ACCESSED_DIRTY,
+  INVEPT_SINGLE_CONTEXT,
+  INVEPT_ALL_CONTEXT,
+} = EPT_CAP;
 
 /** Bits of the MSRs that are not about controls; a part that is not named here is 0 for L1. */
-const SUPPORTED_BASIC_HIGH = mask(VMCS_REGION_SIZE, MEMORY_TYPE, INS_OUTS_INFORMATION, TRUE_CONTROLS, NO_ERROR_CODE_CONSISTENCY_CHECK);
-const SUPPORTED_MISC = mask(PREEMPTION_TIMER_RATE, EXIT_STORES_LMA, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_FOR_SIPI, CR3_TARGET_VALUES, MSR_LIST_SIZE, VMWRITE_ANY_FIELD, ZERO_LENGTH_INJECTION);
-const SUPPORTED_EPT = mask(EXECUTE_ONLY, PAGE_WALK_LENGTH_4, MEMORY_TYPE_UC, MEMORY_TYPE_WB, PAGE_2MB, PAGE_1GB, INVEPT, ACCESSED_DIRTY, INVEPT_SINGLE_CONTEXT, INVEPT_ALL_CONTEXT);
+const SUPPORTED_BASIC_HIGH = mask(
+  VMCS_REGION_SIZE,
+  MEMORY_TYPE,
+  INS_OUTS_INFORMATION,
+  TRUE_CONTROLS,
+  NO_ERROR_CODE_CONSISTENCY_CHECK,
+);
+const SUPPORTED_MISC = mask(
+  PREEMPTION_TIMER_RATE,
+  EXIT_STORES_LMA,
+  ACTIVITY_HLT,
+  ACTIVITY_SHUTDOWN,
+  ACTIVITY_WAIT_FOR_SIPI,
+  CR3_TARGET_VALUES,
+  MSR_LIST_SIZE,
+  VMWRITE_ANY_FIELD,
+  ZERO_LENGTH_INJECTION,
+);
+const SUPPORTED_EPT = mask(
+  EXECUTE_ONLY,
+  PAGE_WALK_LENGTH_4,
+  MEMORY_TYPE_UC,
+  MEMORY_TYPE_WB,
+  PAGE_2MB,
+  PAGE_1GB,
+  INVEPT,
+  ACCESSED_DIRTY,
+  INVEPT_SINGLE_CONTEXT,
+  INVEPT_ALL_CONTEXT,
+);
 const SUPPORTED_VPID = mask(...Object.values(VPID_CAP));
 
 /** How L2's memory is translated; `shadow-on-ept`: L1 is not shown EPT. */
@@ -91,7 +140,10 @@ function controlMask(group: ControlGroup, ept: boolean): number {
 export function capabilitiesForL1(hardware: VmxCapabilities, paging: Paging): VmxCapabilities {
   const ept = paging === 'multi-dimensional';
   const shown = Object.fromEntries(
-    (Object.entries(hardware) as [CapabilityMsrName, Halves][]).map(([name, value]) => [name, shownMsr(name, value, ept)]),
+    (Object.entries(hardware) as [CapabilityMsrName, Halves][]).map(([name, value]) => [
+      name,
+      shownMsr(name, value, ept),
+    ]),
   ) as VmxCapabilities;
   return { ...shown, IA32_VMX_VMCS_ENUM: { low: highestIndex(shown), high: 0 } };
 }
@@ -103,8 +155,10 @@ function shownMsr(name: CapabilityMsrName, { low, high }: Halves, ept: boolean):
     return { low, high: (high & (controlMask(group.group, ept) | fixed)) >>> 0 };
   }
   if (name === 'IA32_VMX_BASIC') return { low, high: (high & SUPPORTED_BASIC_HIGH) >>> 0 };
-  if (name === 'IA32_VMX_MISC') return { low: (low & (ept ? SUPPORTED_MISC : SUPPORTED_MISC & ~mask(EXIT_STORES_LMA))) >>> 0, high: 0 };
-  if (name === 'IA32_VMX_EPT_VPID_CAP') return { low: ept ? (low & SUPPORTED_EPT) >>> 0 : 0, high: (high & SUPPORTED_VPID) >>> 0 };
+  if (name === 'IA32_VMX_MISC')
+    return { low: (low & (ept ? SUPPORTED_MISC : SUPPORTED_MISC & ~mask(EXIT_STORES_LMA))) >>> 0, high: 0 };
+  if (name === 'IA32_VMX_EPT_VPID_CAP')
+    return { low: ept ? (low & SUPPORTED_EPT) >>> 0 : 0, high: (high & SUPPORTED_VPID) >>> 0 };
   return { low, high };
 }
 

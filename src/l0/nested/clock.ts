@@ -15,7 +15,11 @@ const DEBUG_VECTOR = 1;
 function byInstruction(information: number, exit: ExitInformation, isCause: boolean): boolean {
   const type = extract(INTERRUPTION_INFORMATION.TYPE, information);
   if (type === INTERRUPTION_TYPE.externalInterrupt || type === INTERRUPTION_TYPE.nmi) return false;
-  if (type !== INTERRUPTION_TYPE.hardwareException || extract(INTERRUPTION_INFORMATION.VECTOR, information) !== DEBUG_VECTOR) return true;
+  if (
+    type !== INTERRUPTION_TYPE.hardwareException ||
+    extract(INTERRUPTION_INFORMATION.VECTOR, information) !== DEBUG_VECTOR
+  )
+    return true;
   // Of debug exceptions only the access to a debug register is a fault of an instruction that was begun.
   return isCause && extract(DEBUG_EXCEPTION.BD, exit.qualificationLow) === 1;
 }

@@ -108,7 +108,11 @@ export class Composition {
   /** L2 will use PAE paging. */
   get pae12(): boolean {
     const { v12 } = this;
-    return (v12.low(GUEST_CR0) & CR0_PG) !== 0 && (v12.low(GUEST_CR4) & CR4_PAE) !== 0 && (this.entry12 & ENTRY.IA32E_MODE_GUEST) === 0;
+    return (
+      (v12.low(GUEST_CR0) & CR0_PG) !== 0 &&
+      (v12.low(GUEST_CR4) & CR4_PAE) !== 0 &&
+      (this.entry12 & ENTRY.IA32E_MODE_GUEST) === 0
+    );
   }
   cr3Low12(): number {
     return this.v12.low(GUEST_CR3);
@@ -133,7 +137,8 @@ export class Composition {
 
 /** Bitmaps, where used, make "unconditional I/O exiting" ineffective. */
 function ioUse(primary01: number, primary12: number): BitmapUse {
-  const all = (primary: number): boolean => (primary & PRIMARY.USE_IO_BITMAPS) === 0 && (primary & PRIMARY.UNCONDITIONAL_IO_EXITING) !== 0;
+  const all = (primary: number): boolean =>
+    (primary & PRIMARY.USE_IO_BITMAPS) === 0 && (primary & PRIMARY.UNCONDITIONAL_IO_EXITING) !== 0;
   if (all(primary01) || all(primary12)) return 'exit on all';
   return ((primary01 | primary12) & PRIMARY.USE_IO_BITMAPS) !== 0 ? 'merged' : 'none';
 }

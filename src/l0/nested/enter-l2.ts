@@ -16,7 +16,8 @@ import { loadEntryList } from './msr-lists.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
 import { failInvalid, failValid } from './outcome.ts';
 
-const { GUEST_INTERRUPTIBILITY_INFO, VM_ENTRY_INTR_INFO_FIELD, VM_ENTRY_MSR_LOAD_ADDR, VM_ENTRY_MSR_LOAD_COUNT } = OFFSET;
+const { GUEST_INTERRUPTIBILITY_INFO, VM_ENTRY_INTR_INFO_FIELD, VM_ENTRY_MSR_LOAD_ADDR, VM_ENTRY_MSR_LOAD_COUNT } =
+  OFFSET;
 const { GUEST_CR3, EPT_POINTER } = OFFSET;
 const VALID = 0x80000000;
 
@@ -26,13 +27,17 @@ export function enterL2(nested: NestedVcpu, launch: boolean): void {
   if (!vmcs12.isCurrent) return failInvalid(vcpu);
   shadow?.pull(vmcs12);
   if (vmcs12.isShadow) return failInvalid(vcpu);
-  if (isSet(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_MOV_SS)) return failValid(nested, 'ENTRY_EVENTS_BLOCKED_BY_MOV_SS');
+  if (isSet(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_MOV_SS))
+    return failValid(nested, 'ENTRY_EVENTS_BLOCKED_BY_MOV_SS');
   if (launch && vmcs12.launchState !== LAUNCH_STATE.clear) return failValid(nested, 'VMLAUNCH_NONCLEAR_VMCS');
   if (!launch && vmcs12.launchState !== LAUNCH_STATE.launched) return failValid(nested, 'VMRESUME_NONLAUNCHED_VMCS');
   const refused = brokenRule(nested, 'controls') ?? brokenRule(nested, 'host');
   if (refused !== undefined) {
     traceFailure(nested, refused, refused.failure.kind === 'VMfailValid' ? refused.failure.error : 0);
-    return failValid(nested, refused.stage === 'controls' ? 'ENTRY_INVALID_CONTROL_FIELD' : 'ENTRY_INVALID_HOST_STATE_FIELD');
+    return failValid(
+      nested,
+      refused.stage === 'controls' ? 'ENTRY_INVALID_CONTROL_FIELD' : 'ENTRY_INVALID_HOST_STATE_FIELD',
+    );
   }
   // From here on the instruction is done, whatever comes of it: L1 goes on at its host RIP.
   const broken = brokenRule(nested, 'guest') ?? brokenRule(nested, 'pdpte');
@@ -61,7 +66,12 @@ function switchToL2(nested: NestedVcpu): void {
   vmcs02.write();
   vcpu.state.level = 2;
   setEferOfL2(vcpu, efer);
-  const failed = loadEntryList(vcpu, addressAt(vmcs12, VM_ENTRY_MSR_LOAD_ADDR), vmcs12.low(VM_ENTRY_MSR_LOAD_COUNT), context.facts.eferSupported);
+  const failed = loadEntryList(
+    vcpu,
+    addressAt(vmcs12, VM_ENTRY_MSR_LOAD_ADDR),
+    vmcs12.low(VM_ENTRY_MSR_LOAD_COUNT),
+    context.facts.eferSupported,
+  );
   if (failed !== 0) return failEntryAfterLoading(nested, EXIT_REASON.MSR_LOAD_FAIL, failed);
   vmcs12.launchState = LAUNCH_STATE.launched;
   vmcs12.entered();
@@ -73,7 +83,11 @@ function switchToL2(nested: NestedVcpu): void {
 
 function traceFailure({ vcpu, host }: NestedVcpu, rule: EntryCheck, err: number): void {
   const { recorder, time } = host;
-  if (recorder.tracing) recorder.event('kvm_nested_vmenter_failed', 0, vcpu.index, time.nanoseconds(), { msg: `${rule.id}: ${rule.sentence}`, err });
+  if (recorder.tracing)
+    recorder.event('kvm_nested_vmenter_failed', 0, vcpu.index, time.nanoseconds(), {
+      msg: `${rule.id}: ${rule.sentence}`,
+      err,
+    });
 }
 
 function traceEntry({ vcpu, vmcs12, host, ept12 }: NestedVcpu): void {
@@ -83,6 +97,10 @@ function traceEntry({ vcpu, vmcs12, host, ept12 }: NestedVcpu): void {
   const injected = vmcs12.low(VM_ENTRY_INTR_INFO_FIELD);
   recorder.event('kvm_nested_vmenter', 0, vcpu.index, time.nanoseconds(), {
     ...{ rip: wide(OFFSET.HOST_RIP), vmcs: vmcs12.pointer, nested_rip: wide(OFFSET.GUEST_RIP), int_ctl: 0 },
-    ...{ event_inj: injected & VALID ? injected : 0, tdp_enabled: ept12, guest_pgd: wide(ept12 ? EPT_POINTER : GUEST_CR3) },
+    ...{
+      event_inj: injected & VALID ? injected : 0,
+      tdp_enabled: ept12,
+      guest_pgd: wide(ept12 ? EPT_POINTER : GUEST_CR3),
+    },
   });
 }

@@ -10,7 +10,10 @@ const EXTERNAL: Change = (vmcs) => vmcs.or('PIN_BASED_VM_EXEC_CONTROL', 1);
 const ACKNOWLEDGE: Change = (vmcs) => vmcs.or('VM_EXIT_CONTROLS', 1 << 15);
 const NMI: Change = (vmcs) => vmcs.or('PIN_BASED_VM_EXEC_CONTROL', 8);
 const VIRTUAL_NMIS: Change = (vmcs) => vmcs.or('PIN_BASED_VM_EXEC_CONTROL', 0x28);
-const all = (...changes: Change[]): Change => (vmcs) => changes.forEach((change) => change(vmcs));
+const all =
+  (...changes: Change[]): Change =>
+  (vmcs) =>
+    changes.forEach((change) => change(vmcs));
 const VECTOR = 0x51;
 const GENERAL_PROTECTION = 13;
 
@@ -42,8 +45,10 @@ describe('an interrupt for L1 while L2 runs', () => {
     assert.equal(f.get12('VM_EXIT_INTR_INFO'), BigInt(0x80000000 + VECTOR));
     assert.notEqual(inService(f), 0);
   });
-  it('waiting at L1\'s VMRESUME: the event that L1 injects is delivered first, then L2 exits', () => {
-    const f = new NestedFixture().start().writeExample(all(EXTERNAL, (vmcs) => vmcs.set('VM_ENTRY_INTR_INFO_FIELD', 0x80000030)));
+  it("waiting at L1's VMRESUME: the event that L1 injects is delivered first, then L2 exits", () => {
+    const f = new NestedFixture()
+      .start()
+      .writeExample(all(EXTERNAL, (vmcs) => vmcs.set('VM_ENTRY_INTR_INFO_FIELD', 0x80000030)));
     interrupt(f);
     const { kicks } = f.processor;
     assert.equal(f.execute('VMLAUNCH'), 'L2', 'the entry happens');
@@ -60,17 +65,24 @@ describe('an interrupt for L1 while L2 runs', () => {
     interrupt(f);
     assert.equal(f.execute('VMLAUNCH'), 'L2');
     const { kicks } = f.processor;
-    assert.equal(f.exit('EPT_VIOLATION', { GUEST_PHYSICAL_ADDRESS: 0x2000, EXIT_QUALIFICATION: 0x182, IDT_VECTORING_INFO_FIELD: 0x80000030n }), 'L2');
+    assert.equal(
+      f.exit('EPT_VIOLATION', {
+        GUEST_PHYSICAL_ADDRESS: 0x2000,
+        EXIT_QUALIFICATION: 0x182,
+        IDT_VECTORING_INFO_FIELD: 0x80000030n,
+      }),
+      'L2',
+    );
     assert.deepEqual(f.fixture.injected, { vector: 0x30, type: 0 });
     assert.ok(f.processor.kicks > kicks);
   });
-  it('without external-interrupt exiting it goes through L2\'s IDT when that is open', () => {
+  it("without external-interrupt exiting it goes through L2's IDT when that is open", () => {
     const f = new NestedFixture().launch();
     f.processor.set('GUEST_RFLAGS', 2);
     interrupt(f);
     assert.equal(f.exit('EXTERNAL_INTERRUPT'), 'L2');
     assert.equal(f.fixture.injected, undefined);
-    assert.ok(f.processor.get('CPU_BASED_VM_EXEC_CONTROL') & 4n, 'the window is L0\'s own');
+    assert.ok(f.processor.get('CPU_BASED_VM_EXEC_CONTROL') & 4n, "the window is L0's own");
     f.processor.set('GUEST_RFLAGS', 0x202);
     assert.equal(f.exit('INTERRUPT_WINDOW'), 'L2', 'and L1 does not see it');
     assert.deepEqual(f.fixture.injected, { vector: VECTOR, type: 0 });
@@ -152,7 +164,7 @@ describe('exceptions and traps that L0 makes for L2', () => {
     assert.equal(f.exit('MSR_READ', { VM_EXIT_INSTRUCTION_LEN: 2 }), 'L2');
     assert.deepEqual(f.fixture.injected, { vector: GENERAL_PROTECTION, type: 3, errorCode: 0 });
   });
-  it('but L1\'s exception bitmap is asked first (CVE-2016-9588, CVE-2020-2732)', () => {
+  it("but L1's exception bitmap is asked first (CVE-2016-9588, CVE-2020-2732)", () => {
     const f = readsUnknownMsr((vmcs) => vmcs.set('EXCEPTION_BITMAP', 1 << GENERAL_PROTECTION));
     assert.equal(f.exit('MSR_READ', { VM_EXIT_INSTRUCTION_LEN: 2 }), 'L1');
     assert.equal(f.get12('VM_EXIT_REASON'), 0n);
@@ -168,13 +180,15 @@ describe('exceptions and traps that L0 makes for L2', () => {
     assert.equal(f.exit('MSR_READ', { VM_EXIT_INSTRUCTION_LEN: 2 }), 'L2');
     assert.deepEqual(f.fixture.injected, { vector: 0, type: 7 });
   });
-  it('RDMSR of the time-stamp counter gives L2\'s', () => {
-    const f = new NestedFixture().launch(all(RDMSR, (vmcs) => (vmcs.or('CPU_BASED_VM_EXEC_CONTROL', 8), vmcs.set('TSC_OFFSET', 0x10000))));
+  it("RDMSR of the time-stamp counter gives L2's", () => {
+    const f = new NestedFixture().launch(
+      all(RDMSR, (vmcs) => (vmcs.or('CPU_BASED_VM_EXEC_CONTROL', 8), vmcs.set('TSC_OFFSET', 0x10000))),
+    );
     f.processor.general[1] = 0x10n;
     assert.equal(f.exit('MSR_READ', { VM_EXIT_INSTRUCTION_LEN: 2 }), 'L2');
     assert.equal(f.processor.general[0], BigInt(0x10000 + f.processor.ticks));
   });
-  it('WRMSR of IA32_EFER changes L2\'s, and no mask of vmcs02', () => {
+  it("WRMSR of IA32_EFER changes L2's, and no mask of vmcs02", () => {
     const f = new NestedFixture().launch(all(RDMSR, (vmcs) => vmcs.set('CR0_GUEST_HOST_MASK', 0x8)));
     f.processor.general[1] = 0xc0000080n;
     f.processor.general[0] = 0xd01n;
@@ -183,7 +197,11 @@ describe('exceptions and traps that L0 makes for L2', () => {
     assert.equal(f.processor.get('CR0_GUEST_HOST_MASK'), 8n);
     f.processor.general[0] = 0xc01n;
     f.exit('MSR_WRITE', { VM_EXIT_INSTRUCTION_LEN: 2 });
-    assert.deepEqual(f.fixture.injected, { vector: GENERAL_PROTECTION, type: 3, errorCode: 0 }, 'LME does not change under paging');
+    assert.deepEqual(
+      f.fixture.injected,
+      { vector: GENERAL_PROTECTION, type: 3, errorCode: 0 },
+      'LME does not change under paging',
+    );
   });
 });
 
@@ -211,20 +229,39 @@ describe('EPT violations of L2: the four outcomes', () => {
     const f = launched();
     f.execute('VMLAUNCH');
     const before = f.processor.ticks;
-    assert.equal(f.exit('EPT_VIOLATION', { GUEST_PHYSICAL_ADDRESS: 0x1234, EXIT_QUALIFICATION: 0x1181, GUEST_RIP: 0x77 }), 'L2');
+    assert.equal(
+      f.exit('EPT_VIOLATION', { GUEST_PHYSICAL_ADDRESS: 0x1234, EXIT_QUALIFICATION: 0x1181, GUEST_RIP: 0x77 }),
+      'L2',
+    );
     assert.equal(f.processor.get('GUEST_RIP'), 0x77n);
     assert.equal(f.processor.get('GUEST_INTERRUPTIBILITY_INFO'), 8n);
     assert.equal(f.processor.ticks, before, 'the instruction has not been executed');
     assert.equal(f.nested.toL1Physical(f.vcpu, 0x1234, 1), 0x601234);
     f.processor.set('GUEST_INTERRUPTIBILITY_INFO', 0);
-    assert.equal(f.exit('EPT_VIOLATION', { GUEST_PHYSICAL_ADDRESS: 0x2000, EXIT_QUALIFICATION: 0x181, IDT_VECTORING_INFO_FIELD: 0x80000b0en, IDT_VECTORING_ERROR_CODE: 6 }), 'L2');
+    assert.equal(
+      f.exit('EPT_VIOLATION', {
+        GUEST_PHYSICAL_ADDRESS: 0x2000,
+        EXIT_QUALIFICATION: 0x181,
+        IDT_VECTORING_INFO_FIELD: 0x80000b0en,
+        IDT_VECTORING_ERROR_CODE: 6,
+      }),
+      'L2',
+    );
     assert.deepEqual(f.fixture.injected, { vector: 14, type: 3, errorCode: 6 });
   });
-  it('violation: with EPT12\'s permissions in the qualification, never EPT02\'s', () => {
+  it("violation: with EPT12's permissions in the qualification, never EPT02's", () => {
     const f = launched();
     f.execute('VMLAUNCH');
     const before = f.processor.ticks;
-    assert.equal(f.exit('EPT_VIOLATION', { GUEST_PHYSICAL_ADDRESS: 0x1234, EXIT_QUALIFICATION: 0x182, GUEST_LINEAR_ADDRESS: 0x5234, VM_EXIT_INSTRUCTION_LEN: 3 }), 'L1');
+    assert.equal(
+      f.exit('EPT_VIOLATION', {
+        GUEST_PHYSICAL_ADDRESS: 0x1234,
+        EXIT_QUALIFICATION: 0x182,
+        GUEST_LINEAR_ADDRESS: 0x5234,
+        VM_EXIT_INSTRUCTION_LEN: 3,
+      }),
+      'L1',
+    );
     assert.equal(f.get12('VM_EXIT_REASON'), 48n);
     assert.equal(f.get12('EXIT_QUALIFICATION'), 0x182n | (5n << 3n));
     assert.equal(f.get12('GUEST_PHYSICAL_ADDRESS'), 0x1234n);
@@ -235,13 +272,17 @@ describe('EPT violations of L2: the four outcomes', () => {
   it('misconfiguration: reason 49 without qualification or linear address', () => {
     const f = launched();
     f.execute('VMLAUNCH');
-    f.exit('EPT_VIOLATION', { GUEST_PHYSICAL_ADDRESS: 0x200000, EXIT_QUALIFICATION: 0x181, GUEST_LINEAR_ADDRESS: 0x5234 });
+    f.exit('EPT_VIOLATION', {
+      GUEST_PHYSICAL_ADDRESS: 0x200000,
+      EXIT_QUALIFICATION: 0x181,
+      GUEST_LINEAR_ADDRESS: 0x5234,
+    });
     assert.equal(f.get12('VM_EXIT_REASON'), 49n);
     assert.equal(f.get12('EXIT_QUALIFICATION'), 0n);
     assert.equal(f.get12('GUEST_PHYSICAL_ADDRESS'), 0x200000n);
     assert.equal(f.get12('GUEST_LINEAR_ADDRESS'), 0n);
   });
-  it('without EPT12 a violation is one of EPT01, and L0\'s: L1 never sees it', () => {
+  it("without EPT12 a violation is one of EPT01, and L0's: L1 never sees it", () => {
     const f = new NestedFixture().launch();
     f.put64(0x10000, 0x11003n);
     const device = 0xd0000000;
@@ -257,7 +298,7 @@ describe('EPT violations of L2: the four outcomes', () => {
 });
 
 describe('windows of L1 in L2', () => {
-  it('are L1\'s exits', () => {
+  it("are L1's exits", () => {
     const f = new NestedFixture().launch((vmcs) => vmcs.or('CPU_BASED_VM_EXEC_CONTROL', 4));
     assert.equal(f.exit('INTERRUPT_WINDOW'), 'L1');
     f.vmwrite(ENCODING.CPU_BASED_VM_EXEC_CONTROL, f.get12('CPU_BASED_VM_EXEC_CONTROL') & ~4n);

@@ -29,13 +29,15 @@ const NMI_INFORMATION = (VALID | (INTERRUPTION_TYPE.nmi << 8) | NMI_VECTOR) >>> 
 const PENDING_MTF = (VALID | (INTERRUPTION_TYPE.otherEvent << 8)) >>> 0;
 
 const pin12 = ({ vmcs12 }: NestedVcpu, mask: number): boolean => (vmcs12.low(PIN_BASED_VM_EXEC_CONTROL) & mask) !== 0;
-const primary12 = ({ vmcs12 }: NestedVcpu, mask: number): boolean => (vmcs12.low(CPU_BASED_VM_EXEC_CONTROL) & mask) !== 0;
+const primary12 = ({ vmcs12 }: NestedVcpu, mask: number): boolean =>
+  (vmcs12.low(CPU_BASED_VM_EXEC_CONTROL) & mask) !== 0;
 
 /** Before an entry of L2. Afterwards L1 may be the one that is entered. */
 export function prepareEntryOfL2(nested: NestedVcpu): void {
   const { vcpu } = nested;
   if (vcpu.state.exceptionVector >= 0 && vcpu.state.vectoring === 0 && exceptionLeaves(nested)) return;
-  const taken = injectInterruptedDelivery(vcpu) || injectException(vcpu) || entryInjects(nested) || injectPendingTrap(nested);
+  const taken =
+    injectInterruptedDelivery(vcpu) || injectException(vcpu) || entryInjects(nested) || injectPendingTrap(nested);
   askForEvents(nested, taken);
   rememberInjection(nested);
 }
@@ -52,9 +54,14 @@ function exceptionLeaves(nested: NestedVcpu): boolean {
   const errorCode = (vcpu.cr0 & CR0_PE) !== 0 ? exceptionErrorCode : -1;
   if (!exceptionExits(vmcs12, vector, Math.max(0, errorCode))) return false;
   vcpu.state.exceptionVector = -1;
-  const interruption = (VALID | (errorCode >= 0 ? ERROR_CODE_VALID : 0) | (INTERRUPTION_TYPE.hardwareException << 8) | vector) >>> 0;
+  const interruption =
+    (VALID | (errorCode >= 0 ? ERROR_CODE_VALID : 0) | (INTERRUPTION_TYPE.hardwareException << 8) | vector) >>> 0;
   const address = vector === PAGE_FAULT ? { qualificationLow: faultLow, qualificationHigh: faultHigh } : {};
-  leaveL2(nested, exitInformation(EXIT_REASON.EXCEPTION_NMI, { interruption, errorCode: Math.max(0, errorCode), ...address }), false);
+  leaveL2(
+    nested,
+    exitInformation(EXIT_REASON.EXCEPTION_NMI, { interruption, errorCode: Math.max(0, errorCode), ...address }),
+    false,
+  );
   return true;
 }
 
@@ -88,7 +95,8 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
   }
   if (localApic.interruptPending()) {
     if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick = true;
-    else if (free && !interruptWindow && interruptsOpen(vcpu)) write32(processor, VM_ENTRY_INTR_INFO_FIELD, VALID | localApic.acknowledge());
+    else if (free && !interruptWindow && interruptsOpen(vcpu))
+      write32(processor, VM_ENTRY_INTR_INFO_FIELD, VALID | localApic.acknowledge());
     else interruptWindow = true;
   }
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.NMI_WINDOW_EXITING, nmiWindow);
@@ -132,7 +140,8 @@ function acknowledged({ vcpu, vmcs12 }: NestedVcpu): number {
 /** L1's NMI comes before the interrupt window of L2, for which it has asked the hardware. */
 export function precedesInterruptWindow(nested: NestedVcpu): boolean {
   const { state } = nested.vcpu;
-  if (state.pendingInit === 0 && !(state.pendingNmi !== 0 && pin12(nested, PIN.NMI_EXITING) && nmiMayExit(nested))) return false;
+  if (state.pendingInit === 0 && !(state.pendingNmi !== 0 && pin12(nested, PIN.NMI_EXITING) && nmiMayExit(nested)))
+    return false;
   return deliverToL1(nested);
 }
 

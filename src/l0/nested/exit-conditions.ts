@@ -6,14 +6,21 @@ import { extract } from '../../arch/vmx/bit-field.ts';
 import { PRIMARY } from '../../arch/vmx/controls.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
-import { CR_ACCESS, CR_ACCESS_TYPE, INTERRUPTION_INFORMATION, INTERRUPTION_TYPE, IO_INSTRUCTION } from '../../arch/vmx/qualifications.ts';
+import {
+  CR_ACCESS,
+  CR_ACCESS_TYPE,
+  INTERRUPTION_INFORMATION,
+  INTERRUPTION_TYPE,
+  IO_INSTRUCTION,
+} from '../../arch/vmx/qualifications.ts';
 import type { VmcsView } from '../../arch/vmx/vmcs-view.ts';
 import { ioExits, msrExits } from './bitmaps.ts';
 import type { BitmapMemory } from './bitmaps.ts';
 import type { ExitInformation } from './exit-information.ts';
 
 const { EXCEPTION_BITMAP, PAGE_FAULT_ERROR_CODE_MASK, PAGE_FAULT_ERROR_CODE_MATCH } = OFFSET;
-const { CPU_BASED_VM_EXEC_CONTROL, CR0_GUEST_HOST_MASK, CR0_READ_SHADOW, CR4_GUEST_HOST_MASK, CR4_READ_SHADOW } = OFFSET;
+const { CPU_BASED_VM_EXEC_CONTROL, CR0_GUEST_HOST_MASK, CR0_READ_SHADOW, CR4_GUEST_HOST_MASK, CR4_READ_SHADOW } =
+  OFFSET;
 const { CR3_TARGET_COUNT, CR3_TARGET_VALUE0 } = OFFSET;
 
 const PAGE_FAULT = 14;
@@ -27,7 +34,7 @@ export interface ExitOfL2 {
   /** L1's memory, where its bitmaps are. */
   readonly l1: BitmapMemory;
   /** A general register of L2, unsigned halves. */
-  register(number: number): { readonly low: number; readonly high: number };
+  readonly register: (number: number) => { readonly low: number; readonly high: number };
 }
 
 const RCX = 1;
@@ -36,7 +43,8 @@ const RCX = 1;
 export function exceptionExits(vmcs12: VmcsView, vector: number, errorCode: number): boolean {
   const bit = (vmcs12.low(EXCEPTION_BITMAP) >>> vector) & 1;
   if (vector !== PAGE_FAULT) return bit !== 0;
-  const matches = (errorCode & vmcs12.low(PAGE_FAULT_ERROR_CODE_MASK)) >>> 0 === vmcs12.low(PAGE_FAULT_ERROR_CODE_MATCH);
+  const matches =
+    (errorCode & vmcs12.low(PAGE_FAULT_ERROR_CODE_MASK)) >>> 0 === vmcs12.low(PAGE_FAULT_ERROR_CODE_MATCH);
   return matches === (bit !== 0);
 }
 
@@ -58,7 +66,8 @@ export function controlRegisterToL1({ vmcs12, exit, register }: ExitOfL2): boole
     const setsPe = (mask0 & source & ~shadow0 & CR0_PE) !== 0;
     return setsPe || (mask0 & (source ^ shadow0) & LMSW_CHANGES) !== 0;
   }
-  if (type === CR_ACCESS_TYPE.movFrom) return primary(vmcs12, number === 8 ? PRIMARY.CR8_STORE_EXITING : PRIMARY.CR3_STORE_EXITING);
+  if (type === CR_ACCESS_TYPE.movFrom)
+    return primary(vmcs12, number === 8 ? PRIMARY.CR8_STORE_EXITING : PRIMARY.CR3_STORE_EXITING);
   const value = register(extract(CR_ACCESS.REGISTER, qualification));
   if (number === 0) return ((value.low ^ shadow0) & mask0) !== 0;
   if (number === 4) return ((value.low ^ vmcs12.low(CR4_READ_SHADOW)) & vmcs12.low(CR4_GUEST_HOST_MASK)) !== 0;

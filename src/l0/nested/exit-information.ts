@@ -67,7 +67,8 @@ export function recordExit(to: RegionView, exit: ExitInformation): void {
 
 /** Copies the addresses that an exit of the hardware came with. */
 export function recordAddresses(to: RegionView, exit: ExitInformation, hardware: VmcsView): void {
-  if (hasLinearAddress(exit)) to.write(GUEST_LINEAR_ADDRESS, hardware.low(GUEST_LINEAR_ADDRESS), hardware.high(GUEST_LINEAR_ADDRESS));
+  if (hasLinearAddress(exit))
+    to.write(GUEST_LINEAR_ADDRESS, hardware.low(GUEST_LINEAR_ADDRESS), hardware.high(GUEST_LINEAR_ADDRESS));
   if (exit.reason === EXIT_REASON.EPT_VIOLATION || exit.reason === EXIT_REASON.EPT_MISCONFIG) {
     to.write(GUEST_PHYSICAL_ADDRESS, hardware.low(GUEST_PHYSICAL_ADDRESS), hardware.high(GUEST_PHYSICAL_ADDRESS));
   }
@@ -76,7 +77,11 @@ export function recordAddresses(to: RegionView, exit: ExitInformation, hardware:
 function hasLinearAddress({ reason, qualificationLow }: ExitInformation): boolean {
   if (reason === EXIT_REASON.EPT_VIOLATION) return (qualificationLow & EPT_LINEAR_VALID) !== 0;
   if (reason === EXIT_REASON.IO_INSTRUCTION) return (qualificationLow & IO_STRING) !== 0;
-  return reason === EXIT_REASON.CR_ACCESS && ((qualificationLow >>> 4) & 3) === CR_ACCESS_TYPE.lmsw && (qualificationLow & LMSW_FROM_MEMORY) !== 0;
+  return (
+    reason === EXIT_REASON.CR_ACCESS &&
+    ((qualificationLow >>> 4) & 3) === CR_ACCESS_TYPE.lmsw &&
+    (qualificationLow & LMSW_FROM_MEMORY) !== 0
+  );
 }
 
 /** A failed entry tells the reason and the qualification only. See: SDM 27.8 VM-Entry Failures During or After Loading Guest State */

@@ -12,7 +12,11 @@ import { exitInformation } from './exit-information.ts';
 import type { ExitInformation } from './exit-information.ts';
 import { EXIT_ROUTES, exitRoute, ownerOf } from './exit-routes.ts';
 
-const FIELD: { readonly [group: string]: FieldName } = { pin: 'PIN_BASED_VM_EXEC_CONTROL', primary: 'CPU_BASED_VM_EXEC_CONTROL', secondary: 'SECONDARY_VM_EXEC_CONTROL' };
+const FIELD: { readonly [group: string]: FieldName } = {
+  pin: 'PIN_BASED_VM_EXEC_CONTROL',
+  primary: 'CPU_BASED_VM_EXEC_CONTROL',
+  secondary: 'SECONDARY_VM_EXEC_CONTROL',
+};
 
 function setControl(vmcs: ExampleVmcs, key: ControlKey): void {
   const { group, bit } = controlOf(key);
@@ -40,7 +44,10 @@ function owner(vmcs: ExampleVmcs, reason: ExitReasonName, asked: Asked = {}): st
 
 describe('exit routes', () => {
   it('every exit reason has exactly one row', () => {
-    assert.deepEqual(EXIT_ROUTES.map(({ reason }) => reason), EXIT_REASONS.map(({ name }) => name));
+    assert.deepEqual(
+      EXIT_ROUTES.map(({ reason }) => reason),
+      EXIT_REASONS.map(({ name }) => name),
+    );
   });
 
   for (const { reason, route } of EXIT_ROUTES) {
@@ -48,7 +55,13 @@ describe('exit routes', () => {
       it(`${reason} is always for ${route.to}`, () => {
         const nothing = exampleVmcs();
         const everything = exampleVmcs();
-        for (const name of ['PIN_BASED_VM_EXEC_CONTROL', 'CPU_BASED_VM_EXEC_CONTROL', 'SECONDARY_VM_EXEC_CONTROL', 'EXCEPTION_BITMAP'] as const) everything.set(name, 0xffffffff);
+        for (const name of [
+          'PIN_BASED_VM_EXEC_CONTROL',
+          'CPU_BASED_VM_EXEC_CONTROL',
+          'SECONDARY_VM_EXEC_CONTROL',
+          'EXCEPTION_BITMAP',
+        ] as const)
+          everything.set(name, 0xffffffff);
         assert.equal(owner(nothing, reason), route.to);
         assert.equal(owner(everything, reason), route.to);
       });
@@ -75,8 +88,10 @@ describe('exit routes', () => {
 });
 
 describe('exceptions of L2', () => {
-  const exception = (vector: number, errorCode = 0, type = 3): Asked => ({ exit: { interruption: (0x80000000 | (type << 8) | vector) >>> 0, errorCode } });
-  it('are L1\'s by its bitmap; #BP and #OF too (CVE-2016-9588)', () => {
+  const exception = (vector: number, errorCode = 0, type = 3): Asked => ({
+    exit: { interruption: (0x80000000 | (type << 8) | vector) >>> 0, errorCode },
+  });
+  it("are L1's by its bitmap; #BP and #OF too (CVE-2016-9588)", () => {
     const vmcs = exampleVmcs();
     vmcs.set('EXCEPTION_BITMAP', 1 << 3);
     assert.equal(owner(vmcs, 'EXCEPTION_NMI', exception(3, 0, 6)), 'L1');
@@ -94,7 +109,7 @@ describe('exceptions of L2', () => {
     assert.equal(owner(vmcs, 'EXCEPTION_NMI', exception(14, 1)), 'L0');
     assert.equal(owner(vmcs, 'EXCEPTION_NMI', exception(14, 0)), 'L1');
   });
-  it('an NMI of the hardware is L0\'s', () => {
+  it("an NMI of the hardware is L0's", () => {
     const vmcs = exampleVmcs();
     vmcs.set('EXCEPTION_BITMAP', 0xffffffff);
     assert.equal(owner(vmcs, 'EXCEPTION_NMI', exception(2, 0, 2)), 'L0');
@@ -102,8 +117,10 @@ describe('exceptions of L2', () => {
 });
 
 describe('control-register accesses of L2', () => {
-  const access = (number: number, type: number, register = 0, source = 0): number => number | (type << 4) | (register << 8) | (source << 16);
-  const cr = (vmcs: ExampleVmcs, qualificationLow: number, value = 0): string => owner(vmcs, 'CR_ACCESS', { exit: { qualificationLow }, registers: { 0: value } });
+  const access = (number: number, type: number, register = 0, source = 0): number =>
+    number | (type << 4) | (register << 8) | (source << 16);
+  const cr = (vmcs: ExampleVmcs, qualificationLow: number, value = 0): string =>
+    owner(vmcs, 'CR_ACCESS', { exit: { qualificationLow }, registers: { 0: value } });
 
   it('MOV to CR0 and CR4: a bit that L1 owns would change', () => {
     const vmcs = exampleVmcs();
@@ -115,7 +132,7 @@ describe('control-register accesses of L2', () => {
     assert.equal(cr(vmcs, access(4, 0), 0x2000), 'L1');
     assert.equal(cr(vmcs, access(4, 0), 0x20), 'L0');
   });
-  it('CLTS: TS is L1\'s and shown as 1', () => {
+  it("CLTS: TS is L1's and shown as 1", () => {
     const vmcs = exampleVmcs();
     vmcs.set('CR0_GUEST_HOST_MASK', 8);
     assert.equal(cr(vmcs, access(0, 2)), 'L0');
@@ -153,7 +170,7 @@ describe('control-register accesses of L2', () => {
   });
 });
 
-describe('I/O and MSRs of L2: L0 does not forget L1\'s intercepts (CVE-2020-2732)', () => {
+describe("I/O and MSRs of L2: L0 does not forget L1's intercepts (CVE-2020-2732)", () => {
   const io = (vmcs: ExampleVmcs, port: number, bytes: number, memory = {}): string =>
     owner(vmcs, 'IO_INSTRUCTION', { exit: { qualificationLow: (port << 16) | (bytes - 1) }, memory });
   it('unconditional I/O exiting, unless bitmaps are used', () => {
@@ -178,9 +195,10 @@ describe('I/O and MSRs of L2: L0 does not forget L1\'s intercepts (CVE-2020-2732
     assert.equal(io(vmcs, 0x7fff, 1, memory), 'L0');
     assert.equal(io(vmcs, 0xffff, 2, memory), 'L1');
   });
-  it('MSRs by L1\'s bitmap, all of them without one, and those out of its range', () => {
+  it("MSRs by L1's bitmap, all of them without one, and those out of its range", () => {
     const vmcs = exampleVmcs();
-    const msr = (reason: 'MSR_READ' | 'MSR_WRITE', index: number, memory = {}): string => owner(vmcs, reason, { registers: { 1: index }, memory });
+    const msr = (reason: 'MSR_READ' | 'MSR_WRITE', index: number, memory = {}): string =>
+      owner(vmcs, reason, { registers: { 1: index }, memory });
     assert.equal(msr('MSR_READ', 0x10), 'L1');
     setControl(vmcs, 'primary.USE_MSR_BITMAPS');
     vmcs.set('MSR_BITMAP', 0x20000);

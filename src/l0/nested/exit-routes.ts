@@ -24,10 +24,26 @@ export interface ExitRoute {
 }
 
 const l0 = (reason: ExitReasonName, because: string): ExitRoute => ({ reason, route: { to: 'L0' }, because });
-const l1 = (reason: ExitReasonName, because = 'exits always, and L1 may answer as it likes'): ExitRoute => ({ reason, route: { to: 'L1' }, because });
-const ifSet = (reason: ExitReasonName, ...controls: ControlKey[]): ExitRoute => ({ reason, route: { to: 'L1 if set', controls }, because: 'L1 asked for it' });
-const byCondition = (reason: ExitReasonName, condition: (exit: ExitOfL2) => boolean, because: string): ExitRoute => ({ reason, route: { to: 'L1 if', condition }, because });
-const byEpt12 = (reason: ExitReasonName): ExitRoute => ({ reason, route: { to: 'EPT12' }, because: 'EPT02 may just not have it yet: EPT12 decides' });
+const l1 = (reason: ExitReasonName, because = 'exits always, and L1 may answer as it likes'): ExitRoute => ({
+  reason,
+  route: { to: 'L1' },
+  because,
+});
+const ifSet = (reason: ExitReasonName, ...controls: ControlKey[]): ExitRoute => ({
+  reason,
+  route: { to: 'L1 if set', controls },
+  because: 'L1 asked for it',
+});
+const byCondition = (reason: ExitReasonName, condition: (exit: ExitOfL2) => boolean, because: string): ExitRoute => ({
+  reason,
+  route: { to: 'L1 if', condition },
+  because,
+});
+const byEpt12 = (reason: ExitReasonName): ExitRoute => ({
+  reason,
+  route: { to: 'EPT12' },
+  because: 'EPT02 may just not have it yet: EPT12 decides',
+});
 
 const onlyL1 = 'only vmcs12 can have enabled it';
 const notOffered = 'L0 offers no control that makes it exit';

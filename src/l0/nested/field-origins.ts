@@ -35,33 +35,64 @@ export interface FieldOrigin {
   readonly saved: boolean;
 }
 
-function row(field: FieldName, kind: OriginKind, written: WrittenWhen, because: string, compose?: Compose, saved = false): FieldOrigin {
+function row(
+  field: FieldName,
+  kind: OriginKind,
+  written: WrittenWhen,
+  because: string,
+  compose?: Compose,
+  saved = false,
+): FieldOrigin {
   return { field, kind, written, because, compose, saved };
 }
 
-const copy12 = (field: FieldName): Compose => (c, out) => c.copy12(OFFSET[field], out);
-const copy01 = (field: FieldName): Compose => (c, out) => c.copy01(OFFSET[field], out);
-const value = (of: (c: Composition) => number): Compose => (c, out) => {
-  out.low = of(c) >>> 0;
-  out.high = 0;
-};
-const address = (of: (c: Composition) => number): Compose => (c, out) => {
-  const host = of(c);
-  out.low = host >>> 0;
-  out.high = Math.floor(host / 0x1_0000_0000);
-};
+const copy12 =
+  (field: FieldName): Compose =>
+  (c, out) =>
+    c.copy12(OFFSET[field], out);
+const copy01 =
+  (field: FieldName): Compose =>
+  (c, out) =>
+    c.copy01(OFFSET[field], out);
+const value =
+  (of: (c: Composition) => number): Compose =>
+  (c, out) => {
+    out.low = of(c) >>> 0;
+    out.high = 0;
+  };
+const address =
+  (of: (c: Composition) => number): Compose =>
+  (c, out) => {
+    const host = of(c);
+    out.low = host >>> 0;
+    out.high = Math.floor(host / 0x1_0000_0000);
+  };
 
 /** Guest state that L2 owns: from vmcs12, and back into it. */
-const guest = (field: FieldName, because = 'L2\'s own'): FieldOrigin => row(field, 'from12', 'changed', because, copy12(field), true);
-const from12 = (field: FieldName, because: string, written: WrittenWhen = 'changed'): FieldOrigin => row(field, 'from12', written, because, copy12(field));
+const guest = (field: FieldName, because = "L2's own"): FieldOrigin =>
+  row(field, 'from12', 'changed', because, copy12(field), true);
+const from12 = (field: FieldName, because: string, written: WrittenWhen = 'changed'): FieldOrigin =>
+  row(field, 'from12', written, because, copy12(field));
 const from01 = (field: FieldName, because: string): FieldOrigin => row(field, 'from01', 'once', because, copy01(field));
-const merged = (field: FieldName, compose: Compose, because: string): FieldOrigin => row(field, 'merged', 'each', because, compose);
-const composed = (field: FieldName, compose: Compose, because: string): FieldOrigin => row(field, 'composed', 'each', because, compose);
-const l0Owns = (field: FieldName, of: number, because: string): FieldOrigin => row(field, 'l0Owns', 'once', because, value(() => of));
-const information = (field: FieldName): FieldOrigin => row(field, 'information', 'never', 'the processor writes it; exit-information.ts hands it on');
-const absent = (field: FieldName): FieldOrigin => row(field, 'absent', 'never', 'no profile has a control that brings it');
+const merged = (field: FieldName, compose: Compose, because: string): FieldOrigin =>
+  row(field, 'merged', 'each', because, compose);
+const composed = (field: FieldName, compose: Compose, because: string): FieldOrigin =>
+  row(field, 'composed', 'each', because, compose);
+const l0Owns = (field: FieldName, of: number, because: string): FieldOrigin =>
+  row(
+    field,
+    'l0Owns',
+    'once',
+    because,
+    value(() => of),
+  );
+const information = (field: FieldName): FieldOrigin =>
+  row(field, 'information', 'never', 'the processor writes it; exit-information.ts hands it on');
+const absent = (field: FieldName): FieldOrigin =>
+  row(field, 'absent', 'never', 'no profile has a control that brings it');
 /** VMCS host state: where the hardware goes after each exit, and that is always L0. */
-const host = (field: FieldName): FieldOrigin => from01(field, 'every exit goes to L0; vmcs12\'s is loaded into vmcs01 by leave-l2.ts');
+const host = (field: FieldName): FieldOrigin =>
+  from01(field, "every exit goes to L0; vmcs12's is loaded into vmcs01 by leave-l2.ts");
 
 // --- control fields, bit by bit
 
@@ -69,15 +100,32 @@ const NMI_BITS = PIN.NMI_EXITING | PIN.VIRTUAL_NMIS;
 /** Taken from vmcs12 alone; what L0 wants of L1 it need not want of L2. */
 const PIN_FROM_12 = PIN.ACTIVATE_VMX_PREEMPTION_TIMER;
 const PRIMARY_FROM_12 =
-  PRIMARY.INTERRUPT_WINDOW_EXITING | PRIMARY.NMI_WINDOW_EXITING | PRIMARY.USE_TPR_SHADOW | PRIMARY.HLT_EXITING | PRIMARY.INVLPG_EXITING |
-  PRIMARY.CR3_LOAD_EXITING | PRIMARY.CR3_STORE_EXITING | PRIMARY.MONITOR_TRAP_FLAG;
+  PRIMARY.INTERRUPT_WINDOW_EXITING |
+  PRIMARY.NMI_WINDOW_EXITING |
+  PRIMARY.USE_TPR_SHADOW |
+  PRIMARY.HLT_EXITING |
+  PRIMARY.INVLPG_EXITING |
+  PRIMARY.CR3_LOAD_EXITING |
+  PRIMARY.CR3_STORE_EXITING |
+  PRIMARY.MONITOR_TRAP_FLAG;
 const PRIMARY_DECIDED =
-  PRIMARY.USE_IO_BITMAPS | PRIMARY.UNCONDITIONAL_IO_EXITING | PRIMARY.USE_MSR_BITMAPS | PRIMARY.USE_TSC_OFFSETTING |
-  PRIMARY.CR8_LOAD_EXITING | PRIMARY.CR8_STORE_EXITING;
+  PRIMARY.USE_IO_BITMAPS |
+  PRIMARY.UNCONDITIONAL_IO_EXITING |
+  PRIMARY.USE_MSR_BITMAPS |
+  PRIMARY.USE_TSC_OFFSETTING |
+  PRIMARY.CR8_LOAD_EXITING |
+  PRIMARY.CR8_STORE_EXITING;
 const CR8_BITS = PRIMARY.CR8_LOAD_EXITING | PRIMARY.CR8_STORE_EXITING;
 const SECONDARY_FROM_12 =
-  SECONDARY.VIRTUALIZE_APIC_ACCESSES | SECONDARY.DESCRIPTOR_TABLE_EXITING | SECONDARY.ENABLE_RDTSCP | SECONDARY.UNRESTRICTED_GUEST |
-  SECONDARY.PAUSE_LOOP_EXITING | SECONDARY.ENABLE_INVPCID | SECONDARY.VMCS_SHADOWING | SECONDARY.ENABLE_XSAVES_XRSTORS | SECONDARY.USE_TSC_SCALING;
+  SECONDARY.VIRTUALIZE_APIC_ACCESSES |
+  SECONDARY.DESCRIPTOR_TABLE_EXITING |
+  SECONDARY.ENABLE_RDTSCP |
+  SECONDARY.UNRESTRICTED_GUEST |
+  SECONDARY.PAUSE_LOOP_EXITING |
+  SECONDARY.ENABLE_INVPCID |
+  SECONDARY.VMCS_SHADOWING |
+  SECONDARY.ENABLE_XSAVES_XRSTORS |
+  SECONDARY.USE_TSC_SCALING;
 const SECONDARY_EITHER = SECONDARY.WBINVD_EXITING | SECONDARY.RDRAND_EXITING | SECONDARY.RDSEED_EXITING;
 const PAGE_FAULT_BIT = 1 << 14;
 
@@ -102,7 +150,11 @@ function primary(c: Composition): number {
 const apicAccesses01 = (c: Composition): boolean => !c.ept12 && !c.has12(SECONDARY.VIRTUALIZE_APIC_ACCESSES);
 
 function secondary(c: Composition): number {
-  const bits = SECONDARY.ENABLE_EPT | SECONDARY.ENABLE_VPID | (c.secondary12 & SECONDARY_FROM_12) | ((c.secondary01 | c.secondary12) & SECONDARY_EITHER);
+  const bits =
+    SECONDARY.ENABLE_EPT |
+    SECONDARY.ENABLE_VPID |
+    (c.secondary12 & SECONDARY_FROM_12) |
+    ((c.secondary01 | c.secondary12) & SECONDARY_EITHER);
   return apicAccesses01(c) ? bits | (c.secondary01 & SECONDARY.VIRTUALIZE_APIC_ACCESSES) : bits;
 }
 
@@ -119,8 +171,10 @@ const exceptionBitmap = (c: Composition): number =>
 /** Either hypervisor's page faults: all of them exit if L0 wants any, and L1's filter is applied to what exits. */
 const pageFaultFilter = (field: FieldName): Compose => value((c) => (c.pageFaults01 ? 0 : c.v12.low(OFFSET[field])));
 
-const loadedOr01 = (field: FieldName, control: number): Compose => (c, out) =>
-  c.entry12 & control ? c.copy12(OFFSET[field], out) : c.copy01(OFFSET[field], out);
+const loadedOr01 =
+  (field: FieldName, control: number): Compose =>
+  (c, out) =>
+    c.entry12 & control ? c.copy12(OFFSET[field], out) : c.copy01(OFFSET[field], out);
 
 const eptPointer: Compose = (c, out) => {
   const eptp12 = { low: c.v12.low(OFFSET.EPT_POINTER), high: c.v12.high(OFFSET.EPT_POINTER) };
@@ -130,14 +184,16 @@ const eptPointer: Compose = (c, out) => {
 /** Shadow-on-EPT: L2 was entered without EPT, so its page-directory pointers are in memory; the hardware wants the field. */
 const pdpte = (index: 0 | 1 | 2 | 3): FieldOrigin => {
   const field = `GUEST_PDPTR${index}` as const;
-  return row(field, 'composed', 'each', 'with EPT12 L2\'s own; without, what L1\'s memory has at CR3', (c, out) => {
+  return row(field, 'composed', 'each', "with EPT12 L2's own; without, what L1's memory has at CR3", (c, out) => {
     if (c.ept12 || !c.pae12) c.copy12(OFFSET[field], out);
     else c.ports.pdpte(c.cr3Low12(), index, out);
   });
 };
 
 const linkPointer: Compose = (c, out) => {
-  const linked = c.shadowing12 && !(c.v12.low(OFFSET.VMCS_LINK_POINTER) === 0xffffffff && c.v12.high(OFFSET.VMCS_LINK_POINTER) === 0xffffffff);
+  const linked =
+    c.shadowing12 &&
+    !(c.v12.low(OFFSET.VMCS_LINK_POINTER) === 0xffffffff && c.v12.high(OFFSET.VMCS_LINK_POINTER) === 0xffffffff);
   if (linked) address(() => c.ports.hostPage(c.address12(OFFSET.VMCS_LINK_POINTER)))(c, out);
   else out.low = out.high = 0xffffffff;
 };
@@ -296,4 +352,6 @@ export function originOf(field: FieldName): FieldOrigin {
 }
 
 /** Fields without a row; a test wants none. */
-export const FIELDS_WITHOUT_ORIGIN: readonly FieldName[] = FIELDS.map((field) => field.name).filter((name) => !BY_FIELD.has(name));
+export const FIELDS_WITHOUT_ORIGIN: readonly FieldName[] = FIELDS.map((field) => field.name).filter(
+  (name) => !BY_FIELD.has(name),
+);

@@ -12,7 +12,16 @@ import { setControlRegisters } from '../control-registers.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { write32 } from '../vmcs-access.ts';
 
-const { HOST_CR0, HOST_CR3, HOST_CR4, HOST_CS_SELECTOR, HOST_TR_SELECTOR, HOST_TR_BASE, HOST_IA32_PAT, HOST_IA32_EFER } = OFFSET;
+const {
+  HOST_CR0,
+  HOST_CR3,
+  HOST_CR4,
+  HOST_CS_SELECTOR,
+  HOST_TR_SELECTOR,
+  HOST_TR_BASE,
+  HOST_IA32_PAT,
+  HOST_IA32_EFER,
+} = OFFSET;
 const { GUEST_IA32_PAT, GUEST_IA32_DEBUGCTL, GUEST_DR7, GUEST_RFLAGS, GUEST_ACTIVITY_STATE, GUEST_PDPTR0 } = OFFSET;
 const { GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_GDTR_LIMIT, GUEST_IDTR_LIMIT } = OFFSET;
 
@@ -95,7 +104,14 @@ function loadPat(vcpu: Vcpu, v12: VmcsView, left: LeftByL2, loads: boolean): voi
 
 function loadSegments(vcpu: Vcpu, v12: VmcsView, host64: boolean): void {
   const { processor } = vcpu;
-  const set = (segment: number, selector: number, baseLow: number, baseHigh: number, limit: number, rights: number): void => {
+  const set = (
+    segment: number,
+    selector: number,
+    baseLow: number,
+    baseHigh: number,
+    limit: number,
+    rights: number,
+  ): void => {
     const field = 8 * segment;
     write32(processor, OFFSET.GUEST_ES_SELECTOR + field, selector);
     processor.write(OFFSET.GUEST_ES_BASE + field, baseLow, baseHigh);
@@ -106,7 +122,14 @@ function loadSegments(vcpu: Vcpu, v12: VmcsView, host64: boolean): void {
   for (const [segment, field, base] of DATA_SEGMENTS) {
     const selector = v12.low(field);
     const unusable = segment === SS ? RIGHTS.unusableStack : RIGHTS.unusable;
-    set(segment, selector, base < 0 ? 0 : v12.low(base), base < 0 ? 0 : v12.high(base), FLAT_LIMIT, selector === 0 ? unusable : RIGHTS.data);
+    set(
+      segment,
+      selector,
+      base < 0 ? 0 : v12.low(base),
+      base < 0 ? 0 : v12.high(base),
+      FLAT_LIMIT,
+      selector === 0 ? unusable : RIGHTS.data,
+    );
   }
   set(TR, v12.low(HOST_TR_SELECTOR), v12.low(HOST_TR_BASE), v12.high(HOST_TR_BASE), TSS_LIMIT, RIGHTS.tss);
   set(LDTR, 0, 0, 0, 0, RIGHTS.unusable);
@@ -121,7 +144,8 @@ function loadPdptes(vcpu: Vcpu, cr3: number): boolean {
     const entry = ((cr3 & ~0x1f) >>> 0) + 8 * i;
     const low = memory.read32(entry);
     const high = memory.read32(entry + 4);
-    if ((low & 1) !== 0 && ((low & PDPTE_RESERVED_LOW) !== 0 || high >= 2 ** (cpuid.physicalAddressBits - 32))) return false;
+    if ((low & 1) !== 0 && ((low & PDPTE_RESERVED_LOW) !== 0 || high >= 2 ** (cpuid.physicalAddressBits - 32)))
+      return false;
     vcpu.processor.write(GUEST_PDPTR0 + 8 * i, low, high);
   }
   return true;

@@ -39,7 +39,8 @@ export function invept(nested: NestedVcpu, information: number): void {
   if (type === INVEPT_TYPE.singleContext && eptSupports(shown, 'INVEPT_SINGLE_CONTEXT')) {
     if (!validEptPointer(shown, eptp, nested.context.facts.physicalAddressWidth)) return fail(nested, ERROR);
     multiDimensional.invalidate(eptp);
-  } else if (type === INVEPT_TYPE.allContext && eptSupports(shown, 'INVEPT_ALL_CONTEXT')) multiDimensional.invalidateAll();
+  } else if (type === INVEPT_TYPE.allContext && eptSupports(shown, 'INVEPT_ALL_CONTEXT'))
+    multiDimensional.invalidateAll();
   else return fail(nested, ERROR);
   succeed(vcpu);
 }
@@ -48,7 +49,12 @@ export function invept(nested: NestedVcpu, information: number): void {
 function validEptPointer(shown: VmxCapabilities, { low, high }: Halves, physicalAddressWidth: number): boolean {
   const memoryType = low & 7;
   const walk = (low >>> 3) & 7;
-  if (!(memoryType === 0 ? eptSupports(shown, 'MEMORY_TYPE_UC') : memoryType === EPTP.WRITE_BACK && eptSupports(shown, 'MEMORY_TYPE_WB'))) return false;
+  if (
+    !(memoryType === 0
+      ? eptSupports(shown, 'MEMORY_TYPE_UC')
+      : memoryType === EPTP.WRITE_BACK && eptSupports(shown, 'MEMORY_TYPE_WB'))
+  )
+    return false;
   if (walk !== 3 || !eptSupports(shown, 'PAGE_WALK_LENGTH_4')) return false;
   if ((low & EPTP.ACCESSED_DIRTY) !== 0 && !eptSupports(shown, 'ACCESSED_DIRTY')) return false;
   return (low & EPTP_RESERVED) === 0 && high >>> (physicalAddressWidth - 32) === 0;

@@ -21,7 +21,8 @@ import { loadExitList, storeExitList } from './msr-lists.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
 
 const { VM_EXIT_CONTROLS, VM_ENTRY_CONTROLS, VM_ENTRY_INTR_INFO_FIELD, PIN_BASED_VM_EXEC_CONTROL } = OFFSET;
-const { GUEST_DR7, GUEST_IA32_DEBUGCTL, GUEST_IA32_PAT, GUEST_IA32_EFER, GUEST_PDPTR0, VMX_PREEMPTION_TIMER_VALUE } = OFFSET;
+const { GUEST_DR7, GUEST_IA32_DEBUGCTL, GUEST_IA32_PAT, GUEST_IA32_EFER, GUEST_PDPTR0, VMX_PREEMPTION_TIMER_VALUE } =
+  OFFSET;
 const { GUEST_CR0, GUEST_INTERRUPTIBILITY_INFO } = OFFSET;
 const { VM_EXIT_MSR_STORE_ADDR, VM_EXIT_MSR_STORE_COUNT, VM_EXIT_MSR_LOAD_ADDR, VM_EXIT_MSR_LOAD_COUNT } = OFFSET;
 const NMI_EXIT = 0x80000202;
@@ -88,11 +89,17 @@ function saveGuestState(nested: NestedVcpu, view02: ProcessorView): void {
 }
 
 function leftByL2(nested: NestedVcpu, view02: ProcessorView, exit: ExitInformation | undefined): LeftByL2 {
-  return { cr0: view02.low(GUEST_CR0), efer: nested.vcpu.efer, ...patOf(nested, view02), nmiBlocked: nmiBlocked(nested, view02, exit) };
+  return {
+    cr0: view02.low(GUEST_CR0),
+    efer: nested.vcpu.efer,
+    ...patOf(nested, view02),
+    nmiBlocked: nmiBlocked(nested, view02, exit),
+  };
 }
 
 function patOf({ vcpu }: NestedVcpu, view: ProcessorView): { patLow: number; patHigh: number } {
-  if (!fieldExists(vcpu.processor.capabilities, fieldNamed('GUEST_IA32_PAT'))) return { patLow: NO_FIELD, patHigh: NO_FIELD };
+  if (!fieldExists(vcpu.processor.capabilities, fieldNamed('GUEST_IA32_PAT')))
+    return { patLow: NO_FIELD, patHigh: NO_FIELD };
   return { patLow: view.low(GUEST_IA32_PAT), patHigh: view.high(GUEST_IA32_PAT) };
 }
 

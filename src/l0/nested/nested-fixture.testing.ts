@@ -108,7 +108,9 @@ export class NestedFixture {
   withPointer(reason: 'VMON' | 'VMCLEAR' | 'VMPTRLD' | 'VMPTRST', pointer: number | bigint): Outcome {
     this.put64(OPERAND, BigInt.asUintN(64, BigInt(pointer)));
     this.processor.writeGeneral(RBX, OPERAND, 0);
-    return this.execute(reason, { VMX_INSTRUCTION_INFO: encodeMemoryOperand({ addressSize: 64, segment: DS, base: RBX }) });
+    return this.execute(reason, {
+      VMX_INSTRUCTION_INFO: encodeMemoryOperand({ addressSize: 64, segment: DS, base: RBX }),
+    });
   }
   vmread(encoding: number | bigint): { outcome: Outcome; value: bigint } {
     this.processor.general[RCX] = BigInt(encoding);
@@ -125,7 +127,9 @@ export class NestedFixture {
     this.put64(OPERAND + 8, high);
     this.processor.writeGeneral(RBX, OPERAND, 0);
     this.processor.general[RAX] = BigInt(type);
-    return this.execute(reason, { VMX_INSTRUCTION_INFO: encodeInvalidate({ addressSize: 64, segment: DS, base: RBX }, RAX) });
+    return this.execute(reason, {
+      VMX_INSTRUCTION_INFO: encodeInvalidate({ addressSize: 64, segment: DS, base: RBX }, RAX),
+    });
   }
   /** In VMX operation, with an empty VMCS as the current one. */
   start(region = REGION): this {
@@ -146,7 +150,8 @@ export class NestedFixture {
     for (const field of FIELDS) {
       const { name, offset, area } = field;
       const value = (BigInt(example.view.high(offset)) << 32n) | BigInt(example.view.low(offset));
-      if (area === 'exitInformation' || value === this.get12(name) || !fieldExists(this.nested.capabilities, field)) continue;
+      if (area === 'exitInformation' || value === this.get12(name) || !fieldExists(this.nested.capabilities, field))
+        continue;
       assert(this.vmwrite(ENCODING[name], value) === 'succeed', `VMWRITE ${name}`);
     }
     return this;

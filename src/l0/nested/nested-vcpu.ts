@@ -86,7 +86,9 @@ export class NestedVcpu implements CompositionPorts {
       readPhysical32: (address) => machine.memory.read32(address),
     };
     this.vmcs02 = new Vmcs02(processor, memory, page());
-    this.shadow = ShadowVmcs.supported(processor) ? new ShadowVmcs(processor, memory, vcpu.vmcs01, { region: page(), readBitmap: page(), writeBitmap: page() }) : undefined;
+    this.shadow = ShadowVmcs.supported(processor)
+      ? new ShadowVmcs(processor, memory, vcpu.vmcs01, { region: page(), readBitmap: page(), writeBitmap: page() })
+      : undefined;
     this.#msrBitmap = new MergedBitmap(memory, page());
     this.#ioBitmaps = [new MergedBitmap(memory, page()), new MergedBitmap(memory, page())];
     this.#standIn = page();
@@ -148,7 +150,9 @@ export class NestedVcpu implements CompositionPorts {
   }
   eptPointer(eptp12: Halves | undefined, out: Halves): void {
     if (eptp12 === undefined) return shadowOnEptPointer(this.vcpu.machine.ept01.pointer, out);
-    const access = this.secondary12(SECONDARY.VIRTUALIZE_APIC_ACCESSES) ? addressAt(this.vmcs12, OFFSET.APIC_ACCESS_ADDR) : -1;
+    const access = this.secondary12(SECONDARY.VIRTUALIZE_APIC_ACCESSES)
+      ? addressAt(this.vmcs12, OFFSET.APIC_ACCESS_ADDR)
+      : -1;
     const paging = this.multiDimensional;
     paging.standInFor = access >= 0 && !this.vcpu.machine.memory.isRam(access) ? access - (access % PAGE_BYTES) : -1;
     paging.standIn = this.#standIn;
@@ -171,14 +175,34 @@ export class NestedVcpu implements CompositionPorts {
     if (c.msr === 'merged') this.#msrBitmap.merge(pages.msrBitmap, memory, addressAt(this.vmcs12, MSR_BITMAP), true);
     if (c.io !== 'merged') return;
     const used = (primary: number, page: number): number => (primary & IO_BITMAPS ? page : -1);
-    this.#ioBitmaps[0].merge(used(c.primary01, pages.ioBitmapA), memory, used(c.primary12, addressAt(this.vmcs12, IO_BITMAP_A)), false);
-    this.#ioBitmaps[1].merge(used(c.primary01, pages.ioBitmapB), memory, used(c.primary12, addressAt(this.vmcs12, IO_BITMAP_B)), false);
+    this.#ioBitmaps[0].merge(
+      used(c.primary01, pages.ioBitmapA),
+      memory,
+      used(c.primary12, addressAt(this.vmcs12, IO_BITMAP_A)),
+      false,
+    );
+    this.#ioBitmaps[1].merge(
+      used(c.primary01, pages.ioBitmapB),
+      memory,
+      used(c.primary12, addressAt(this.vmcs12, IO_BITMAP_B)),
+      false,
+    );
   }
 
   // --- saved and restored
 
-  save(): { nested: NestedVcpuState; vmcs12: ReturnType<Vmcs12['save']>; vpids: ReturnType<VpidMap['save']>; ept02: ReturnType<MultiDimensionalPaging['save']> } {
-    return { nested: copyState(this.state), vmcs12: this.vmcs12.save(), vpids: this.vpids.save(), ept02: this.multiDimensional.save() };
+  save(): {
+    nested: NestedVcpuState;
+    vmcs12: ReturnType<Vmcs12['save']>;
+    vpids: ReturnType<VpidMap['save']>;
+    ept02: ReturnType<MultiDimensionalPaging['save']>;
+  } {
+    return {
+      nested: copyState(this.state),
+      vmcs12: this.vmcs12.save(),
+      vpids: this.vpids.save(),
+      ept02: this.multiDimensional.save(),
+    };
   }
   restore(saved: ReturnType<NestedVcpu['save']>): void {
     restoreState(this.state, saved.nested);

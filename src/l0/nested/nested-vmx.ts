@@ -31,7 +31,8 @@ import { composeTscOffset, scale } from './time-stamp-counter.ts';
 import { fixedBitsHold, leaveOperation, vmxInstruction } from './vmx-instructions.ts';
 import { NO_VMCS } from './vmcs12.ts';
 
-const { GUEST_PHYSICAL_ADDRESS, GUEST_INTERRUPTIBILITY_INFO, TSC_OFFSET, TSC_MULTIPLIER, SECONDARY_VM_EXEC_CONTROL } = OFFSET;
+const { GUEST_PHYSICAL_ADDRESS, GUEST_INTERRUPTIBILITY_INFO, TSC_OFFSET, TSC_MULTIPLIER, SECONDARY_VM_EXEC_CONTROL } =
+  OFFSET;
 const BASIC_REASON = 0xffff;
 const VALID = 0x80000000;
 const IA32_TIME_STAMP_COUNTER = 0x10;
@@ -174,14 +175,21 @@ export class NestedVmx implements NestedHooks {
     this.#trace(nested, exit, outcome);
     if (outcome === 'filled') this.#tryAgain(nested, exit);
     else if (outcome === 'device') return this.#servedHere(nested, exit.reason);
-    else this.#reflect(nested, outcome === 'violation' ? violationOfEpt12(exit, multiDimensional.permissions12) : misconfigurationOfEpt12(exit));
+    else
+      this.#reflect(
+        nested,
+        outcome === 'violation'
+          ? violationOfEpt12(exit, multiDimensional.permissions12)
+          : misconfigurationOfEpt12(exit),
+      );
     return true;
   }
 
   /** L2 does not learn of an EPT02 miss: an event goes on being delivered, and an IRET blocks NMIs again. */
   #tryAgain({ vcpu }: NestedVcpu, exit: ExitInformation): void {
     vcpu.keepInterruptedDelivery();
-    const unblocked = (exit.vectoring & VALID) === 0 && extract(EPT_VIOLATION.NMI_UNBLOCKING, exit.qualificationLow) === 1;
+    const unblocked =
+      (exit.vectoring & VALID) === 0 && extract(EPT_VIOLATION.NMI_UNBLOCKING, exit.qualificationLow) === 1;
     if (unblocked) setBits(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI, true);
   }
 
@@ -206,7 +214,12 @@ export class NestedVmx implements NestedHooks {
     const { recorder, time } = this.#host;
     if (!recorder.tracing) return;
     const rule = exitRoute(exit.reason & BASIC_REASON)?.because ?? '';
-    recorder.event('turtles_exit_route', 0, vcpu.index, time.nanoseconds(), { vcpu_id: vcpu.index, exit_reason: exit.reason, to, rule });
+    recorder.event('turtles_exit_route', 0, vcpu.index, time.nanoseconds(), {
+      vcpu_id: vcpu.index,
+      exit_reason: exit.reason,
+      to,
+      rule,
+    });
   }
 }
 

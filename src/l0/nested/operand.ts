@@ -39,7 +39,9 @@ export function writeOperand(vcpu: Vcpu, information: number, bytes: Uint8Array)
 function operandLinear(vcpu: Vcpu, information: number, size: number, write: boolean): number | undefined {
   const operand = decodeMemoryOperand(information);
   const offset = effectiveOffset(vcpu, operand);
-  return vcpu.code64 ? linear64(vcpu, operand.segment, offset, size) : linear32(vcpu, operand.segment, offset, size, write);
+  return vcpu.code64
+    ? linear64(vcpu, operand.segment, offset, size)
+    : linear32(vcpu, operand.segment, offset, size, write);
 }
 
 /** Cut to the address size: unsigned for 16 and 32 bits, signed for 64 (rounded above 2^53, which is not canonical). */

@@ -90,7 +90,10 @@ export class ShadowVmcs {
     this.#shadowed = new Set(this.#read);
     memory.write(pages.readBitmap, bitmapOf(there.map(([field]) => field)));
     memory.write(pages.writeBitmap, bitmapOf(writable.map(([field]) => field)));
-    memory.write32(pages.region + REVISION_ID_OFFSET, ((processor.capabilities.IA32_VMX_BASIC?.low ?? 0) | SHADOW_INDICATOR) >>> 0);
+    memory.write32(
+      pages.region + REVISION_ID_OFFSET,
+      ((processor.capabilities.IA32_VMX_BASIC?.low ?? 0) | SHADOW_INDICATOR) >>> 0,
+    );
     processor.vmclear(pages.region);
   }
 

@@ -15,7 +15,10 @@ const LAYOUT = INSTRUCTION_INFORMATION.VMREAD_VMWRITE;
 const data: Halves = { low: 0, high: 0 };
 
 /** The field that the second register names, or undefined: there is none, or it does not exist on this processor. */
-function namedField(nested: NestedVcpu, information: number): { readonly field: VmcsField; readonly upper: boolean } | undefined {
+function namedField(
+  nested: NestedVcpu,
+  information: number,
+): { readonly field: VmcsField; readonly upper: boolean } | undefined {
   const { vcpu, shown } = nested;
   const encoding: Halves = { low: 0, high: 0 };
   vcpu.readGeneral(extract(LAYOUT.REGISTER_2, information), encoding);
@@ -33,7 +36,8 @@ export function vmread(nested: NestedVcpu, information: number): void {
   const { offset } = named.field;
   data.low = named.upper ? vmcs12.high(offset) : vmcs12.low(offset);
   data.high = named.upper || !vcpu.code64 ? 0 : vmcs12.high(offset);
-  if (extract(LAYOUT.MEMORY_OR_REGISTER, information) === 1) vcpu.writeGeneral(extract(LAYOUT.REGISTER_1, information), data.low, data.high);
+  if (extract(LAYOUT.MEMORY_OR_REGISTER, information) === 1)
+    vcpu.writeGeneral(extract(LAYOUT.REGISTER_1, information), data.low, data.high);
   else if (!writeOperand(vcpu, information, bytesOfData(vcpu.code64))) return;
   succeed(vcpu);
 }
@@ -45,7 +49,8 @@ export function vmwrite(nested: NestedVcpu, information: number): void {
   const named = namedField(nested, information);
   if (named === undefined) return failValid(nested, 'UNSUPPORTED_VMCS_COMPONENT');
   const { field, upper } = named;
-  if (field.access === 'ro' && miscOf(shown, 'VMWRITE_ANY_FIELD') === 0) return failValid(nested, 'VMWRITE_READ_ONLY_VMCS_COMPONENT');
+  if (field.access === 'ro' && miscOf(shown, 'VMWRITE_ANY_FIELD') === 0)
+    return failValid(nested, 'VMWRITE_READ_ONLY_VMCS_COMPONENT');
   if (upper) vmcs12.change(field.offset, vmcs12.low(field.offset), data.low);
   else if (field.width === 'natural' || field.width === 'u64') vmcs12.change(field.offset, data.low, data.high);
   else vmcs12.change(field.offset, field.width === 'u16' ? data.low & 0xffff : data.low, 0);

@@ -33,8 +33,14 @@ export class Vmcs02 {
 
   /** `address`: a page of zeroes, L0's own. */
   constructor(processor: RootProcessor, memory: HostMemory, address: HostPhysical) {
-    const exists = ({ field, compose }: FieldOrigin): boolean => compose !== undefined && fieldExists(processor.capabilities, fieldNamed(field));
-    const planned = FIELD_ORIGINS.filter(exists).map(({ field, compose, written }) => ({ offset: OFFSET[field], compose: compose as Compose, written, each: written === 'each' }));
+    const exists = ({ field, compose }: FieldOrigin): boolean =>
+      compose !== undefined && fieldExists(processor.capabilities, fieldNamed(field));
+    const planned = FIELD_ORIGINS.filter(exists).map(({ field, compose, written }) => ({
+      offset: OFFSET[field],
+      compose: compose as Compose,
+      written,
+      each: written === 'each',
+    }));
     this.#processor = processor;
     this.address = address;
     this.#once = planned.filter(({ written }) => written === 'once');

@@ -40,7 +40,13 @@ export class Vmcs12 extends RegionView {
     const words = new Uint32Array(VMCS_REGION_SIZE / 4);
     super(words, 0);
     this.#bytes = new Uint8Array(words.buffer);
-    this.state = { pointer: NO_VMCS, words, changed: new Uint8Array(VMCS_REGION_SIZE / 8), allChanged: 1, groups: ALL_GROUPS };
+    this.state = {
+      pointer: NO_VMCS,
+      words,
+      changed: new Uint8Array(VMCS_REGION_SIZE / 8),
+      allChanged: 1,
+      groups: ALL_GROUPS,
+    };
   }
 
   get pointer(): PhysicalAddress {

@@ -60,12 +60,20 @@ describe('VMXON', () => {
   table(fresh, [
     ['with everything in place', (f) => f.withPointer('VMON', VMXON_REGION), 'succeed'],
     ['without CR4.VMXE', (f) => (f.processor.set('CR4_READ_SHADOW', 0x20), f.withPointer('VMON', VMXON_REGION)), UD],
-    ['with a bit of CR0 that VMX operation fixes at 0: #GP, not #UD', (f) => (f.processor.set('CR0_READ_SHADOW', 0x80000011), f.withPointer('VMON', VMXON_REGION)), GP],
+    [
+      'with a bit of CR0 that VMX operation fixes at 0: #GP, not #UD',
+      (f) => (f.processor.set('CR0_READ_SHADOW', 0x80000011), f.withPointer('VMON', VMXON_REGION)),
+      GP,
+    ],
     ['not aligned', (f) => f.withPointer('VMON', VMXON_REGION + 8), 'fail invalid'],
     ['beyond the physical-address width', (f) => f.withPointer('VMON', BEYOND_WIDTH), 'fail invalid'],
     ['where there is no memory', (f) => f.withPointer('VMON', 0x7000000), 'fail invalid'],
     ['with another revision', (f) => (f.put32(VMXON_REGION, 1), f.withPointer('VMON', VMXON_REGION)), 'fail invalid'],
-    ['with the shadow-VMCS bit', (f) => (f.put32(VMXON_REGION, (f.revision | 0x80000000) >>> 0), f.withPointer('VMON', VMXON_REGION)), 'fail invalid'],
+    [
+      'with the shadow-VMCS bit',
+      (f) => (f.put32(VMXON_REGION, (f.revision | 0x80000000) >>> 0), f.withPointer('VMON', VMXON_REGION)),
+      'fail invalid',
+    ],
   ]);
   it('needs IA32_FEATURE_CONTROL locked and enabled', () => {
     const f = fresh();
@@ -94,7 +102,7 @@ describe('VMCLEAR', () => {
     ['another region', (f) => f.withPointer('VMCLEAR', OTHER_REGION), 'succeed'],
   ]);
   table(on, [['the VMXON pointer, no current VMCS', (f) => f.withPointer('VMCLEAR', VMXON_REGION), 'fail invalid']]);
-  it('puts the current VMCS back into L1\'s memory and leaves none', () => {
+  it("puts the current VMCS back into L1's memory and leaves none", () => {
     const f = current();
     f.vmwrite(ENCODING.GUEST_RSP, 0x1234);
     assert.equal(f.withPointer('VMCLEAR', REGION), 'succeed');
@@ -116,8 +124,16 @@ describe('VMPTRLD and VMPTRST', () => {
     ['VMPTRLD beyond the width', (f) => f.withPointer('VMPTRLD', BEYOND_WIDTH), 'fail 9'],
     ['VMPTRLD of the VMXON pointer', (f) => f.withPointer('VMPTRLD', VMXON_REGION), 'fail 10'],
     ['VMPTRLD where memory reads as all ones', (f) => f.withPointer('VMPTRLD', 0x7000000), 'fail 11'],
-    ['VMPTRLD of another revision', (f) => (f.put32(OTHER_REGION, 5), f.withPointer('VMPTRLD', OTHER_REGION)), 'fail 11'],
-    ['VMPTRLD of a shadow VMCS', (f) => (f.put32(OTHER_REGION, (f.revision | 0x80000000) >>> 0), f.withPointer('VMPTRLD', OTHER_REGION)), 'succeed'],
+    [
+      'VMPTRLD of another revision',
+      (f) => (f.put32(OTHER_REGION, 5), f.withPointer('VMPTRLD', OTHER_REGION)),
+      'fail 11',
+    ],
+    [
+      'VMPTRLD of a shadow VMCS',
+      (f) => (f.put32(OTHER_REGION, (f.revision | 0x80000000) >>> 0), f.withPointer('VMPTRLD', OTHER_REGION)),
+      'succeed',
+    ],
   ]);
   it('a shadow VMCS needs VMCS shadowing', () => {
     const f = new NestedFixture('paper-1').start();
@@ -138,7 +154,7 @@ describe('VMPTRLD and VMPTRST', () => {
     assert.equal(f.withPointer('VMPTRST', 0), 'succeed');
     assert.deepEqual([f.get32(OPERAND), f.get32(OPERAND + 4)], [REGION, 0]);
   });
-  it('the region in L1\'s memory is out of reach while it is current (CVE-2021-29657)', () => {
+  it("the region in L1's memory is out of reach while it is current (CVE-2021-29657)", () => {
     const f = current();
     f.vmwrite(ENCODING.GUEST_RSP, 1);
     for (let at = REGION + 4; at < REGION + 4096; at += 4) f.put32(at, 0x55555555);
@@ -201,7 +217,13 @@ describe('VMREAD and VMWRITE', () => {
     f.processor.general[5] = 0x20n;
     f.processor.general[1] = BigInt(ENCODING.GUEST_RSP);
     const read = (segment: number): Outcome =>
-      f.execute('VMREAD', { VMX_INSTRUCTION_INFO: encodeVmreadVmwrite({ memory: { addressSize: 64, segment, base: 3, index: 5, scale: 4 } }, 1), EXIT_QUALIFICATION: 0xffff_ffff_ffff_fff8n });
+      f.execute('VMREAD', {
+        VMX_INSTRUCTION_INFO: encodeVmreadVmwrite(
+          { memory: { addressSize: 64, segment, base: 3, index: 5, scale: 4 } },
+          1,
+        ),
+        EXIT_QUALIFICATION: 0xffff_ffff_ffff_fff8n,
+      });
     assert.equal(read(3), 'succeed');
     assert.equal(f.get32(OPERAND + 0x80 - 8), 0xabcd);
     assert.equal(read(4), 'succeed');
@@ -213,7 +235,10 @@ describe('VMREAD and VMWRITE', () => {
     assert.equal(f.execute('VMPTRLD', { VMX_INSTRUCTION_INFO: MEMORY }), '#13');
     const g = current();
     g.processor.general[3] = 0x8000_0000_0000n;
-    assert.equal(g.execute('VMPTRLD', { VMX_INSTRUCTION_INFO: encodeMemoryOperand({ addressSize: 64, segment: 2, base: 3 }) }), '#12');
+    assert.equal(
+      g.execute('VMPTRLD', { VMX_INSTRUCTION_INFO: encodeMemoryOperand({ addressSize: 64, segment: 2, base: 3 }) }),
+      '#12',
+    );
   });
 });
 
@@ -248,7 +273,7 @@ describe('INVEPT and INVVPID', () => {
     f.processor.general[0] = 9n;
     assert.equal(f.execute('INVEPT', { VMX_INSTRUCTION_INFO: MEMORY }), '#14');
   });
-  it('INVVPID goes to L2\'s tags and never to L1\'s own', () => {
+  it("INVVPID goes to L2's tags and never to L1's own", () => {
     const f = current();
     f.processor.invalidations.length = 0;
     f.invalidate('INVVPID', 1, 1n);
@@ -261,14 +286,29 @@ describe('VMLAUNCH and VMRESUME, before the VMCS is looked at', () => {
     ['VMLAUNCH without a current VMCS', (f) => f.execute('VMLAUNCH'), 'fail invalid'],
     ['VMRESUME without a current VMCS', (f) => f.execute('VMRESUME'), 'fail invalid'],
   ]);
-  table(() => current().writeExample(), [
-    ['VMRESUME of a clear VMCS', (f) => f.execute('VMRESUME'), 'fail 5'],
-    ['VMLAUNCH while MOV SS blocks', (f) => f.execute('VMLAUNCH', { GUEST_INTERRUPTIBILITY_INFO: 2 }), 'fail 26'],
-    ['VMLAUNCH with a control that the processor does not have', (f) => (f.vmwrite(ENCODING.PIN_BASED_VM_EXEC_CONTROL, 0xff), f.execute('VMLAUNCH')), 'fail 7'],
-    ['VMLAUNCH with a host state that cannot be', (f) => (f.vmwrite(ENCODING.HOST_CS_SELECTOR, 0), f.execute('VMLAUNCH')), 'fail 8'],
-    ['VMLAUNCH with CR0 that cannot be is an exit (CVE-2023-30456)', (f) => (f.vmwrite(ENCODING.GUEST_CR0, 0x80000000), f.execute('VMLAUNCH')), 'host'],
-    ['VMLAUNCH', (f) => f.execute('VMLAUNCH'), 'L2'],
-  ]);
+  table(
+    () => current().writeExample(),
+    [
+      ['VMRESUME of a clear VMCS', (f) => f.execute('VMRESUME'), 'fail 5'],
+      ['VMLAUNCH while MOV SS blocks', (f) => f.execute('VMLAUNCH', { GUEST_INTERRUPTIBILITY_INFO: 2 }), 'fail 26'],
+      [
+        'VMLAUNCH with a control that the processor does not have',
+        (f) => (f.vmwrite(ENCODING.PIN_BASED_VM_EXEC_CONTROL, 0xff), f.execute('VMLAUNCH')),
+        'fail 7',
+      ],
+      [
+        'VMLAUNCH with a host state that cannot be',
+        (f) => (f.vmwrite(ENCODING.HOST_CS_SELECTOR, 0), f.execute('VMLAUNCH')),
+        'fail 8',
+      ],
+      [
+        'VMLAUNCH with CR0 that cannot be is an exit (CVE-2023-30456)',
+        (f) => (f.vmwrite(ENCODING.GUEST_CR0, 0x80000000), f.execute('VMLAUNCH')),
+        'host',
+      ],
+      ['VMLAUNCH', (f) => f.execute('VMLAUNCH'), 'L2'],
+    ],
+  );
   it('VMLAUNCH of a launched VMCS: 4', () => {
     const f = new NestedFixture().launch();
     assert.equal(f.exit('CPUID'), 'L1');

@@ -63,7 +63,10 @@ function pointerOperand(nested: NestedVcpu): Pointer | undefined {
   const low = operandView.getUint32(0, true);
   const high = operandView.getUint32(4, true);
   const { physicalAddressWidth } = nested.context.facts;
-  return { address: high * 0x1_0000_0000 + low, valid: (low & 0xfff) === 0 && high >>> (physicalAddressWidth - 32) === 0 };
+  return {
+    address: high * 0x1_0000_0000 + low,
+    valid: (low & 0xfff) === 0 && high >>> (physicalAddressWidth - 32) === 0,
+  };
 }
 
 function revisionAt({ vcpu }: NestedVcpu, address: PhysicalAddress): number {
@@ -143,7 +146,9 @@ function vmptrld(nested: NestedVcpu): void {
   if (address === state.vmxonPointer) return fail(nested, 'VMPTRLD_VMXON_POINTER');
   const revision = revisionAt(nested, address);
   const isShadow = revision >= SHADOW_INDICATOR;
-  const known = (revision & 0x7fffffff) === context.facts.revisionId && (!isShadow || supports(nested.shown, 'secondary.VMCS_SHADOWING'));
+  const known =
+    (revision & 0x7fffffff) === context.facts.revisionId &&
+    (!isShadow || supports(nested.shown, 'secondary.VMCS_SHADOWING'));
   if (!known) return fail(nested, 'VMPTRLD_INCORRECT_VMCS_REVISION_ID');
   if (address !== vmcs12.pointer) {
     release(nested);
@@ -181,4 +186,3 @@ const ROWS: readonly (readonly [ExitReasonName, Instruction])[] = [
 ];
 
 const INSTRUCTIONS = new Map(ROWS.map(([name, instruction]) => [EXIT_REASON[name], instruction]));
-

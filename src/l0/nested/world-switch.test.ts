@@ -15,10 +15,15 @@ const MSR_LIST = 0x700000;
 
 /** vmcs12 as L1 reads it, by VMREAD, where it is not exit information. */
 function fields(f: NestedFixture, skip: readonly FieldName[] = []): Map<string, bigint> {
-  return new Map(FIELDS.filter(({ name, area }) => area !== 'exitInformation' && !skip.includes(name)).map(({ name }) => [name, f.get12(name)]));
+  return new Map(
+    FIELDS.filter(({ name, area }) => area !== 'exitInformation' && !skip.includes(name)).map(({ name }) => [
+      name,
+      f.get12(name),
+    ]),
+  );
 }
 
-describe('an exit of L2 that is L1\'s', () => {
+describe("an exit of L2 that is L1's", () => {
   for (const profile of PROFILE_NAMES) {
     it(`and one in again: nothing of vmcs12 changes that L2 did not change (${profile})`, () => {
       const f = new NestedFixture(profile).launch();
@@ -31,26 +36,63 @@ describe('an exit of L2 that is L1\'s', () => {
     });
   }
 
-  it('hands L2\'s state and the exit information on, bit for bit', () => {
+  it("hands L2's state and the exit information on, bit for bit", () => {
     const f = new NestedFixture().launch((vmcs) => vmcs.or('CPU_BASED_VM_EXEC_CONTROL', 1 << 24));
-    const state = { GUEST_RIP: 0x1234n, GUEST_RSP: 0x5678n, GUEST_RFLAGS: 0x46n, GUEST_CR0: 0x80000031n, GUEST_CR3: 0xabc000n, GUEST_FS_BASE: 0x7f0000001000n, GUEST_CS_AR_BYTES: 0xa0fbn, GUEST_GDTR_LIMIT: 0xffn, GUEST_INTERRUPTIBILITY_INFO: 1n, GUEST_PENDING_DBG_EXCEPTIONS: 0x4000n } as const;
-    const information = { EXIT_QUALIFICATION: 0x3f8_0018n, VM_EXIT_INSTRUCTION_LEN: 1n, VMX_INSTRUCTION_INFO: 0x100n, GUEST_LINEAR_ADDRESS: 0xffff888000001000n, VM_EXIT_INTR_INFO: 0n } as const;
+    const state = {
+      GUEST_RIP: 0x1234n,
+      GUEST_RSP: 0x5678n,
+      GUEST_RFLAGS: 0x46n,
+      GUEST_CR0: 0x80000031n,
+      GUEST_CR3: 0xabc000n,
+      GUEST_FS_BASE: 0x7f0000001000n,
+      GUEST_CS_AR_BYTES: 0xa0fbn,
+      GUEST_GDTR_LIMIT: 0xffn,
+      GUEST_INTERRUPTIBILITY_INFO: 1n,
+      GUEST_PENDING_DBG_EXCEPTIONS: 0x4000n,
+    } as const;
+    const information = {
+      EXIT_QUALIFICATION: 0x3f8_0018n,
+      VM_EXIT_INSTRUCTION_LEN: 1n,
+      VMX_INSTRUCTION_INFO: 0x100n,
+      GUEST_LINEAR_ADDRESS: 0xffff888000001000n,
+      VM_EXIT_INTR_INFO: 0n,
+    } as const;
     assert.equal(f.exit('IO_INSTRUCTION', { ...state, ...information }), 'L1');
-    for (const [name, value] of Object.entries({ ...state, ...information })) assert.equal(f.get12(name as FieldName), value, name);
+    for (const [name, value] of Object.entries({ ...state, ...information }))
+      assert.equal(f.get12(name as FieldName), value, name);
     assert.equal(f.get12('VM_EXIT_REASON'), 30n);
     assert.equal(f.get12('IDT_VECTORING_INFO_FIELD'), 0n);
   });
 
   it('writes no address and no error code that the exit does not have', () => {
     const f = new NestedFixture().launch();
-    for (const [name, value] of [['GUEST_LINEAR_ADDRESS', 0x11], ['GUEST_PHYSICAL_ADDRESS', 0x22], ['VM_EXIT_INTR_ERROR_CODE', 0x33], ['IDT_VECTORING_ERROR_CODE', 0x44]] as const) f.processor.set(name, value);
+    for (const [name, value] of [
+      ['GUEST_LINEAR_ADDRESS', 0x11],
+      ['GUEST_PHYSICAL_ADDRESS', 0x22],
+      ['VM_EXIT_INTR_ERROR_CODE', 0x33],
+      ['IDT_VECTORING_ERROR_CODE', 0x44],
+    ] as const)
+      f.processor.set(name, value);
     assert.equal(f.exit('CPUID'), 'L1');
-    for (const name of ['GUEST_LINEAR_ADDRESS', 'GUEST_PHYSICAL_ADDRESS', 'VM_EXIT_INTR_ERROR_CODE', 'IDT_VECTORING_ERROR_CODE'] as const) assert.equal(f.get12(name), 0n, name);
+    for (const name of [
+      'GUEST_LINEAR_ADDRESS',
+      'GUEST_PHYSICAL_ADDRESS',
+      'VM_EXIT_INTR_ERROR_CODE',
+      'IDT_VECTORING_ERROR_CODE',
+    ] as const)
+      assert.equal(f.get12(name), 0n, name);
   });
 
-  it('an interrupted delivery goes to L1\'s IDT-vectoring information, and L0 does not repeat it', () => {
+  it("an interrupted delivery goes to L1's IDT-vectoring information, and L0 does not repeat it", () => {
     const f = new NestedFixture().launch();
-    assert.equal(f.exit('TASK_SWITCH', { IDT_VECTORING_INFO_FIELD: 0x80000b0en, IDT_VECTORING_ERROR_CODE: 2, EXIT_QUALIFICATION: 0xc0000028n }), 'L1');
+    assert.equal(
+      f.exit('TASK_SWITCH', {
+        IDT_VECTORING_INFO_FIELD: 0x80000b0en,
+        IDT_VECTORING_ERROR_CODE: 2,
+        EXIT_QUALIFICATION: 0xc0000028n,
+      }),
+      'L1',
+    );
     assert.equal(f.get12('IDT_VECTORING_INFO_FIELD'), 0x80000b0en);
     assert.equal(f.get12('IDT_VECTORING_ERROR_CODE'), 2n);
     assert.equal(f.fixture.injected, undefined);
@@ -67,7 +109,7 @@ describe('an exit of L2 that is L1\'s', () => {
     assert.equal(f.get32(REGION + 8), 1);
   });
 
-  it('a real value in a register of VMX is never mixed with L0\'s: host state is L1\'s', () => {
+  it("a real value in a register of VMX is never mixed with L0's: host state is L1's", () => {
     const f = new NestedFixture().launch((vmcs) => {
       vmcs.set('HOST_RIP', 0x4000);
       vmcs.set('HOST_RSP', 0x5000);
@@ -78,10 +120,30 @@ describe('an exit of L2 that is L1\'s', () => {
     const { processor } = f;
     const expected: { readonly [Name in FieldName]?: bigint } = {
       ...{ GUEST_RIP: 0x4000n, GUEST_RSP: 0x5000n, GUEST_RFLAGS: 2n, GUEST_DR7: 0x400n, GUEST_IA32_DEBUGCTL: 0n },
-      ...{ GUEST_CS_SELECTOR: 0x10n, GUEST_CS_AR_BYTES: 0xa09bn, GUEST_CS_LIMIT: 0xffffffffn, GUEST_SS_AR_BYTES: 0xc093n },
-      ...{ GUEST_FS_AR_BYTES: 0x10000n, GUEST_FS_BASE: 0x00007fff00001000n, GUEST_TR_LIMIT: 0x67n, GUEST_TR_AR_BYTES: 0x8bn },
-      ...{ GUEST_LDTR_AR_BYTES: 0x10000n, GUEST_GDTR_BASE: 0x6000n, GUEST_GDTR_LIMIT: 0xffffn, GUEST_IDTR_LIMIT: 0xffffn },
-      ...{ GUEST_INTERRUPTIBILITY_INFO: 0n, GUEST_PENDING_DBG_EXCEPTIONS: 0n, GUEST_ACTIVITY_STATE: 0n, GUEST_IA32_EFER: 0x500n },
+      ...{
+        GUEST_CS_SELECTOR: 0x10n,
+        GUEST_CS_AR_BYTES: 0xa09bn,
+        GUEST_CS_LIMIT: 0xffffffffn,
+        GUEST_SS_AR_BYTES: 0xc093n,
+      },
+      ...{
+        GUEST_FS_AR_BYTES: 0x10000n,
+        GUEST_FS_BASE: 0x00007fff00001000n,
+        GUEST_TR_LIMIT: 0x67n,
+        GUEST_TR_AR_BYTES: 0x8bn,
+      },
+      ...{
+        GUEST_LDTR_AR_BYTES: 0x10000n,
+        GUEST_GDTR_BASE: 0x6000n,
+        GUEST_GDTR_LIMIT: 0xffffn,
+        GUEST_IDTR_LIMIT: 0xffffn,
+      },
+      ...{
+        GUEST_INTERRUPTIBILITY_INFO: 0n,
+        GUEST_PENDING_DBG_EXCEPTIONS: 0n,
+        GUEST_ACTIVITY_STATE: 0n,
+        GUEST_IA32_EFER: 0x500n,
+      },
     };
     for (const [name, value] of Object.entries(expected)) assert.equal(processor.get(name as FieldName), value, name);
     assert.equal(f.vcpu.cr0, 0x80050033);
@@ -91,14 +153,16 @@ describe('an exit of L2 that is L1\'s', () => {
 
 describe('what an exit saves and loads by control', () => {
   const DR7 = { GUEST_DR7: 0x455, GUEST_IA32_DEBUGCTL: 2 } as const;
-  it('debug controls are saved only if L1 asks, and L2 has L1\'s unless they are loaded', () => {
+  it("debug controls are saved only if L1 asks, and L2 has L1's unless they are loaded", () => {
     const f = new NestedFixture().start().writeExample((vmcs) => vmcs.set('GUEST_DR7', 0x433));
     f.processor.set('GUEST_DR7', 0x411);
     f.execute('VMLAUNCH');
-    assert.equal(f.processor.get('GUEST_DR7'), 0x411n, 'not loaded: L1\'s');
+    assert.equal(f.processor.get('GUEST_DR7'), 0x411n, "not loaded: L1's");
     f.exit('CPUID', DR7);
     assert.equal(f.get12('GUEST_DR7'), 0x433n, 'not saved');
-    const g = new NestedFixture().launch((vmcs) => (vmcs.or('VM_ENTRY_CONTROLS', 4), vmcs.or('VM_EXIT_CONTROLS', 4), vmcs.set('GUEST_DR7', 0x433)));
+    const g = new NestedFixture().launch(
+      (vmcs) => (vmcs.or('VM_ENTRY_CONTROLS', 4), vmcs.or('VM_EXIT_CONTROLS', 4), vmcs.set('GUEST_DR7', 0x433)),
+    );
     assert.equal(g.processor.get('GUEST_DR7'), 0x433n);
     g.exit('CPUID', DR7);
     assert.equal(g.get12('GUEST_DR7'), 0x455n);
@@ -121,8 +185,8 @@ describe('what an exit saves and loads by control', () => {
     assert.equal(f.processor.get('GUEST_IA32_PAT'), 0x0007040600070406n);
     const g = new NestedFixture().launch();
     g.exit('CPUID', { GUEST_IA32_PAT: 0x05n, GUEST_IA32_EFER: 0x501 });
-    assert.equal(g.processor.get('GUEST_IA32_PAT'), 0x05n, 'not loaded: L2\'s stays');
-    assert.equal(g.processor.get('GUEST_IA32_EFER'), 0x501n, 'SCE stays, LMA and LME are the host\'s');
+    assert.equal(g.processor.get('GUEST_IA32_PAT'), 0x05n, "not loaded: L2's stays");
+    assert.equal(g.processor.get('GUEST_IA32_EFER'), 0x501n, "SCE stays, LMA and LME are the host's");
   });
   it('"IA-32e mode guest" follows L2 where the processor stores it', () => {
     const f = new NestedFixture().launch();
@@ -131,7 +195,10 @@ describe('what an exit saves and loads by control', () => {
     assert.equal(f.get12('VM_ENTRY_CONTROLS') & 0x200n, 0n);
   });
   it('the preemption timer runs in hardware, over exits that L1 does not see, and is saved if L1 asks', () => {
-    const timer: Change = (vmcs) => (vmcs.or('PIN_BASED_VM_EXEC_CONTROL', 0x40), vmcs.set('VMX_PREEMPTION_TIMER_VALUE', 1000));
+    const timer: Change = (vmcs) => (
+      vmcs.or('PIN_BASED_VM_EXEC_CONTROL', 0x40),
+      vmcs.set('VMX_PREEMPTION_TIMER_VALUE', 1000)
+    );
     const f = new NestedFixture().launch(timer);
     assert.equal(f.processor.get('VMX_PREEMPTION_TIMER_VALUE'), 1000n);
     assert.ok(f.processor.get('VM_EXIT_CONTROLS') & (1n << 22n));
@@ -145,7 +212,7 @@ describe('what an exit saves and loads by control', () => {
     g.exit('PREEMPTION_TIMER', { VMX_PREEMPTION_TIMER_VALUE: 0 });
     assert.equal(g.get12('VMX_PREEMPTION_TIMER_VALUE'), 0n);
   });
-  it('page-directory pointers: saved with EPT; under shadow-on-EPT the hardware has them from L1\'s memory', () => {
+  it("page-directory pointers: saved with EPT; under shadow-on-EPT the hardware has them from L1's memory", () => {
     const pae: Change = (vmcs) => {
       vmcs.clear('VM_ENTRY_CONTROLS', 0x200);
       vmcs.set('GUEST_CS_AR_BYTES', 0xc09b);
@@ -173,14 +240,14 @@ describe('what an exit saves and loads by control', () => {
       f.exit('CPUID', { GUEST_INTERRUPTIBILITY_INFO: blocking });
       return f.processor.get('GUEST_INTERRUPTIBILITY_INFO');
     };
-    assert.equal(after(0, 8), 8n, 'L2\'s NMIs were L1\'s');
+    assert.equal(after(0, 8), 8n, "L2's NMIs were L1's");
     assert.equal(after(0, 0), 0n);
     assert.equal(after(0x28, 8), 0n, 'virtual NMIs');
   });
 });
 
 describe('a failed entry', () => {
-  it('on guest state: reason with bit 31, qualification, L1\'s host state, and nothing else is written', () => {
+  it("on guest state: reason with bit 31, qualification, L1's host state, and nothing else is written", () => {
     const f = new NestedFixture().start().writeExample((vmcs) => {
       vmcs.set('GUEST_RFLAGS', 0);
       vmcs.set('VM_EXIT_MSR_STORE_COUNT', 1);
@@ -188,12 +255,14 @@ describe('a failed entry', () => {
     });
     f.put64(MSR_LIST, 0xc0000081n);
     f.put64(MSR_LIST + 8, 0x99n);
-    for (const name of ['VM_EXIT_INTR_INFO', 'VM_EXIT_INSTRUCTION_LEN', 'IDT_VECTORING_INFO_FIELD'] as const) f.vmwrite(ENCODING[name], 0x77);
+    for (const name of ['VM_EXIT_INTR_INFO', 'VM_EXIT_INSTRUCTION_LEN', 'IDT_VECTORING_INFO_FIELD'] as const)
+      f.vmwrite(ENCODING[name], 0x77);
     const before = fields(f);
     assert.equal(f.execute('VMLAUNCH'), 'host');
     assert.equal(f.get12('VM_EXIT_REASON'), 0x80000021n);
     assert.equal(f.get12('EXIT_QUALIFICATION'), 0n);
-    for (const name of ['VM_EXIT_INTR_INFO', 'VM_EXIT_INSTRUCTION_LEN', 'IDT_VECTORING_INFO_FIELD'] as const) assert.equal(f.get12(name), 0x77n, name);
+    for (const name of ['VM_EXIT_INTR_INFO', 'VM_EXIT_INSTRUCTION_LEN', 'IDT_VECTORING_INFO_FIELD'] as const)
+      assert.equal(f.get12(name), 0x77n, name);
     assert.deepEqual(fields(f), before);
     assert.equal(f.processor.get('GUEST_RIP'), HOST_RIP);
     assert.equal(f.get32(MSR_LIST + 8), 0x99, 'no MSR was stored');
@@ -262,7 +331,9 @@ describe('MSR lists', () => {
     });
   }
   it('an MSR that cannot be stored or loaded is a VMX abort', () => {
-    const f = new NestedFixture().launch((vmcs) => (vmcs.set('VM_EXIT_MSR_LOAD_COUNT', 1), vmcs.set('VM_EXIT_MSR_LOAD_ADDR', MSR_LIST)));
+    const f = new NestedFixture().launch(
+      (vmcs) => (vmcs.set('VM_EXIT_MSR_LOAD_COUNT', 1), vmcs.set('VM_EXIT_MSR_LOAD_ADDR', MSR_LIST)),
+    );
     f.put64(MSR_LIST, 0xc0000101n);
     f.exit('CPUID');
     assert.equal(f.get32(REGION + 4), 4);
@@ -300,7 +371,10 @@ describe('VMCS shadowing for L1', () => {
     const f = new NestedFixture().start();
     f.vmwrite(ENCODING.EXIT_QUALIFICATION, 0x42);
     const region = Number(f.processor.get('VMCS_LINK_POINTER'));
-    assert.equal(f.fixture.machine.memory.read32(region + (FIELDS.find(({ name }) => name === 'EXIT_QUALIFICATION')?.offset ?? 0)), 0x42);
+    assert.equal(
+      f.fixture.machine.memory.read32(region + (FIELDS.find(({ name }) => name === 'EXIT_QUALIFICATION')?.offset ?? 0)),
+      0x42,
+    );
   });
   it('the paper profile does without', () => {
     assert.equal(new NestedFixture('paper-1').start().processor.get('VMCS_LINK_POINTER'), 0xffffffffffffffffn);
@@ -308,22 +382,50 @@ describe('VMCS shadowing for L1', () => {
 });
 
 describe('hardware exits for one CPUID of L2', () => {
-  it('paper: k + 2, k being the VMCS accesses of L1 (n = 11 for the paper\'s KVM)', () => {
+  it("paper: k + 2, k being the VMCS accesses of L1 (n = 11 for the paper's KVM)", () => {
     const f = new NestedFixture('paper-1').launch();
     let exits = 0;
     const { l0 } = f.fixture;
     const exit = l0.exit.bind(l0);
     l0.exit = (processor) => (exits++, exit(processor));
     f.exit('CPUID', { VM_EXIT_INSTRUCTION_LEN: 2 });
-    for (const name of ['VM_EXIT_REASON', 'VM_EXIT_INTR_INFO', 'IDT_VECTORING_INFO_FIELD', 'EXIT_QUALIFICATION', 'VM_EXIT_INSTRUCTION_LEN', 'GUEST_RIP', 'GUEST_INTERRUPTIBILITY_INFO'] as const) f.vmread(ENCODING[name]);
-    for (const name of ['GUEST_RIP', 'GUEST_INTERRUPTIBILITY_INFO', 'VM_ENTRY_INTR_INFO_FIELD', 'GUEST_RFLAGS'] as const) f.vmwrite(ENCODING[name], f.get12(name));
+    for (const name of [
+      'VM_EXIT_REASON',
+      'VM_EXIT_INTR_INFO',
+      'IDT_VECTORING_INFO_FIELD',
+      'EXIT_QUALIFICATION',
+      'VM_EXIT_INSTRUCTION_LEN',
+      'GUEST_RIP',
+      'GUEST_INTERRUPTIBILITY_INFO',
+    ] as const)
+      f.vmread(ENCODING[name]);
+    for (const name of [
+      'GUEST_RIP',
+      'GUEST_INTERRUPTIBILITY_INFO',
+      'VM_ENTRY_INTR_INFO_FIELD',
+      'GUEST_RFLAGS',
+    ] as const)
+      f.vmwrite(ENCODING[name], f.get12(name));
     assert.equal(f.execute('VMRESUME'), 'L2');
     assert.equal(exits, 13);
   });
   it('modern: 2, since all of these fields are shadowed', () => {
     const access = new Map(SHADOWED_FIELDS);
-    for (const name of ['VM_EXIT_REASON', 'VM_EXIT_INTR_INFO', 'IDT_VECTORING_INFO_FIELD', 'EXIT_QUALIFICATION', 'VM_EXIT_INSTRUCTION_LEN'] as const) assert.ok(access.get(name), name);
-    for (const name of ['GUEST_RIP', 'GUEST_INTERRUPTIBILITY_INFO', 'VM_ENTRY_INTR_INFO_FIELD', 'GUEST_RFLAGS'] as const) assert.equal(access.get(name), 'read and write', name);
+    for (const name of [
+      'VM_EXIT_REASON',
+      'VM_EXIT_INTR_INFO',
+      'IDT_VECTORING_INFO_FIELD',
+      'EXIT_QUALIFICATION',
+      'VM_EXIT_INSTRUCTION_LEN',
+    ] as const)
+      assert.ok(access.get(name), name);
+    for (const name of [
+      'GUEST_RIP',
+      'GUEST_INTERRUPTIBILITY_INFO',
+      'VM_ENTRY_INTR_INFO_FIELD',
+      'GUEST_RFLAGS',
+    ] as const)
+      assert.equal(access.get(name), 'read and write', name);
   });
 });
 
@@ -336,13 +438,42 @@ describe('the clock', () => {
       return f.processor.ticks - before;
     };
     const all: Change = (vmcs) => vmcs.set('EXCEPTION_BITMAP', 0xffffffff);
-    assert.equal(ticks((f) => f.exit('CPUID')), 1);
-    assert.equal(ticks((f) => f.exit('TRIPLE_FAULT')), 1);
-    assert.equal(ticks((f) => f.exit('EXCEPTION_NMI', { VM_EXIT_INTR_INFO: 0x80000b0en }), all), 1);
-    assert.equal(ticks((f) => f.exit('EXCEPTION_NMI', { VM_EXIT_INTR_INFO: 0x80000301n }), all), 0, 'a debug trap comes after its instruction');
-    assert.equal(ticks((f) => f.exit('EXCEPTION_NMI', { VM_EXIT_INTR_INFO: 0x80000b08n, IDT_VECTORING_INFO_FIELD: 0x80000030n }), all), 0, 'in the delivery of an interrupt');
-    assert.equal(ticks((f) => f.exit('EXTERNAL_INTERRUPT')), 0);
-    assert.equal(ticks((f) => f.exit('INTERRUPT_WINDOW'), (vmcs) => vmcs.or('CPU_BASED_VM_EXEC_CONTROL', 4)), 0);
+    assert.equal(
+      ticks((f) => f.exit('CPUID')),
+      1,
+    );
+    assert.equal(
+      ticks((f) => f.exit('TRIPLE_FAULT')),
+      1,
+    );
+    assert.equal(
+      ticks((f) => f.exit('EXCEPTION_NMI', { VM_EXIT_INTR_INFO: 0x80000b0en }), all),
+      1,
+    );
+    assert.equal(
+      ticks((f) => f.exit('EXCEPTION_NMI', { VM_EXIT_INTR_INFO: 0x80000301n }), all),
+      0,
+      'a debug trap comes after its instruction',
+    );
+    assert.equal(
+      ticks(
+        (f) => f.exit('EXCEPTION_NMI', { VM_EXIT_INTR_INFO: 0x80000b08n, IDT_VECTORING_INFO_FIELD: 0x80000030n }),
+        all,
+      ),
+      0,
+      'in the delivery of an interrupt',
+    );
+    assert.equal(
+      ticks((f) => f.exit('EXTERNAL_INTERRUPT')),
+      0,
+    );
+    assert.equal(
+      ticks(
+        (f) => f.exit('INTERRUPT_WINDOW'),
+        (vmcs) => vmcs.or('CPU_BASED_VM_EXEC_CONTROL', 4),
+      ),
+      0,
+    );
   });
   it('VMLAUNCH counts one, whether it enters or fails', () => {
     const f = new NestedFixture().start().writeExample();

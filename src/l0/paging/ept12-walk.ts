@@ -2,7 +2,16 @@
 // EPT12, as the processor that L1 believes in walks it: in L1's memory, step by step and with the same outcomes.
 
 import type { PhysicalAddress } from '../../hardware/memory.ts';
-import { EPT, EPT_ADDRESS_LIMIT, EPT_PERMISSIONS, addressIn, indexAt, mapsPage, misconfigured, shiftOf } from './ept-format.ts';
+import {
+  EPT,
+  EPT_ADDRESS_LIMIT,
+  EPT_PERMISSIONS,
+  addressIn,
+  indexAt,
+  mapsPage,
+  misconfigured,
+  shiftOf,
+} from './ept-format.ts';
 import type { EptFeatures } from './ept-format.ts';
 
 /** Memory in which tables lie, by physical address; where there is none, all ones are read and nothing is written. */

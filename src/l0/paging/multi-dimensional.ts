@@ -166,7 +166,13 @@ export class MultiDimensionalPaging {
     this.#makeRoom(slot);
     // Until the dirty flag of EPT12 is set, a write must come here.
     const granted = (eptp12.low & EPTP.ACCESSED_DIRTY) === 0 || dirty ? permissions : permissions & ~EPT.WRITE;
-    this.#table.map(this.state.roots[slot], address, shift === 21 ? 2 : 1, host - (host % 2 ** shift), granted | memoryType);
+    this.#table.map(
+      this.state.roots[slot],
+      address,
+      shift === 21 ? 2 : 1,
+      host - (host % 2 ** shift),
+      granted | memoryType,
+    );
     if (this.#table.tablesReleased) this.#forget(slot);
     return 'filled';
   }
@@ -194,7 +200,8 @@ export class MultiDimensionalPaging {
   #makeRoom(slot: number): void {
     const { state } = this;
     const full = (): boolean => state.pages + PAGES_FOR_ONE_ENTRY > this.#parts.pageLimit;
-    for (let other = 0; other < ROOTS && full(); other++) if (other !== slot && state.keys[other] >= 0) this.#drop(other);
+    for (let other = 0; other < ROOTS && full(); other++)
+      if (other !== slot && state.keys[other] >= 0) this.#drop(other);
     if (full()) this.#clear(slot);
   }
 
@@ -230,7 +237,11 @@ export class MultiDimensionalPaging {
 
 /** The L1-physical address of the table, plus 1 with accessed and dirty flags. Other bits change no translation. */
 function keyOf(eptp12: Halves): number {
-  return (eptp12.high & 0xfffff) * TWO_32 + ((eptp12.low & ~0xfff) >>> 0) + ((eptp12.low & EPTP.ACCESSED_DIRTY) === 0 ? 0 : 1);
+  return (
+    (eptp12.high & 0xfffff) * TWO_32 +
+    ((eptp12.low & ~0xfff) >>> 0) +
+    ((eptp12.low & EPTP.ACCESSED_DIRTY) === 0 ? 0 : 1)
+  );
 }
 
 function tableOf(key: number): PhysicalAddress {
