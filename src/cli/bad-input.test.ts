@@ -23,7 +23,6 @@ const CASES: readonly [name: string, args: readonly string[], message: RegExp][]
   ['an option without its value', ['run', '--json'],                                          /--json <file>' argument missing/],
   ['too many words',              ['run', 'main', 'linux'],                                   /too many arguments/],
   ['an unknown choice',           ['run', '--paging', 'none'],                                /--paging none: there is no such choice/],
-  ['no L0',                       ['run', '--batch'],                                         /L0, the hypervisor .*\n {2}run with --bare/],
   ['no terminal',                 ['run', '--bare'],                                          /needs a terminal.*\n {2}run with --batch/],
   ['a missing kernel',            [...OWN, '--kernel', 'missing'],                            /cannot read missing: there is no such file/],
   ['a folder as kernel',          [...OWN, '--kernel', '.'],                                  /cannot read \.: it is a folder/],

@@ -44,6 +44,9 @@ describe('how a run is judged', () => {
       assert.ok(reason.includes(`${name} is N, not Y`), reason);
     }
     assert.equal(judge({ ...mainRun(), args: mainRun('--cpu paper').args }).ok, false, 'the other profile');
+    const { args } = mainRun();
+    const shadow = judge({ ...mainRun(), args: { ...args, bare: false, paging: 'shadow-on-ept' } });
+    assert.ok(shadow.reason.includes('ept is Y, not N'), 'L1 is shown no EPT: what goes with it must be off');
   });
 
   it('an own kernel must power off, and nothing else is known of it', () => {

@@ -75,7 +75,7 @@ export function judge(run: JudgedRun): RunResult {
     const stoppedLevel = run.description.levels[stop.console]!.name;
     return { ok: false, stoppedLevel, reason: `${stop.says}: ${reason}` };
   }
-  const faults = run.kvm.faults(args.cpu, args.bare);
+  const faults = run.kvm.faults(args.cpu, args);
   if (faults.length > 0)
     return { ok: false, reason: `L1's kvm_intel is not as the ${args.cpu} profile has it: ${faults.join(', ')}` };
   return { ok: end?.kind === 'powerOff', reason };

@@ -24,7 +24,7 @@ const MACHINE_HOLE = 0xfee0_0000;
 export interface L0PcOptions extends PcOptions {
   readonly vmxProfile: 'paper-1' | 'modern-1';
   /** What L0 is built with: nested VMX for L1, and who records. */
-  readonly l0: L0Options;
+  readonly l0?: L0Options;
   /** Shuffles L1's memory in the machine's by this seed. */
   readonly permute?: number;
 }
@@ -64,7 +64,7 @@ export class L0Pc {
     const plan = planBoot(request, this.layout);
     const traits = {
       physicalAddressBits: PHYSICAL_ADDRESS_BITS,
-      vmx: this.options.l0.nested !== undefined,
+      vmx: this.options.l0?.nested !== undefined,
       monitor: this.l0.l1.cpuid.features.has('MONITOR'),
       microcodeRevision: MICROCODE_REVISION,
       variableRanges: VARIABLE_RANGES,

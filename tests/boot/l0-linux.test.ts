@@ -12,7 +12,7 @@ import { nodeImageHost } from '../../src/platform/node/image-host.ts';
 import { Pc } from '../../src/system/pc.ts';
 import type { PcEnd } from '../../src/system/pc.ts';
 import { RunRecorder } from '../../src/trace/recorder.ts';
-import { L0Pc } from './l0-pc.ts';
+import { L0Pc } from '../../src/system/l0-pc.ts';
 
 const skip = existsSync('/usr/bin/apt-get') ? false : 'this machine has no apt';
 const MIB = 2 ** 20;
