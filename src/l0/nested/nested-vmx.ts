@@ -4,7 +4,7 @@
 
 import { SECONDARY } from '../../arch/vmx/controls.ts';
 import { ENTRY_FAILURE_BIT, EXIT_REASON, exitReason } from '../../arch/vmx/exit-reasons.ts';
-import { EPT_VIOLATION } from '../../arch/vmx/qualifications.ts';
+import { EPT_VIOLATION, IO_INSTRUCTION } from '../../arch/vmx/qualifications.ts';
 import { extract } from '../../arch/vmx/bit-field.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
@@ -38,6 +38,7 @@ const VALID = 0x80000000;
 const IA32_TIME_STAMP_COUNTER = 0x10;
 const IA32_EFER = 0xc0000080;
 const [RAX, RCX, RDX] = [0, 1, 2];
+const INVALID_OPCODE = 6;
 const GENERAL_PROTECTION = 13;
 /** What EPT02s may take of L0's pages, for all virtual CPUs together. */
 const EPT02_SHARE = 0.75;
@@ -104,8 +105,9 @@ export class NestedVmx implements NestedHooks {
     const owner = this.#ownerOf(nested, exit);
     if (owner === 'EPT12') return this.#throughEpt12(nested, exit);
     this.#trace(nested, exit, owner);
-    if (owner === 'L0') return this.#servedHere(nested, reason);
-    this.#reflect(nested, exit);
+    if (owner === 'L1') this.#reflect(nested, exit);
+    else if (isStringIo(exit) && nested.ept12) this.#beyondEmulator(nested, exit);
+    else return this.#servedHere(nested, reason);
     return true;
   }
 
@@ -174,7 +176,7 @@ export class NestedVmx implements NestedHooks {
     const outcome = multiDimensional.violation(nested.eptp12, address, exit.qualificationLow);
     this.#trace(nested, exit, outcome);
     if (outcome === 'filled') this.#tryAgain(nested, exit);
-    else if (outcome === 'device') return this.#servedHere(nested, exit.reason);
+    else if (outcome === 'device') this.#beyondEmulator(nested, exit);
     else
       this.#reflect(
         nested,
@@ -186,11 +188,27 @@ export class NestedVmx implements NestedHooks {
   }
 
   /** L2 does not learn of an EPT02 miss: an event goes on being delivered, and an IRET blocks NMIs again. */
-  #tryAgain({ vcpu }: NestedVcpu, exit: ExitInformation): void {
+  #tryAgain(nested: NestedVcpu, exit: ExitInformation): void {
+    const { vcpu } = nested;
+    const vectoring = (exit.vectoring & VALID) !== 0;
+    // The delivery that the exit undid had been counted, as it is on the bare machine; entering with the event is not.
+    if (vectoring && countsInstruction(exit, interruptedInjection(nested))) vcpu.count();
     vcpu.keepInterruptedDelivery();
-    const unblocked =
-      (exit.vectoring & VALID) === 0 && extract(EPT_VIOLATION.NMI_UNBLOCKING, exit.qualificationLow) === 1;
+    const unblocked = !vectoring && extract(EPT_VIOLATION.NMI_UNBLOCKING, exit.qualificationLow) === 1;
     if (unblocked) setBits(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI, true);
+  }
+
+  /**
+   * L0's emulator finds memory as L1 does, and L2's lies behind EPT12 as well: #UD for L2, and counted, as for every
+   * instruction that is beyond it. A device of L1 would have to be given to L2 by L1 for this.
+   */
+  #beyondEmulator({ vcpu }: NestedVcpu, exit: ExitInformation): void {
+    const { unemulated } = vcpu.machine;
+    const what = `L2 at a device of L1 (${exitReason(exit.reason)?.title ?? exit.reason})`;
+    unemulated.set(what, (unemulated.get(what) ?? 0) + 1);
+    if (exit.reason === EXIT_REASON.EPT_VIOLATION) vcpu.count();
+    vcpu.keepInterruptedDelivery();
+    vcpu.raise(INVALID_OPCODE);
   }
 
   /** False: L0's ordinary handler serves the exit for L2. Two MSRs mean something else in L2 than in L1. */
@@ -235,6 +253,11 @@ function readTscOfL2(vcpu: Vcpu): void {
   vcpu.writeLow(RAX, low);
   vcpu.writeLow(RDX, now.high + processor.readHigh(TSC_OFFSET) + (low >= 0x1_0000_0000 ? 1 : 0));
   vcpu.completeInstruction();
+}
+
+/** INS or OUTS: not only registers are involved. */
+function isStringIo(exit: ExitInformation): boolean {
+  return exit.reason === EXIT_REASON.IO_INSTRUCTION && extract(IO_INSTRUCTION.STRING, exit.qualificationLow) === 1;
 }
 
 function violationOfEpt12(exit: ExitInformation, permissions12: number): ExitInformation {

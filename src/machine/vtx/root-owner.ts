@@ -11,6 +11,7 @@ import type {
   UnsavedRegister,
 } from '../../hardware/vmx.ts';
 import { ACTIVITY } from '../cpu/run-loop.ts';
+import { CR0 } from '../cpu/register-bits.ts';
 import { ATTENTION, STATE } from '../cpu/state.ts';
 import type { Memory } from '../memory/memory.ts';
 import { enterGuest, refusedBefore } from './entry.ts';
@@ -42,6 +43,8 @@ export class RootOwner implements RootProcessor {
     this.unit = unit;
     this.software = software;
     unit.state.vmxOperation = true;
+    // VM entry leaves CR0.CD and CR0.NW as they are; RESET set them, and firmware would have cleared them by now.
+    unit.cpu.words[STATE.cr0 >> 2] &= ~(CR0.CD | CR0.NW);
     this.halt();
     this.kick();
   }
