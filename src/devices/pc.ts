@@ -4,6 +4,7 @@ import type { BlockStore, ByteChannel, EntropySource } from '../hardware/ports.t
 import type { TimerService } from '../hardware/time.ts';
 import { AcpiPm } from './acpi-pm.ts';
 import type { DeviceBus } from './bus.ts';
+import { COPROCESSOR_ERROR_IRQ, CoprocessorError } from './coprocessor-error.ts';
 import { DebugExit } from './debug-exit.ts';
 import { FwCfg } from './fw-cfg.ts';
 import { InterruptWiring } from './interrupt-router.ts';
@@ -70,6 +71,7 @@ export class PcDevices {
   readonly rtc: Rtc;
   readonly power: AcpiPm;
   readonly resetControl: ResetControl;
+  readonly coprocessorError: CoprocessorError;
   readonly serial: readonly Uart16550[];
   readonly pci: PciBus;
   readonly fwCfg: FwCfg;
@@ -97,6 +99,8 @@ export class PcDevices {
       new DebugExit(services.debugExit).claim(bus, description.debugExit.port, description.debugExit.size);
     if (description.pcTestDevice) new PcTestDevice(this.wiring).claim(bus);
     this.pci = this.pciBus(description, services);
+    this.coprocessorError = new CoprocessorError(this.wiring.isaLine(COPROCESSOR_ERROR_IRQ));
+    this.coprocessorError.claim(bus);
   }
 
   /** Lets the serial ports look whether input has come. */

@@ -89,6 +89,7 @@ export class Pc {
         debugExit: (code) => this.finish({ kind: 'debugExit', code }),
       },
     );
+    this.machine.processors[0].cpu.environment.x87Errors = this.devices.coprocessorError;
   }
 
   /** Puts a kernel and what it needs into memory and the boot processor at its entry; UserError when it cannot be. */

@@ -52,6 +52,14 @@ export interface VmxHooks {
   guestTsc(cpu: Processor, counter: MutableHalves): void;
 }
 
+/** The pins by which x87 errors are reported with CR0.NE clear. See: SDM 8.7.2 MS-DOS* Compatibility Sub-mode. */
+export interface X87ErrorPins {
+  /** Drives FERR#: an unmasked exception waits, and a waiting instruction met it. */
+  ferr(asserted: boolean): void;
+  /** IGNNE#: such instructions go on regardless. */
+  readonly ignne: boolean;
+}
+
 /** What a processor is wired to, and the state of it that compiled code never reads. */
 export interface ProcessorEnvironment {
   readonly localApic: LocalApic;
@@ -63,4 +71,6 @@ export interface ProcessorEnvironment {
   /** The capability MSRs; present when CPUID shows VMX. */
   readonly vmxCapabilities: VmxCapabilities | undefined;
   vmx: VmxHooks | undefined;
+  /** Absent: nobody hears FERR#, and an instruction that meets an error waits for some other interrupt. */
+  x87Errors?: X87ErrorPins;
 }

@@ -2,7 +2,7 @@
 import type { LocalApic } from '../../devices/lapic.ts';
 import type { ProcessorSignals } from '../../hardware/processor.ts';
 import { mwaitEnds } from './microcode/monitor.ts';
-import { deliver, singleStepTrap } from './microcode/interrupt-delivery.ts';
+import { debugTrap, deliver } from './microcode/interrupt-delivery.ts';
 import type { Delivery } from './microcode/interrupt-delivery.ts';
 import type { Event } from './microcode/exceptions.ts';
 import { RFLAGS } from './register-bits.ts';
@@ -88,8 +88,9 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
     return true;
   }
 
-  singleStepTrap(cpu: Processor): void {
-    this.settle(singleStepTrap(cpu));
+  debugTrap(cpu: Processor, debugStatus: number): void {
+    if (this.vmx?.nonRoot) this.vmx.pendDebugException(debugStatus);
+    else this.settle(debugTrap(cpu, debugStatus));
   }
 
   /** See: SDM 18.2.4 Debug Control Register (DR7), 18.3.1.1 Instruction-Breakpoint Exception Condition. */

@@ -5,6 +5,7 @@ import type { Memory } from '../memory/memory.ts';
 import { Mmu } from '../mmu/mmu.ts';
 import { CLASS } from '../mmu/walk.ts';
 import type { PagingMode } from '../mmu/walk.ts';
+import { DataBreakpoints } from './data-breakpoints.ts';
 import type { ProcessorEnvironment } from './environment.ts';
 import { STATUS } from './interpreter/record.ts';
 import { MODE } from './mode.ts';
@@ -36,6 +37,8 @@ export class Processor {
   readonly memory: Memory;
   readonly bus: PhysicalBus;
   readonly mmu: Mmu;
+  /** Data and I/O breakpoints that the current instruction met. */
+  readonly breakpoints: DataBreakpoints;
   readonly area: number;
   /** Views of this processor's area; index with STATE.x >> 2 or >> 3. */
   readonly words: Int32Array;
@@ -70,6 +73,7 @@ export class Processor {
     this.quads = new BigUint64Array(memory.buffer, this.area, PROCESSOR_AREA_SIZE / 8);
     this.bytes = new Uint8Array(memory.buffer, this.area, PROCESSOR_AREA_SIZE);
     this.view = new DataView(memory.buffer, this.area, PROCESSOR_AREA_SIZE);
+    this.breakpoints = new DataBreakpoints(this);
     this.mmu = new Mmu(this);
   }
 

@@ -42,6 +42,7 @@ export function resetProcessor(cpu: Processor, kind: 'reset' | 'init', signature
   cpu.set32(STATE.idtrLimit, 0xffff);
   cpu.set64(STATE.dr6, 0xffff0ff0n);
   cpu.set64(STATE.dr7, 0x400n);
+  cpu.breakpoints.clear();
   cpu.set64(STATE.cr0, BigInt(kind === 'reset' ? RESET_CR0 : 0x10 | cacheBits) & 0xffffffffn);
   for (const field of [STATE.cpl, STATE.interruptibility, STATE.nonRoot, STATE.attention]) cpu.set32(field, 0);
   cpu.set32(STATE.activity, ACTIVITY.active);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Engine } from './interpreter/engine.ts';
 import { MODE } from './mode.ts';
+import { SINGLE_STEP } from './microcode/interrupt-delivery.ts';
 import { RFLAGS } from './register-bits.ts';
 import type { Processor } from './processor.ts';
 import { ATTENTION, STATE } from './state.ts';
@@ -19,8 +20,8 @@ export interface EventSource {
   deliverPending(cpu: Processor): boolean;
   /** Whether an event would end HLT now. */
   wakes(cpu: Processor): boolean;
-  /** After an instruction that began with RFLAGS.TF set. */
-  singleStepTrap(cpu: Processor): void;
+  /** After an instruction, or the delivery of an event, that these DR6 bits are a trap of. */
+  debugTrap(cpu: Processor, debugStatus: number): void;
   /** Before an instruction while debug registers are in use: true when an instruction breakpoint was raised. */
   instructionBreakpoint(cpu: Processor): boolean;
 }
@@ -111,12 +112,25 @@ export class RunLoop {
       words[STATE.attention >> 2] &= ~leave;
       return false;
     }
+    if (this.trapAfterDelivery()) return true;
     words[STATE.attention >> 2] &= ~(ATTENTION.interrupt | ATTENTION.vmx);
     if (attention & (ATTENTION.interrupt | ATTENTION.vmx) && this.events.deliverPending(this.cpu)) {
       words[STATE.attention >> 2] |= this.wantedByVmx();
       return true;
     }
     if (attention & (ATTENTION.shadow | ATTENTION.debug | ATTENTION.vmx)) this.step(attention);
+    return true;
+  }
+
+  /**
+   * Breakpoints that the delivery of an event met: the trap comes before its handler, and before other events. It counts
+   * as an instruction, so that time goes on even where the debugger's own stack is watched.
+   */
+  private trapAfterDelivery(): boolean {
+    const { cpu } = this;
+    if (cpu.breakpoints.hits === 0) return false;
+    this.setBudget(cpu.ticks + 1, 0);
+    this.events.debugTrap(cpu, cpu.breakpoints.take());
     return true;
   }
 
@@ -140,13 +154,27 @@ export class RunLoop {
     this.enter();
     words[STATE.mode >> 2] &= ~MODE.single;
     this.endShadow(blocking);
-    const shadowed = words[STATE.interruptibility >> 2] & BLOCKING_BY_MOV_SS;
-    const completed = !this.faultDelivered && !cpu.trapSuppressed && words[STATE.activity >> 2] === ACTIVITY.active;
-    // MOV SS and POP SS lose the trap that should follow them. See: SDM 6.8.3 Masking Exceptions and Interrupts When Switching Stacks.
-    if (trap && completed && !shadowed) this.events.singleStepTrap(cpu);
+    this.trapAfterStep(trap && !this.faultDelivered && !cpu.trapSuppressed);
     if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & 0xff)
       words[STATE.attention >> 2] |= ATTENTION.debug;
     words[STATE.attention >> 2] |= ATTENTION.interrupt | this.wantedByVmx();
+  }
+
+  /**
+   * MOV SS and POP SS lose the single-step trap that should follow them, and delay the traps of breakpoints.
+   * See: SDM 6.8.3 Masking Exceptions and Interrupts When Switching Stacks.
+   */
+  private trapAfterStep(stepped: boolean): void {
+    const { cpu } = this;
+    const { words, breakpoints } = cpu;
+    if (words[STATE.interruptibility >> 2] & BLOCKING_BY_MOV_SS) return breakpoints.hold();
+    const activity = words[STATE.activity >> 2];
+    if (activity > ACTIVITY.halted) return breakpoints.clear();
+    const status = breakpoints.take() | (stepped ? SINGLE_STEP : 0);
+    if (status === 0) return;
+    // HLT and MWAIT do not get to wait.
+    words[STATE.activity >> 2] = ACTIVITY.active;
+    this.events.debugTrap(cpu, status);
   }
 
   /** The shadow held for one instruction, unless that one cast a new one. */

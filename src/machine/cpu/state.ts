@@ -111,7 +111,7 @@ export function segmentOffset(segment: number): number {
 export const ATTENTION = {
   /** An interrupt, NMI, INIT or SIPI may be deliverable: ask. */
   interrupt: 1,
-  /** RFLAGS.TF, a pending debug exception, or an enabled code breakpoint. */
+  /** RFLAGS.TF, a pending debug exception, or an enabled breakpoint of any kind. */
   debug: 2,
   /** One instruction runs under a STI or MOV SS shadow. */
   shadow: 4,

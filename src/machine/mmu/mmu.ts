@@ -47,6 +47,8 @@ export class Mmu {
   private readonly memory: Memory;
   private space = 0;
   private alignmentChecked = false;
+  /** A data breakpoint is enabled: compiled code finds no translation, so that every access comes here and is noted. */
+  private watching = false;
   private pendingSize = 0;
   /** Where the two parts of a waiting store go; the second is -1 unless it crosses a page. Negative: a device. */
   private pendingPhysical: PhysicalAddress = 0;
@@ -100,7 +102,8 @@ export class Mmu {
     this.chooseSpace((this.currentPcid << 8) | bits);
     this.alignmentChecked =
       cpu.cpl === 3 && (words[STATE.flagsOther >> 2] & RFLAGS.AC) !== 0 && (cpu.cr0 & CR0.AM) !== 0;
-    const data = this.alignmentChecked ? NO_CONTEXT : this.context(cpu.dataClass);
+    this.watching = cpu.breakpoints.watching;
+    const data = this.alignmentChecked || this.watching ? NO_CONTEXT : this.context(cpu.dataClass);
     const checkedLimit =
       (words[STATE.mode >> 2] & (MODE.code64 | MODE.flat)) === 0 && cpu.segmentLimit(CS) !== 0xffffffff;
     const fetch = checkedLimit ? NO_CONTEXT : this.context(cpu.cpl === 3 ? CLASS.user : CLASS.supervisor);
@@ -178,6 +181,7 @@ export class Mmu {
     const crossing = (address & 0xfff) + size > 0x1000;
     const host = this.reach(address, write, accessClass);
     if (this.cpu.faulted) return -1;
+    if (this.watching) this.cpu.breakpoints.note(address, size, write);
     if (!crossing && host !== -1) {
       if (write) this.noteStore(host, size);
       return host;

@@ -14,12 +14,10 @@ import { ATTENTION, STATE } from '../cpu/state.ts';
 import { BLOCKING } from './exit.ts';
 import type { EventPorts, NmiOutcome } from './hooks.ts';
 import { tprBelowThreshold, readVtpr, writeVtpr } from './tpr-shadow.ts';
-import { MTF } from './vmx-state.ts';
+import { MTF, PENDING, pendingOf } from './vmx-state.ts';
 import type { VmxUnit } from './vmx-unit.ts';
 
 const NMI: Event = { vector: VECTOR.NMI, kind: 'nmi', errorCode: -1 };
-/** DR6 bits among the pending debug exceptions; bit 12 says that one of B0 to B3 was enabled. */
-const PENDING = { breakpoints: 0xf, enabled: 1 << 12, singleStep: 1 << 14 } as const;
 
 /** One thing that can come before the next instruction. */
 interface Check {
@@ -92,6 +90,12 @@ function debugExceptionDue(unit: VmxUnit): boolean {
     !blocks(unit, BLOCKING.movSs) &&
     activity(unit) <= ACTIVITY.halted
   );
+}
+
+/** See `VmxRunHooks.pendDebugException`. */
+export function pendDebugException(unit: VmxUnit, debugStatus: number): void {
+  unit.state.pendingDebugExceptions |= pendingOf(debugStatus);
+  unit.cpu.words[STATE.attention >> 2] |= ATTENTION.vmx;
 }
 
 function deliverDebugException(unit: VmxUnit, events: EventPorts): void {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EXIT, PIN, PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
-import { raiseException, singleStepTrap } from '../cpu/microcode/interrupt-delivery.ts';
+import { SINGLE_STEP, debugTrap, raiseException } from '../cpu/microcode/interrupt-delivery.ts';
 import { CS, STATE } from '../cpu/state.ts';
 import { AT, VmxBench } from './vmx-bench.test.ts';
 
@@ -69,7 +69,7 @@ describe('the exception bitmap', () => {
     bench.cpu.set64(STATE.dr6, 0xffff0ff0n);
     bench.cpu.set32(STATE.activity, 0);
     bench.cpu.rip = AT.guestCode + 1;
-    bench.unit.settle(singleStepTrap(bench.cpu));
+    bench.unit.settle(debugTrap(bench.cpu, SINGLE_STEP));
     assert.equal(bench.reason, 'EXCEPTION_NMI');
     assert.equal(bench.get('VM_EXIT_INTR_INFO'), inject(3, 1));
     assert.equal(bench.get('EXIT_QUALIFICATION'), 0x4000);

@@ -16,7 +16,7 @@ import { saveGuestRegisters, saveLongMode } from './guest-state.ts';
 import { loadHostRegisters } from './host-state.ts';
 import { processMsrList } from './msr-lists.ts';
 import { savedPreemptionTimer } from './preemption-timer.ts';
-import { MTF } from './vmx-state.ts';
+import { MTF, pendingOf } from './vmx-state.ts';
 import { forgetVpid0 } from './translations.ts';
 import type { VmxUnit } from './vmx-unit.ts';
 
@@ -92,7 +92,8 @@ function pendingDebugExceptions(unit: VmxUnit): number {
   const held =
     (words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)) !== 0 ||
     words[STATE.activity >> 2] === ACTIVITY.halted;
-  const pending = KEEPS_PENDING.has(exit.reason) || held ? state.pendingDebugExceptions : 0;
+  const waiting = pendingOf(cpu.breakpoints.waiting);
+  const pending = KEEPS_PENDING.has(exit.reason) || held ? state.pendingDebugExceptions | waiting : 0;
   const steps =
     (words[STATE.flagsOther >> 2] & RFLAGS.TF) !== 0 && (cpu.environment.msrs.get(IA32_DEBUGCTL) & DEBUGCTL_BTF) === 0n;
   return held && steps ? pending | PENDING_BS : pending;
@@ -106,6 +107,7 @@ export function leaveNonRoot(unit: VmxUnit): void {
   state.monitorTrap = MTF.none;
   state.preemptionDeadline = Infinity;
   state.pendingDebugExceptions = 0;
+  cpu.breakpoints.clear();
   state.tprBelowThreshold = false;
   unit.injecting = unit.exempt = false;
   cpu.environment.monitor.address = -1;

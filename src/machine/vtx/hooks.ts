@@ -45,6 +45,8 @@ export interface VmxRunHooks {
    * non-root operation into an exit. In root operation a shutdown is the caller's.
    */
   settle(delivery: Delivery): number;
+  /** In non-root operation: a debug trap with these DR6 bits comes before the next instruction, as `beforeInstruction` ranks it. */
+  pendDebugException(debugStatus: number): void;
   /** RESET. */
   reset(): void;
 }

@@ -57,3 +57,11 @@ export function initialVmxState(): VmxState {
     aborted: false,
   };
 }
+
+/** DR6 bits among the pending debug exceptions; bit 12 says that one of B0 to B3 was enabled. */
+export const PENDING = { breakpoints: 0xf, enabled: 1 << 12, singleStep: 1 << 14 } as const;
+
+/** DR6 bits as the pending debug exceptions of the VMCS have them. */
+export function pendingOf(debugStatus: number): number {
+  return debugStatus & PENDING.breakpoints ? debugStatus | PENDING.enabled : debugStatus;
+}

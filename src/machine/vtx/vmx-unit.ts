@@ -304,6 +304,9 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   beforeInstruction(events: EventPorts): boolean {
     return boundary.beforeInstruction(this, events);
   }
+  pendDebugException(debugStatus: number): void {
+    boundary.pendDebugException(this, debugStatus);
+  }
   startup(vector: number): boolean {
     return boundary.startup(this, vector);
   }

@@ -48,10 +48,11 @@ function moveTo(cpu: Processor, instruction: Instruction): number {
   return STATUS.next;
 }
 
-/** Writes DR7 and asks the run loop to look at breakpoints. */
+/** Writes DR7 and asks the run loop to look at breakpoints, the MMU to note accesses. */
 function setDr7(cpu: Processor, value: bigint): void {
   cpu.set64(STATE.dr7, (value & DR7.writable) | DR7.fixed);
   if (Number(value) & DR7.enables) cpu.words[STATE.attention >> 2] |= ATTENTION.debug;
+  cpu.mmu.contextChanged();
 }
 
 function moveFrom(cpu: Processor, instruction: Instruction): number {

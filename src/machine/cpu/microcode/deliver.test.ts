@@ -4,7 +4,14 @@ import { test } from 'node:test';
 import { RFLAGS } from '../register-bits.ts';
 import { CS, DS, ES, FS, GS, RAX, RSP, SS, STATE, TR } from '../state.ts';
 import type { Event } from './exceptions.ts';
-import { deliver, eventHooks, raiseException, singleStepTrap, takeDeliveringEvent } from './interrupt-delivery.ts';
+import {
+  SINGLE_STEP,
+  debugTrap,
+  deliver,
+  eventHooks,
+  raiseException,
+  takeDeliveringEvent,
+} from './interrupt-delivery.ts';
 import { AT, Bench, SELECTOR } from './privilege-bench.test.ts';
 
 const external = (vector: number): Event => ({ vector, kind: 'external', errorCode: -1 });
@@ -356,7 +363,7 @@ test('single step: DR6.BS, DR7.GD cleared, RF not pushed', () => {
   cpu.set32(STATE.dr6, 0xffff0ff0);
   cpu.set32(STATE.dr7, 0x2400);
   cpu.rflags = 2 | RFLAGS.TF | RFLAGS.RF;
-  assert.equal(singleStepTrap(cpu), 'delivered');
+  assert.equal(debugTrap(cpu, SINGLE_STEP), 'delivered');
   assert.deepEqual([cpu.get32(STATE.dr6), cpu.get32(STATE.dr7)], [0xffff4ff0, 0x400]);
   assert.equal(bench.stacked(8, 3)[2], 2 | RFLAGS.TF);
   assert.equal(cpu.rflags, 2);

@@ -11,6 +11,12 @@ export const VECTOR = {
 /** In place of a vector, when an access or a task switch recorded a VM exit and not a fault. */
 export const VM_EXIT_RECORDED = -1;
 
+/**
+ * In place of a vector, when an instruction cannot go on and reports that outside of the processor (FERR#): it waits,
+ * not begun, for an interrupt.
+ */
+export const FROZEN = -2;
+
 /** Error-code bits. See: SDM 6.13 Error Code. */
 export const ERROR_CODE = { external: 1, idt: 2 } as const;
 

@@ -5,12 +5,15 @@ import { STATE } from '../state.ts';
 import { deliverLong } from './deliver-long.ts';
 import { deliverProtected } from './deliver-protected.ts';
 import { deliverReal } from './deliver-real.ts';
-import { ERROR_CODE, VECTOR, VM_EXIT_RECORDED, combine, isSoftware } from './exceptions.ts';
+import { ERROR_CODE, FROZEN, VECTOR, VM_EXIT_RECORDED, combine, isSoftware } from './exceptions.ts';
 import type { Event } from './exceptions.ts';
 
 export { VM_EXIT_RECORDED } from './exceptions.ts';
 
-/** `intercepted`: a VM exit takes the event's place, by the hook or recorded by a memory access of the delivery. */
+/**
+ * `intercepted`: something takes the event's place: a VM exit, by the hook or recorded by a memory access of the
+ * delivery, or the wait of a frozen instruction.
+ */
 export type Delivery = 'delivered' | 'intercepted' | 'shutdown';
 
 /** What VMX hangs on a processor, and what it asks of it. */
@@ -40,9 +43,11 @@ const DOUBLE_FAULT: Event = { vector: VECTOR.DF, kind: 'fault', errorCode: 0 };
 
 const BLOCKING_BY_STI_OR_MOV_SS = 3;
 const BLOCKING_BY_NMI = 8;
+const HALTED = 1;
 /** DR7.GD: cleared by every #DB. */
 const GENERAL_DETECT = 0x2000;
-const SINGLE_STEP = 0x4000;
+/** DR6.BS. */
+export const SINGLE_STEP = 0x4000;
 
 /**
  * Delivers an event at `cpu.rip`, and the faults that come up in doing so, until a handler is entered.
@@ -55,16 +60,30 @@ export function deliver(cpu: Processor, event: Event): Delivery {
 /** Delivers the fault recorded in the processor. `cpu.rip` is the faulting instruction. */
 export function raiseException(cpu: Processor): Delivery {
   const during = takeDeliveringEvent(cpu);
+  // The instruction did not complete; should it run again, it meets its breakpoints again.
+  cpu.breakpoints.hits = 0;
   if (cpu.faultVector === VM_EXIT_RECORDED) {
     eventHooks(cpu).deliveringEvent = during;
     return 'intercepted';
   }
+  if (cpu.faultVector === FROZEN) return freeze(cpu);
   return settle(cpu, recordedFault(cpu), during);
 }
 
-/** After an instruction that began with RFLAGS.TF set. See: SDM 18.3.1.4 Single-Step Exception Condition. */
-export function singleStepTrap(cpu: Processor): Delivery {
-  return deliver(cpu, { vector: VECTOR.DB, kind: 'trap', errorCode: -1, debugStatus: SINGLE_STEP });
+/** As HLT waits, but the interrupt returns to the instruction. */
+function freeze(cpu: Processor): Delivery {
+  cpu.faulted = false;
+  cpu.environment.monitor.waiting = false;
+  cpu.words[STATE.activity >> 2] = HALTED;
+  return 'intercepted';
+}
+
+/**
+ * After an instruction that began with RFLAGS.TF set (`SINGLE_STEP`), or met breakpoints (DR6.B0 to B3).
+ * See: SDM 18.3.1.2 Data Memory and I/O Breakpoint Exception Conditions, 18.3.1.4 Single-Step Exception Condition.
+ */
+export function debugTrap(cpu: Processor, debugStatus: number): Delivery {
+  return deliver(cpu, { vector: VECTOR.DB, kind: 'trap', errorCode: -1, debugStatus });
 }
 
 /** INT n, INT3, INTO, INT1: what the microcode routine returns. A fault leaves `deliveringEvent` for `raiseException`. */

@@ -50,6 +50,7 @@ function input(cpu: Processor, instruction: Instruction): number {
   if (intercepted(cpu, instruction, 'I/O instruction', { number: port, bytes: width, write: false }))
     return INTERCEPTED;
   const value = cpu.bus.readPort(port, width);
+  cpu.breakpoints.notePort(port, width);
   if (width === 4) cpu.setReg32(RAX, value);
   else if (width === 2) cpu.setReg16(RAX, value);
   else cpu.view.setUint8(RAX * 8, value);
@@ -63,6 +64,7 @@ function output(cpu: Processor, instruction: Instruction): number {
   if (intercepted(cpu, instruction, 'I/O instruction', { number: port, bytes: width, write: true })) return INTERCEPTED;
   const value = cpu.reg32(RAX);
   cpu.bus.writePort(port, width, width === 4 ? value : value & (2 ** (8 * width) - 1));
+  cpu.breakpoints.notePort(port, width);
   return STATUS.next;
 }
 
@@ -73,6 +75,7 @@ function inputString(step: StringStep): boolean {
   const width = step.bytes as Width;
   if (cpu.faulted || !cpu.probeWrite(to, width)) return false;
   const value = cpu.bus.readPort(cpu.reg16(RDX), width);
+  cpu.breakpoints.notePort(cpu.reg16(RDX), width);
   if (width === 4) cpu.store32(to, value);
   else if (width === 2) cpu.store16(to, value);
   else cpu.store8(to, value);
@@ -87,6 +90,7 @@ function outputString(step: StringStep): boolean {
   const value = width === 4 ? cpu.load32(from) : width === 2 ? cpu.load16(from) : cpu.load8(from);
   if (cpu.faulted) return false;
   cpu.bus.writePort(cpu.reg16(RDX), width, value);
+  cpu.breakpoints.notePort(cpu.reg16(RDX), width);
   return true;
 }
 

@@ -18,6 +18,7 @@ function forEachPage(
 
 /** Fills `bytes` from memory; false when it faulted. Ordinary data accesses, a page at a time. */
 export function loadBlock(cpu: Processor, address: LinearAddress, bytes: Uint8Array): boolean {
+  cpu.breakpoints.note(address, bytes.length, false);
   return forEachPage(address, bytes.length, (at, from, to) => {
     const host = cpu.mmu.reach(at, false, cpu.dataClass);
     if (cpu.faulted) return false;
@@ -29,6 +30,7 @@ export function loadBlock(cpu: Processor, address: LinearAddress, bytes: Uint8Ar
 
 /** Writes `bytes` to memory that `probeBlock` found writable; false when it faulted after all. */
 export function storeBlock(cpu: Processor, address: LinearAddress, bytes: Uint8Array): boolean {
+  cpu.breakpoints.note(address, bytes.length, true);
   return forEachPage(address, bytes.length, (at, from, to) => {
     const host = cpu.mmu.reach(at, true, cpu.dataClass);
     if (cpu.faulted) return false;

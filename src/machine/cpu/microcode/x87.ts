@@ -3,6 +3,7 @@ import { opcodeTable } from '../../../arch/instructions/table.ts';
 import { OperandKind } from '../../../decode/instruction.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
+import { CR0 } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { CS, RAX } from '../state.ts';
 import { x87Instruction } from '../x87/table.ts';
@@ -10,9 +11,9 @@ import { environmentBytes, saveBytes } from '../x87/images.ts';
 import type { EnvironmentFormat, X87Instruction } from '../x87/instruction.ts';
 import { X87 } from '../x87/x87.ts';
 import { effectiveOffset, operandLinear } from './effective-address.ts';
+import { FROZEN, VECTOR } from './exceptions.ts';
 import type { Microcode, MicrocodeRoutines } from './microcode.ts';
 
-const FLOATING_POINT_ERROR = 16;
 const SAVES_ALL = new Set(['FNSAVE', 'FRSTOR']);
 
 const units = new WeakMap<Processor, X87>();
@@ -48,10 +49,20 @@ function record(cpu: Processor, instruction: Instruction, unit: X87, usesMemory:
   if (usesMemory) unit.recordData(cpu.selector(instruction.memory.segment), BigInt(effectiveOffset(cpu, instruction)));
 }
 
+/** A waiting instruction met an unmasked exception: #MF, or FERR# with CR0.NE clear. True: it goes on all the same. */
+function reportError(cpu: Processor): boolean {
+  const internal = (cpu.cr0 & CR0.NE) !== 0;
+  const pins = cpu.environment.x87Errors;
+  if (!internal) pins?.ferr(true);
+  if (!internal && pins?.ignne) return true;
+  cpu.fault(internal ? VECTOR.MF : FROZEN);
+  return false;
+}
+
 function execute(row: X87Instruction, mnemonic: string): Microcode {
   return (cpu, instruction) => {
     const unit = x87Of(cpu);
-    if (row.waits && unit.pendingException()) return cpu.fault(FLOATING_POINT_ERROR);
+    if (row.waits && unit.pendingException() && !reportError(cpu)) return STATUS.fault;
     const format = environmentFormat(cpu, instruction);
     const bytes = row.bytes !== 0 ? row.bytes : SAVES_ALL.has(mnemonic) ? saveBytes(format) : environmentBytes(format);
     const usesMemory = row.memory !== 'none';
@@ -61,6 +72,7 @@ function execute(row: X87Instruction, mnemonic: string): Microcode {
     if (row.memory === 'load' && !cpu.loadBytes(linear, memory)) return STATUS.fault;
     if (row.memory === 'store' && !cpu.probeWrite(linear, bytes)) return STATUS.fault;
     const outcome = row.run(unit, { memory, index: stackIndex(instruction), eflags: cpu.arithmeticFlags, format });
+    if (!unit.pendingException()) cpu.environment.x87Errors?.ferr(false);
     if (!row.control) record(cpu, instruction, unit, usesMemory);
     if (outcome.store) cpu.storeBytes(linear, outcome.store);
     if (outcome.eflags !== undefined) cpu.arithmeticFlags = outcome.eflags;

@@ -85,6 +85,8 @@ export class RecordWriter {
   }
 }
 
+const BIT_STRINGS = /^BT[CRS]?$/;
+
 /** How a memory operand's address is made in this mode. */
 export function addressHandler(instruction: Instruction, mode: number): number {
   if (instruction.opcode.mnemonic === 'LEA' && instruction.addressSize === 32) return HANDLER.address32;
@@ -92,6 +94,9 @@ export function addressHandler(instruction: Instruction, mode: number): number {
     if (instruction.addressSize === 64) return -1;
     return instruction.memory.segment >= FS ? HANDLER.address : HANDLER.address32;
   }
+  // A register's bit offset reaches beyond the operand, and the sum is cut to the address size: microcode knows how.
+  if (BIT_STRINGS.test(instruction.opcode.mnemonic) && instruction.operands[1].kind === OperandKind.GENERAL)
+    return HANDLER.address;
   return mode & MODE.flat && instruction.addressSize === 32 && instruction.memory.segment < FS
     ? HANDLER.address32
     : HANDLER.address;
