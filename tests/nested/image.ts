@@ -21,7 +21,9 @@ export function sourcesDigest(): string {
 /** First the digest of the sources, then the bytes in hexadecimal. */
 export function imageText(digest: string, bytes: Uint8Array): string {
   const lines = [digest];
-  for (let at = 0; at < bytes.length; at += BYTES_OF_A_LINE) lines.push(bytes.subarray(at, at + BYTES_OF_A_LINE).toHex());
+  for (let at = 0; at < bytes.length; at += BYTES_OF_A_LINE) {
+    lines.push(Buffer.from(bytes.subarray(at, at + BYTES_OF_A_LINE)).toString('hex'));
+  }
   return `${lines.join('\n')}\n`;
 }
 

@@ -2,7 +2,7 @@
 ;
 ; A small hypervisor, L1, and its guest, L2. At every exit of L2, L1 writes down the time, L2's registers, its own control
 ; registers and every field of the VMCS that it can read. transparency.test.ts runs it on the machine itself and under L0.
-; transparent.ts appends the parameters and the list of fields, so that one image serves all variants.
+; runs.ts appends the parameters and the list of fields, so that one image serves all variants.
 
 bits 32
 org 0x100000

@@ -155,7 +155,7 @@ export class Engine {
     const host = cpu.mmu.fetch(linear);
     if (host < 0) return host === -2 ? this.fetchFault(UNDEFINED_OPCODE, -1) : this.redirected();
     let record = translator.find(host, mode);
-    if (record === 0) record = translator.translate(host, mode);
+    if (record === 0 && !translator.crosses(host, mode)) record = translator.translate(host, mode);
     if (record === 0) record = this.lookupCrossing(host, linear, mode);
     if (record > 0 && room < LONGEST_INSTRUCTION) {
       const length =

@@ -9,8 +9,8 @@ import type { CodeWatcher, HostAddress, Memory } from '../../memory/memory.ts';
 import type { FormPlace } from '../interpreter/module.ts';
 import { HANDLER, RECORD } from '../interpreter/record.ts';
 import { MODE } from '../mode.ts';
-import { COMPARISON, JUMP, NO_RECORD, copyOf, isSimple } from './fusing.ts';
-import type { JoinableRecord } from './fusing.ts';
+import { NO_RECORD, copyOf, isSimple, joinableRecords } from './fusing.ts';
+import type { FusedBranches, JoinableRecord } from './fusing.ts';
 import { fpuFault } from './fpu-usable.ts';
 import { RecordWriter, addressHandler } from './record-writer.ts';
 import { matchForm } from './signature.ts';
@@ -67,6 +67,7 @@ export class Translator implements CodeWatcher {
   private readonly forms = new Map<number, Match | null>();
   private readonly crossing = new Uint8Array(16);
   private top: number;
+  private readonly joinable: ReadonlyMap<string, FusedBranches>;
   private last: JoinableRecord = NO_RECORD;
   /** The record of the block under way that holds two instructions; it can only be the last. */
   private fusedAt = 0;
@@ -86,6 +87,7 @@ export class Translator implements CodeWatcher {
     this.writer = new RecordWriter(memory);
     this.codePages = new Uint8Array(memory.buffer.byteLength >>> 12);
     this.top = memory.layout.recordPool;
+    this.joinable = joinableRecords(places);
     memory.watch(this);
   }
 
@@ -119,6 +121,11 @@ export class Translator implements CodeWatcher {
     this.close(start, count, ended, at - (host - (host & 0xfff)), mode);
     this.remember(host, at - host, mode, start);
     return start;
+  }
+
+  /** Whether the instruction at a host address was found to reach into another page. */
+  crosses(host: HostAddress, mode: number): boolean {
+    return this.crossings.has(key(host, mode));
   }
 
   /** The one-instruction block for bytes that begin at the end of one page and end in another. */
@@ -262,11 +269,11 @@ export class Translator implements CodeWatcher {
     const { last, writer } = this;
     this.last = NO_RECORD;
     if (alone || mode & MODE.single) return false;
-    const comparison = COMPARISON.exec(branchKey);
-    if (comparison !== null) this.last = { at: this.top, key: branchKey, next: ripOffset + this.instruction.length };
-    const branch = JUMP.exec(branchKey);
-    if (branch === null || last.next !== ripOffset || last.at !== this.top - RECORD.size) return false;
-    const place = this.places.get(last.key.replace(':', `+${branch[1]}:`));
+    const comparison = this.joinable.get(branchKey);
+    if (comparison !== undefined)
+      this.last = { at: this.top, branches: comparison, next: ripOffset + this.instruction.length };
+    if (last.next !== ripOffset || last.at !== this.top - RECORD.size) return false;
+    const place = last.branches.get(branchKey);
     if (place === undefined) return false;
     const { i32 } = this.memory;
     writer.at = last.at;
