@@ -87,7 +87,7 @@ describe('the comparison', () => {
     assert.equal(differences(bare, { ...bare, log: bare.log.slice(0, -last) }).length, last);
     const memory = bare.memory.slice();
     memory[0x310000] ^= 1;
-    assert.deepEqual(differences(bare, { ...bare, memory }), ['memory at 310000: 7, not 6']);
+    assert.equal(differences(bare, { ...bare, memory }).length, 1);
   });
 
   test('sees what another L1 chose, in the fields that say so', () => {
