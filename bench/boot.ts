@@ -101,15 +101,20 @@ async function boot(contender: Contender, guest: Guest): Promise<Measurement> {
   return measured;
 }
 
+/** Both ratios: a machine that changes its speed between rounds moves the one of medians, and hardly that within rounds. */
 function report(measurements: ReadonlyMap<Contender, readonly Measurement[]>): void {
-  const medians = [...measurements].map(([{ name }, all]) => ({
-    name,
-    cpu: median(all.map(({ cpu }) => cpu)),
-    wall: median(all.map(({ wall }) => wall)),
-  }));
   console.log('\nmedians');
-  for (const { name, cpu, wall } of medians)
-    console.log(`${name.padEnd(34)} ${cpu.toFixed(2).padStart(8)} CPU s ${wall.toFixed(2).padStart(8)} s`);
-  for (const other of medians.slice(1))
-    console.log(`${medians[0]!.name} / ${other.name}: ${(medians[0]!.cpu / other.cpu).toFixed(2)} in CPU seconds`);
+  const all = [...measurements].map(([{ name }, rounds]) => ({ name, cpu: rounds.map(({ cpu }) => cpu), rounds }));
+  for (const { name, cpu, rounds } of all) {
+    const wall = median(rounds.map((round) => round.wall));
+    console.log(`${name.padEnd(34)} ${median(cpu).toFixed(2).padStart(8)} CPU s ${wall.toFixed(2).padStart(8)} s`);
+  }
+  const [ours, ...others] = all;
+  for (const { name, cpu } of others) {
+    const within = ours!.cpu.map((seconds, round) => seconds / cpu[round]!);
+    console.log(
+      `${ours!.name} / ${name}, CPU seconds: ${(median(ours!.cpu) / median(cpu)).toFixed(2)} of the medians, ` +
+        `${median(within).toFixed(2)} the median within rounds (${Math.min(...within).toFixed(2)} to ${Math.max(...within).toFixed(2)})`,
+    );
+  }
 }

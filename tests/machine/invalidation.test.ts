@@ -25,6 +25,7 @@ const CODE = {
 
 const FIRST = 0x31000;
 const SECOND = 0x32000;
+const BRANCH = 0x33000;
 const OLD = 0x11111111;
 const NEW = 0x22222222;
 
@@ -184,6 +185,45 @@ describe('translated code', () => {
     bench.do('write', 0x000009b8n);
     bench.call(0x402000);
     assert.equal(bench.cpu.reg32(RAX), 9);
+  });
+
+  describe('a branch into the next page', () => {
+    // The branch's page is mapped at 404000h and 406000h, with other pages behind it.
+    const aliased = (branch: string): Translations => {
+      const bench = new Translations();
+      [BRANCH, FIRST, BRANCH, SECOND].forEach((page, i) => bench.map(4 + i, page));
+      write(bench, BRANCH, machineCode(branch));
+      write(bench, FIRST, constant(1));
+      write(bench, SECOND, constant(2));
+      return bench;
+    };
+    const goes = (bench: Translations, address: number, to: number): void => {
+      bench.call(address);
+      assert.equal(bench.cpu.reg32(RAX), to);
+    };
+    // prettier-ignore
+    const branches = {
+      'JMP':               'e9 fb 0f 00 00',
+      'CALL':              'bc 00 08 03 00 e8 f6 0f 00 00 ; mov esp, 30800h; call',
+      'CMP and JE, taken': '39 c0 0f 84 f8 0f 00 00       ; cmp eax, eax; je',
+    };
+    for (const [name, code] of Object.entries(branches)) {
+      test(`${name}: from a page that is mapped twice it goes where each mapping leads`, () => {
+        const bench = aliased(code);
+        for (let times = 0; times < 3; times++) {
+          goes(bench, 0x404000, 1);
+          goes(bench, 0x406000, 2);
+        }
+      });
+
+      test(`${name}: it follows the page behind it when that is remapped`, () => {
+        const bench = aliased(code);
+        for (let times = 0; times < 3; times++) goes(bench, 0x404000, 1);
+        bench.map(5, SECOND);
+        bench.do('switchCr3', CR3_KEPT);
+        for (let times = 0; times < 3; times++) goes(bench, 0x404000, 2);
+      });
+    }
   });
 
   test('a block patches the instruction after the store', () => {

@@ -46,8 +46,6 @@ export const STATE = {
   linear2: 0x0f0,
   /** Another zero: the segment base of operands in SS, so that a fault knows. */
   zeroStack: 0x338,
-  /** Stands for the fetch context and for every event that can make a remembered branch target stale: see Mmu. */
-  fetchStamp: 0x0d4,
   /** Scratch for microcode that hands a 64-bit value to compiled code. */
   temporary: 0x0f8,
 

@@ -36,11 +36,6 @@ export class Memory {
   readonly lowRam: number;
   /** Grows whenever translated code is dropped. */
   codeGeneration = 0;
-  /** The generation from which stamps of branches count, and whether they ran out: see `Mmu.stampChanged`. */
-  stampBase = 0;
-  dropRequested = false;
-  /** Told whenever it grew. */
-  readonly codeDropped: (() => void)[] = [];
   private watcher: CodeWatcher | undefined;
 
   /** `hole` is the guest-physical start of the PCI hole, which reaches to 4 GiB. */
@@ -90,12 +85,6 @@ export class Memory {
       this.noteWrite(host, length);
       this.u8.set(bytes.subarray(offset, offset + length), host);
     });
-  }
-
-  /** Translated code was dropped. */
-  noteCodeDropped(): void {
-    this.codeGeneration++;
-    for (const told of this.codeDropped) told();
   }
 
   /** To be called before TypeScript stores to a host address itself. The range lies in one page. */

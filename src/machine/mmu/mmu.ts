@@ -7,19 +7,16 @@ import { CR0, CR4, EFER, RFLAGS } from '../cpu/register-bits.ts';
 import type { LinearAddress, Processor } from '../cpu/processor.ts';
 import { MODE } from '../cpu/mode.ts';
 import { AFTER, CS, STATE } from '../cpu/state.ts';
-import { copyFew, pieceWidth } from './pieces.ts';
 import { NO_CONTEXT, TranslationBuffers } from './tlb.ts';
 import { CLASS, PageWalker, WALK } from './walk.ts';
 import type { PagingMode } from './walk.ts';
 
-/** Stamps have room for so many events in their upper bits. */
-const STAMP_EVENTS = 1 << 20;
 const PAGE_FAULT = 14;
 const STACK_FAULT = 12;
 const GENERAL_PROTECTION = 13;
 const ALIGNMENT_CHECK = 17;
 
-/** In scratch: a load that must be assembled, and a store that waits until its instruction commits. */
+/** Two places in scratch: a load that must be assembled, and a store that waits until its instruction commits. */
 const LOAD_SLOT = SCRATCH_OFFSET;
 const STORE_SLOT = SCRATCH_OFFSET + 64;
 
@@ -49,10 +46,6 @@ export class Mmu {
   private readonly cpu: Processor;
   private readonly memory: Memory;
   private space = 0;
-  private chosenBits = -1;
-  private chosenGeneration = -1;
-  private chosenGuest = '';
-  private stampBase = 0;
   private alignmentChecked = false;
   /** A data breakpoint is enabled: compiled code finds no translation, so that every access comes here and is noted. */
   private watching = false;
@@ -66,7 +59,6 @@ export class Mmu {
     this.cpu = cpu;
     this.memory = cpu.memory;
     this.buffers = new TranslationBuffers(cpu.memory, cpu.index);
-    cpu.memory.codeDropped.push(() => this.stampChanged());
     this.walker = new PageWalker(cpu.memory);
   }
 
@@ -119,29 +111,8 @@ export class Mmu {
     words[STATE.dataHash >> 2] = this.buffers.dataHash(data);
     words[STATE.fetchContext >> 2] = fetch;
     words[STATE.fetchHash >> 2] = this.buffers.fetchHash(fetch);
-    this.stampChanged();
   }
 
-  /**
-   * A branch into another page remembers where it led, with this stamp: the fetch context, and a count of all that can
-   * change what lies there (translated code dropped, a page invalidated). While the stamp is the same, so is the target.
-   */
-  private stampChanged(): void {
-    const { memory, buffers } = this;
-    if (this.stampBase !== memory.stampBase) {
-      this.stampBase = memory.stampBase;
-      buffers.pageEpoch = 0;
-    }
-    const events = memory.codeGeneration - memory.stampBase + buffers.pageEpoch;
-    const { words } = this.cpu;
-    if (events < STAMP_EVENTS) words[STATE.fetchStamp >> 2] = (events << 12) | words[STATE.fetchContext >> 2];
-    else {
-      // No number is left. Nothing matches 0, and before a branch is stamped again all translations are dropped.
-      words[STATE.fetchStamp >> 2] = 0;
-      memory.dropRequested = true;
-      memory.i32.fill(0, memory.layout.codeTable >> 2, memory.layout.recordPool >> 2);
-    }
-  }
   /** Ring crossings come here often, and nearly always stay in the same space. */
   private chooseSpace(pcidAndBits: number): void {
     const { buffers } = this;
@@ -156,6 +127,10 @@ export class Mmu {
     this.chosenGeneration = buffers.generation;
     this.chosenGuest = this.guestKey;
   }
+  private chosenBits = -1;
+  private chosenGeneration = -1;
+  private chosenGuest = '';
+
   private context(accessClass: number): number {
     return this.space * 4 + accessClass;
   }
@@ -393,4 +368,19 @@ export class Mmu {
       done += width;
     }
   }
+
+  /** Asks for attention at the next block boundary. */
+  attend(bits: number): void {
+    this.cpu.words[STATE.attention >> 2] |= bits;
+  }
+}
+
+/** For a handful of bytes a loop is several times faster than copyWithin. */
+function copyFew(bytes: Uint8Array, to: number, from: number, size: number): void {
+  for (let i = 0; i < size; i++) bytes[to + i] = bytes[from + i];
+}
+
+function pieceWidth(address: PhysicalAddress, left: number): 1 | 2 | 4 {
+  for (const width of [4, 2] as const) if (left >= width && address % width === 0) return width;
+  return 1;
 }

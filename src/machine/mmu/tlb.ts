@@ -25,8 +25,6 @@ export class TranslationBuffers {
   wraps = 0;
   /** Grows whenever a space may have got a new number. */
   generation = 0;
-  /** Grows whenever a translation of a page may be gone although its space keeps its number. */
-  pageEpoch = 0;
   private readonly memory: Memory;
   private readonly data: number;
   private readonly instruction: number;
@@ -69,7 +67,6 @@ export class TranslationBuffers {
     this.largeRegions.clear();
     this.hugeRegions.clear();
     this.nextSpace = 1;
-    this.pageEpoch++;
     this.generation++;
     this.wraps++;
   }
@@ -124,7 +121,6 @@ export class TranslationBuffers {
 
   /** One linear page in every space: a global translation may lie in any of them. */
   invalidatePage(low: number, high: number): void {
-    this.pageEpoch++;
     const page = high * 0x100000000 + (low >>> 0);
     if (this.hugeRegions.has(Math.floor(page / 2 ** 30)) || this.largeRegions.has(Math.floor(page / 2 ** 21)))
       return this.flushAll();

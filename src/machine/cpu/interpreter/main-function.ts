@@ -13,8 +13,6 @@ import { Code } from './code.ts';
 import type { Label } from './code.ts';
 import { describeForm } from './forms.ts';
 import type { Form } from './forms.ts';
-import { followStamped, patchCell, pushTargetOffset } from './links.ts';
-import type { LinkLocals } from './links.ts';
 import { Lowering } from './lower.ts';
 import type { Surroundings } from './lower.ts';
 import { HANDLER, RECORD, STATUS } from './record.ts';
@@ -101,10 +99,6 @@ export class MainFunction {
     };
   }
 
-  private get links(): LinkLocals {
-    return { code: this.code, area: this.area, pc: this.pc, cell: this.cell, link: this.link };
-  }
-
   private loadState(offset: number, opcode: number = OP.i32_load): Code {
     return this.code.i32(0).memory(opcode, this.area + offset);
   }
@@ -182,7 +176,7 @@ export class MainFunction {
       .i64(4095n)
       .op(OP.i64_and, OP.i64_sub)
       .memory(OP.i64_store, this.area + STATE.ripBase);
-    patchCell(this.links);
+    code.get(this.cell).if_(() => code.get(this.cell).get(this.pc).memory(OP.i32_store, 0));
   }
 
   /** The answer: a record, 0 to look again (a fault was delivered), or -1 to leave. */
@@ -330,25 +324,25 @@ export class MainFunction {
     notTaken();
     code.i32(2).op(OP.i32_shl, OP.i32_add).tee(this.cell).memory(OP.i32_load, RECORD.operand0).tee(this.link);
     code
-      .i32(3)
-      .op(OP.i32_and, OP.i32_eqz)
-      .if_(() => code.get(this.link).if_(() => code.get(this.link).set(this.pc).br(this.block)));
+      .i32(1)
+      .op(OP.i32_gt_u)
+      .if_(() => code.get(this.link).set(this.pc).br(this.block));
     code.br(this.unlinked);
   }
 
-  /** The target is worked out and looked up; the cell is kept for patching unless it says never. */
+  /** `cell` is pc (taken) or pc + 4; the target is worked out, and the cell kept for patching unless marked. */
   private followUnlinked(): void {
     const { code } = this;
-    followStamped(this.links, this.block);
     code.i32(0);
     this.loadState(STATE.ripBase, OP.i64_load);
-    pushTargetOffset(this.links);
-    code.op(OP.i64_add);
+    code.get(this.pc).memory(OP.i64_load, RECORD.displacement);
+    code.get(this.pc).memory(OP.i64_load32_u, RECORD.nextOffset);
+    code.get(this.cell).get(this.pc).op(OP.i32_eq, OP.select, OP.i64_add);
     this.loadState(STATE.codeMask, OP.i64_load)
       .op(OP.i64_and)
       .memory(OP.i64_store, this.area + STATE.rip);
-    code.i32(0).get(this.cell).i32(RECORD.operand0).op(OP.i32_add);
-    code.get(this.link).i32(1).op(OP.i32_eq, OP.select).set(this.cell);
+    code.get(this.cell).i32(RECORD.operand0).op(OP.i32_add).i32(0);
+    code.get(this.cell).memory(OP.i32_load, RECORD.operand0).op(OP.i32_eqz, OP.select).set(this.cell);
     code.br(this.dispatch);
   }
 

@@ -7,18 +7,13 @@ export const RECORD = {
   handler: 0,
   /** Register operands; in a branch the link cell of the taken side ... */
   operand0: 4,
-  /**
-   * ... and of the side not taken: 0 not linked yet, 1 never to be linked, 2 not linked yet and stamped, else the record
-   * to go to, plus 2 when it is good only under the stamp beside it.
-   */
+  /** ... and of the side not taken: 0 not linked yet, 1 never to be linked, else the record to go to. */
   operand1: 8,
   /** Memory operand: base + (index << scale) + displacement + segmentBase, all wrapping at 64 bits. */
   base: 12, index: 16, scale: 20,
   /** 64 bits; in a branch the target's offset from ripBase. */
   displacement: 24,
   segmentBase: 32,
-  /** In a branch, the stamps of its two link cells; each lies `stampFromCell` behind its cell. */
-  stamp0: 32, stamp1: 36, stampFromCell: 28,
   operand2: 36,
   /** 64 bits, sign- or zero-extended as the operation wants it. */
   immediate: 40,

@@ -6,18 +6,8 @@ import { HANDLER, RECORD } from '../interpreter/record.ts';
 import { MODE } from '../mode.ts';
 import { FS, SEGMENT, SS, STATE, generalOffset, segmentOffset } from '../state.ts';
 
-/** A link cell before it is linked: the target lies in the same page and stays there as long as the branch does. */
-const LINK_IN_PAGE = 0;
-/** Never to be linked: single steps, and instructions across pages. */
-export const NEVER_LINKED = 1;
-/** The target lies in another page: what is found there is remembered with the stamp under which it was found. */
-const LINK_STAMPED = 2;
-
-/** How a side of a branch may be linked: its target's offset is from the start of the branch's page. */
-export function linkOf(linkable: boolean, target: number): number {
-  if (!linkable) return NEVER_LINKED;
-  return target >= 0 && target < 0x1000 ? LINK_IN_PAGE : LINK_STAMPED;
-}
+/** A link cell that is never to be patched: the target lies in another page, or the block is a single step. */
+const NEVER_LINKED = 1;
 
 const SLOTS = [RECORD.operand0, RECORD.operand1, RECORD.operand2] as const;
 
@@ -87,11 +77,11 @@ export class RecordWriter {
     this.set(RECORD.base, STATE.linear);
   }
 
-  /** Where a branch goes, from ripBase, and how its two sides may be linked. */
-  branch(target: number, taken: number, next: number): void {
+  /** Where a branch goes, from ripBase, and which of its two sides may be linked. */
+  branch(target: number, takenInPage: boolean, nextInPage: boolean): void {
     this.set64(RECORD.displacement, target, Math.floor(target / 0x100000000));
-    this.set(RECORD.operand0, taken);
-    this.set(RECORD.operand1, next);
+    this.set(RECORD.operand0, takenInPage ? 0 : NEVER_LINKED);
+    this.set(RECORD.operand1, nextInPage ? 0 : NEVER_LINKED);
   }
 }
 

@@ -12,7 +12,7 @@ import { MODE } from '../mode.ts';
 import { NO_RECORD, copyOf, isSimple, joinableRecords } from './fusing.ts';
 import type { FusedBranches, JoinableRecord } from './fusing.ts';
 import { fpuFault } from './fpu-usable.ts';
-import { NEVER_LINKED, RecordWriter, addressHandler, linkOf } from './record-writer.ts';
+import { RecordWriter, addressHandler } from './record-writer.ts';
 import { matchForm } from './signature.ts';
 import type { Match } from './signature.ts';
 
@@ -149,7 +149,7 @@ export class Translator implements CodeWatcher {
 
   /** Whether the pool must be emptied before the next block. */
   get full(): boolean {
-    return this.memory.dropRequested || this.top + RECORDS_PER_BLOCK * RECORD.size > this.memory.layout.recordPoolEnd;
+    return this.top + RECORDS_PER_BLOCK * RECORD.size > this.memory.layout.recordPoolEnd;
   }
 
   dropAll(): void {
@@ -162,9 +162,7 @@ export class Translator implements CodeWatcher {
     this.entries.length = 0;
     this.top = recordPool;
     this.counts.poolFlushes++;
-    this.memory.dropRequested = false;
-    this.memory.stampBase = this.memory.codeGeneration + 1;
-    this.memory.noteCodeDropped();
+    this.memory.codeGeneration++;
   }
 
   codeWritten(host: HostAddress, length: number): void {
@@ -192,7 +190,7 @@ export class Translator implements CodeWatcher {
     this.pages.delete(number);
     this.codePages[number] = 0;
     this.counts.pagesDropped++;
-    memory.noteCodeDropped();
+    memory.codeGeneration++;
   }
 
   private decodeAt(bytes: Uint8Array, at: number, end: number, mode: number): number {
@@ -292,7 +290,7 @@ export class Translator implements CodeWatcher {
     const next = ripOffset + this.instruction.length;
     const target = next + this.instruction.immediateHigh * 0x100000000 + (this.instruction.immediateLow >>> 0);
     const linkable = !(mode & MODE.single) && !alone;
-    this.writer.branch(target, linkOf(linkable, target), linkOf(linkable, next));
+    this.writer.branch(target, linkable && target >= 0 && target < 0x1000, linkable && next < 0x1000);
   }
 
   /**
@@ -342,7 +340,7 @@ export class Translator implements CodeWatcher {
     if (!ended) {
       writer.at = this.advance();
       writer.begin(HANDLER.end, next, 0);
-      writer.branch(next, linkOf(!(mode & MODE.single), next), NEVER_LINKED);
+      writer.branch(next, !(mode & MODE.single) && next < 0x1000, false);
     }
     let left = 0;
     let previous = -1;
