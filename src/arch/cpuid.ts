@@ -85,8 +85,6 @@ function greatestCommonDivisor(a: number, b: number): number {
 export class CpuidModel {
   /** By the names of opcode rows: what the translator asks. */
   readonly features: ReadonlySet<string>;
-  /** Edits that ask for what the machine cannot do: they had no effect. */
-  readonly withoutEffect: readonly string[];
   readonly physicalAddressBits: number;
   readonly microcodeRevision = MICROCODE_REVISION;
   private readonly description: CpuidDescription;
@@ -96,7 +94,7 @@ export class CpuidModel {
     this.description = description;
     this.physicalAddressBits = description.physicalAddressBits;
     const features = new Set(FEATURES.filter((row) => row.presence === 'base').map((row) => row.name));
-    this.withoutEffect = applyEdits(features, description.edits ?? []);
+    applyEdits(features, description.edits ?? []);
     this.features = features;
     for (const row of FEATURES) {
       if (!features.has(row.name)) continue;
@@ -236,4 +234,9 @@ function applyEdits(features: Set<string>, edits: readonly string[]): string[] {
     features.add(row.name);
     return false;
   });
+}
+
+/** The edits that ask for what the processor does not have, and so have no effect. Throws UserError as the model does. */
+export function editsWithoutEffect(edits: readonly string[]): string[] {
+  return applyEdits(new Set(), edits);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { editsWithoutEffect } from '../arch/cpuid.ts';
 import type { BootPlan, BootRequest } from '../boot/plan.ts';
 import type { Recorder } from '../trace/recorder.ts';
 import type { ConsoleChannel } from './console-channel.ts';
@@ -22,8 +23,8 @@ export interface SessionDescription {
 /** A PC that is booted, and can be booted again from the same files. */
 export class Session implements Runnable {
   pc: AnyPc;
-  /** What the loader has to say: what was asked for and has no effect. */
-  remarks: BootPlan['remarks'];
+  /** What was asked for, of the processor or the loader, and has no effect. */
+  readonly remarks: BootPlan['remarks'];
   readonly description: SessionDescription;
   /** Of the power-ons before this one. */
   #instructionsBefore = 0;
@@ -32,7 +33,9 @@ export class Session implements Runnable {
   constructor(description: SessionDescription) {
     this.description = description;
     this.pc = this.#build();
-    this.remarks = this.pc.boot(description.boot).remarks;
+    const absent = editsWithoutEffect(description.pc.cpuFeatures ?? []);
+    const { remarks } = this.pc.boot(description.boot);
+    this.remarks = [...absent.map((edit) => `CPU feature ${edit}: the processor does not have it`), ...remarks];
   }
 
   get ticks(): number {
@@ -67,7 +70,7 @@ export class Session implements Runnable {
   reboot(): void {
     this.#instructionsBefore = this.instructions;
     this.pc = this.#build();
-    this.remarks = this.pc.boot(this.description.boot).remarks;
+    this.pc.boot(this.description.boot);
   }
 
   summary(): RunSummary {

@@ -101,4 +101,18 @@ describe('turtles qemu', () => {
     );
     assert.equal(errors.match(/kvm-pit/g)?.length, 1);
   });
+
+  it('names the features that the processor does not have, with L0 and without', async () => {
+    for (const l0 of ['on', 'off']) {
+      const { errors } = await run(
+        [debugExit(0), spin],
+        [...DEBUG_EXIT, '-accel', `turtles,l0=${l0}`, '-cpu', 'max,+avx2,avx=on,-avx,+smap'],
+      );
+      const features = [...errors.matchAll(/warning: CPU feature (\S+): the processor does not have it\n/g)];
+      assert.deepEqual(
+        features.map(([, edit]) => edit),
+        ['+avx2', 'avx=on'],
+      );
+    }
+  });
 });
