@@ -3,8 +3,7 @@ import { unreachable } from '../../../base/assert.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { bitsOf } from '../operations/graph.ts';
 import type { BinaryOperator, Node, Type, UnaryOperator } from '../operations/graph.ts';
-import { lowerCarryFlag, lowerCondition, lowerEflags } from './flags.ts';
-import type { Lowering } from './lower.ts';
+import type { Lowering } from './lowering.ts';
 
 /**
  * Pure values as WebAssembly. Integers narrower than 32 bits live zero-extended in an i32; operators whose result may
@@ -31,11 +30,11 @@ export function lowerExpression(low: Lowering, node: Node): void {
     case 'simd':
       return lowerSimd(low, node);
     case 'condition':
-      return lowerCondition(low, node.code);
+      return low.condition(node.code);
     case 'carryFlag':
-      return lowerCarryFlag(low);
+      return low.carryFlag();
     case 'eflags':
-      return lowerEflags(low);
+      return low.eflags();
     default:
       throw new Error(`not an expression: ${node.op}`);
   }

@@ -4,7 +4,7 @@ import { I32 } from '../../wasm/encoder.ts';
 import { bitsOf } from '../operations/graph.ts';
 import type { FlagsUpdate, Node, Type } from '../operations/graph.ts';
 import { STATE } from '../state.ts';
-import type { Lowering } from './lower.ts';
+import type { Lowering } from './lowering.ts';
 
 /**
  * The interpreter's flags are a pair: `flagResult`, the result sign-extended to 64 bits, and `flagCarry`:

@@ -13,7 +13,7 @@ import { Code } from './code.ts';
 import type { Label } from './code.ts';
 import { describeForm } from './forms.ts';
 import type { Form } from './forms.ts';
-import { Lowering } from './lower.ts';
+import { RecordLowering } from './lower.ts';
 import type { Surroundings } from './lower.ts';
 import { HANDLER, RECORD, STATUS } from './record.ts';
 import { storeTarget } from './shared-code.ts';
@@ -233,7 +233,7 @@ export class MainFunction {
 
   private fixedHandlers(): void {
     const { code } = this;
-    const low = new Lowering(this.surroundings());
+    const low = new RecordLowering(this.surroundings());
     code.end();
     this.goTo(() => code.i32(0), low);
     code.end();
@@ -249,7 +249,7 @@ export class MainFunction {
     this.advance();
     code.end();
     low.storeState('i64', STATE.linear, () => {
-      low.emit({ op: 'operandAddress', type: 'i64', uses: 1 });
+      low.operandAddress();
       code.i64(0xffffffffn).op(OP.i64_and);
     });
     this.advance();
@@ -291,7 +291,7 @@ export class MainFunction {
   private formHandler(form: Form): void {
     const { code } = this;
     code.end();
-    const low = new Lowering(this.surroundings(), form);
+    const low = new RecordLowering(this.surroundings(), form);
     low.statements(describeForm(form).statements);
     if (!low.ended) {
       if (low.accessed) code.get(this.after).brIf(this.afterAccess);
@@ -300,7 +300,7 @@ export class MainFunction {
     code.releaseLocals();
   }
 
-  private branch(statement: Parameters<Surroundings['branch']>[0], low: Lowering): void {
+  private branch(statement: Parameters<Surroundings['branch']>[0], low: RecordLowering): void {
     const { code } = this;
     if (low.accessed || statement.kind === 'jump') {
       const leave = (): void => {
@@ -317,7 +317,7 @@ export class MainFunction {
   }
 
   /** Follows the link of the side that `notTaken` (pushing 0 or 1) chooses, if it is there. */
-  private goTo(notTaken: () => unknown, low: Lowering): void {
+  private goTo(notTaken: () => unknown, low: RecordLowering): void {
     const { code } = this;
     void low;
     code.get(this.pc);

@@ -6,7 +6,7 @@ import { OP } from '../../wasm/opcodes.ts';
 import { Code } from './code.ts';
 import { describeForm } from './forms.ts';
 import type { Form } from './forms.ts';
-import { Lowering } from './lower.ts';
+import { RecordLowering } from './lower.ts';
 import { MainFunction } from './main-function.ts';
 import { HANDLER, STATUS } from './record.ts';
 import { TAKES_I32, defineHelpers, importShared, storeTarget } from './shared-code.ts';
@@ -57,7 +57,7 @@ function emitCold(processor: number, forms: readonly Form[]): Uint8Array<ArrayBu
     const code = new Code(new FunctionCode(COLD_TYPE));
     const after = code.temporary(I32);
     const leave = (status: number): void => void code.i32(status).op(OP.return);
-    const low: Lowering = new Lowering({
+    const low: RecordLowering = new RecordLowering({
       ...helpers,
       code,
       area,

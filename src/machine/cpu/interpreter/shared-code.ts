@@ -6,7 +6,7 @@ import { STATE } from '../state.ts';
 import { Code } from './code.ts';
 import type { Label } from './code.ts';
 import { lowerCondition } from './flags.ts';
-import { Lowering } from './lower.ts';
+import { RecordLowering } from './lower.ts';
 import type { Surroundings } from './lower.ts';
 import { RECORD } from './record.ts';
 
@@ -39,7 +39,7 @@ export function defineHelpers(
   slow.get(2).op(OP.i32_wrap_i64).get(2).i64(32n).op(OP.i64_shr_u, OP.i32_wrap_i64).get(3).call(imports.access);
   const slowAccess = module.define(slowType, slow.out);
   const condition = new Code(new FunctionCode(TAKES_I32));
-  const low = new Lowering({ code: condition, area } as Surroundings);
+  const low = new RecordLowering({ code: condition, area } as Surroundings);
   const labels: Label[] = Array.from({ length: 16 }, () => condition.block());
   condition.get(0).brTable([...labels].reverse(), labels[0]);
   for (let code = 0; code < 16; code++) {
@@ -63,7 +63,7 @@ export function importShared(module: ModuleBuilder): { access: number; raise: nu
 /** Writes the RIP a branch or jump leads to. */
 export function storeTarget(
   statement: { kind: 'branch' | 'jump'; condition?: unknown; target?: unknown },
-  low: Lowering,
+  low: RecordLowering,
 ): void {
   const branch = statement as Parameters<Surroundings['branch']>[0];
   low.storeState('i64', STATE.rip, () => {
