@@ -7,6 +7,9 @@ import type { ApicBus } from '../devices/lapic-bus.ts';
 import { LOCAL_APIC_TIMER_HERTZ } from '../devices/lapic-timer.ts';
 import { LocalApic } from '../devices/lapic.ts';
 import { ProcessorEvents } from './cpu/events.ts';
+import { JIT_DEFAULT, Jit } from './cpu/jit/jit.ts';
+import type { JitMode } from './cpu/jit/jit.ts';
+import { Sampler } from './cpu/jit/sampler.ts';
 import { Engine } from './cpu/interpreter/engine.ts';
 import { DESCRIPTIONS, formsOf } from './cpu/interpreter/forms.ts';
 import { emitInterpreter } from './cpu/interpreter/module.ts';
@@ -41,6 +44,10 @@ export interface ProcessorUnitDescription {
   /** `+x` and `-x` of `-cpu`. */
   readonly cpuFeatures?: readonly string[];
   readonly seed: number;
+  /** What of the guest's code is compiled; the guest cannot tell. */
+  readonly jit?: JitMode;
+  /** Milliseconds of the host, to account for what compiling takes. */
+  readonly hostClock?: () => number;
   /** Told of VM entries and exits of guests that software on the machine runs. */
   readonly recorder?: Recorder;
 }
@@ -58,6 +65,7 @@ export interface SharedParts {
 interface Decoding {
   readonly translator: Translator;
   readonly routines: Routines;
+  readonly jit: Jit;
 }
 
 /** A processor with its local APIC, its engine and its events, wired. */
@@ -108,7 +116,7 @@ export class ProcessorUnit {
     this.events.localApic = this.localApic;
     bus.localApic = this.localApic;
     const modules = emitInterpreter(index, shared.memory.layout.codeTable, formsOf(DESCRIPTIONS));
-    this.decoding = earlier[0]?.decoding ?? this.makeDecoding(modules.places, shared, earlier);
+    this.decoding = earlier[0]?.decoding ?? this.makeDecoding(modules.places, description, shared, earlier);
     cpu.mmu.codePages = this.decoding.translator.codePages;
     cpu.environment = {
       localApic: this.localApic,
@@ -125,10 +133,10 @@ export class ProcessorUnit {
       vmxCapabilities: description.vmxProfile === undefined ? undefined : PROFILES[description.vmxProfile],
       vmx: undefined,
     };
-    const engine = new Engine(cpu, this.decoding.translator, modules, this.decoding.routines.list, () =>
-      this.settle(raiseException(cpu)),
-    );
-    this.loop = new RunLoop(cpu, engine, this.events);
+    const { translator, routines, jit } = this.decoding;
+    const deliverFault = (): number => this.settle(raiseException(cpu));
+    const engine = new Engine(cpu, translator, modules, routines.list, deliverFault, jit);
+    this.loop = new RunLoop(cpu, engine, this.events, new Sampler(jit));
     if (cpu.environment.vmxCapabilities !== undefined) {
       this.vmx = new VmxUnit(cpu, cpu.environment.vmxCapabilities);
       this.vmx.recording = new VmxRecording(description.recorder, () => shared.schedule.nanoseconds());
@@ -201,6 +209,7 @@ export class ProcessorUnit {
 
   private makeDecoding(
     places: ConstructorParameters<typeof Translator>[1],
+    description: ProcessorUnitDescription,
     shared: SharedParts,
     earlier: readonly ProcessorUnit[],
   ): Decoding {
@@ -209,10 +218,10 @@ export class ProcessorUnit {
       this.cpu.mmu.buffers.dropWriteTags(host);
       for (const unit of earlier) if (unit !== this) unit.cpu.mmu.buffers.dropWriteTags(host);
     };
-    return {
-      routines,
-      translator: new Translator(shared.memory, places, routines, this.cpuid.features, dropWriteTags),
-    };
+    const { memory } = shared;
+    const translator = new Translator(memory, places, routines, this.cpuid.features, dropWriteTags);
+    const jit = new Jit(description.jit ?? JIT_DEFAULT.mode, memory, translator, places, description.hostClock);
+    return { routines, translator, jit };
   }
 
   /** What a delivery came to: the engine's status. */

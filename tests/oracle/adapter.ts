@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Machine } from '../../src/machine/machine.ts';
+import { JIT_DEFAULT, Jit } from '../../src/machine/cpu/jit/jit.ts';
 import { Engine } from '../../src/machine/cpu/interpreter/engine.ts';
 import { DESCRIPTIONS, formsOf } from '../../src/machine/cpu/interpreter/forms.ts';
 import { emitInterpreter } from '../../src/machine/cpu/interpreter/module.ts';
@@ -84,7 +85,8 @@ class TurtlesCpu implements CpuUnderTest {
       cpu.mmu.buffers.dropWriteTags(host),
     );
     cpu.mmu.codePages = translator.codePages;
-    this.engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit);
+    const jit = new Jit(JIT_DEFAULT.mode, memory, translator, modules.places);
+    this.engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit, jit);
     this.cpu.environment = new Machine(
       { processors: 1, ramBytes: 1 << 20, hole: 0xb0000000, frequencyHz: 1e9, seed: 1 },
       { acknowledge: () => 0 },

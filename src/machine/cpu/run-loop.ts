@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Engine } from './interpreter/engine.ts';
+import type { Sampler } from './jit/sampler.ts';
 import { MODE } from './mode.ts';
 import { SINGLE_STEP } from './microcode/interrupt-delivery.ts';
 import { RFLAGS } from './register-bits.ts';
@@ -38,9 +39,11 @@ export class RunLoop {
   private readonly cpu: Processor;
   private readonly engine: Engine;
   private readonly events: EventSource;
+  private readonly sampler: Sampler;
 
-  constructor(cpu: Processor, engine: Engine, events: EventSource) {
+  constructor(cpu: Processor, engine: Engine, events: EventSource, sampler: Sampler) {
     this.cpu = cpu;
+    this.sampler = sampler;
     this.engine = engine;
     this.events = events;
   }
@@ -61,9 +64,12 @@ export class RunLoop {
 
   private runBlocks(now: number, end: number): void {
     const { words } = this.cpu;
-    this.setBudget(now, Math.min(end - now, LARGEST_RUN));
+    const budget = Math.min(end - now, LARGEST_RUN, this.sampler.left);
+    this.setBudget(now, budget);
     words[STATE.mode >> 2] &= ~MODE.single;
+    words[STATE.sample >> 2] = 0;
     this.enter();
+    if (this.sampler.ran(this.cpu, budget)) return;
     const short =
       words[STATE.remaining >> 2] > 0 &&
       words[STATE.attention >> 2] === 0 &&

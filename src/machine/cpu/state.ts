@@ -46,6 +46,10 @@ export const STATE = {
   linear2: 0x0f0,
   /** Another zero: the segment base of operands in SS, so that a fault knows. */
   zeroStack: 0x338,
+  /** Arithmetic flags between regions, in the form of jit/flag-kinds.ts; the interpreter's own are stale meanwhile. */
+  regionFlagKind: 0x340, regionFlagA: 0x348, regionFlagB: 0x350,
+  /** The block of which a run's budget did not cover all, for the sampler; bit 0: a region came to it. */
+  sample: 0x358,
   /** Scratch for microcode that hands a 64-bit value to compiled code. */
   temporary: 0x0f8,
 

@@ -13,6 +13,7 @@ import type { ProfileName } from '../../arch/vmx/profiles.ts';
 import { ApicBus } from '../../devices/lapic-bus.ts';
 import { LocalApic } from '../../devices/lapic.ts';
 import { ManualTime } from '../../devices/manual-time.ts';
+import { JIT_DEFAULT, Jit } from '../cpu/jit/jit.ts';
 import { Engine } from '../cpu/interpreter/engine.ts';
 import { DESCRIPTIONS, formsOf } from '../cpu/interpreter/forms.ts';
 import { emitInterpreter } from '../cpu/interpreter/module.ts';
@@ -109,7 +110,8 @@ export class VmxBench implements EventPorts {
       cpu.mmu.buffers.dropWriteTags(host),
     );
     cpu.mmu.codePages = translator.codePages;
-    this.engine = new Engine(cpu, translator, modules, routines.list, () => this.unit.settle(raiseException(cpu)));
+    const jit = new Jit(JIT_DEFAULT.mode, memory, translator, modules.places);
+    this.engine = new Engine(cpu, translator, modules, routines.list, () => this.unit.settle(raiseException(cpu)), jit);
     this.reset();
   }
 

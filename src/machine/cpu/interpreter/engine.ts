@@ -7,6 +7,7 @@ import type { WasmFunction } from '../../webassembly.ts';
 import { MODE } from '../mode.ts';
 import type { Processor } from '../processor.ts';
 import { AFTER, CS, STATE } from '../state.ts';
+import type { Jit } from '../jit/jit.ts';
 import type { Microcode } from '../microcode/microcode.ts';
 import { addressRecord } from '../microcode/effective-address.ts';
 import type { Translator } from '../translation/translator.ts';
@@ -30,6 +31,7 @@ export class Engine {
   private readonly translator: Translator;
   private readonly routines: readonly Microcode[];
   private readonly deliverFault: FaultDelivery;
+  private readonly jit: Jit;
   private readonly enter: () => number;
 
   constructor(
@@ -38,8 +40,10 @@ export class Engine {
     modules: InterpreterModules,
     routines: readonly Microcode[],
     deliverFault: FaultDelivery,
+    jit: Jit,
   ) {
     this.cpu = cpu;
+    this.jit = jit;
     this.memory = cpu.memory;
     this.translator = translator;
     this.routines = routines;
@@ -55,7 +59,9 @@ export class Engine {
   private instantiate(modules: InterpreterModules): () => number {
     const { cpu } = this;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: modules.coldCount });
+    this.jit.table.attach(table);
     const imports = {
+      ...this.jit.runtime,
       m: this.memory.wasm,
       t: table,
       access: (low: number, high: number, spec: number) => cpu.mmu.access(low, high, spec),
@@ -156,6 +162,7 @@ export class Engine {
     if (host < 0) return host === -2 ? this.fetchFault(UNDEFINED_OPCODE, -1) : this.redirected();
     let record = translator.find(host, mode);
     if (record === 0 && !translator.crosses(host, mode)) record = translator.translate(host, mode);
+    if (record !== 0 && this.jit.mode === 'eager') record = this.jit.compileNow(host, mode, record);
     if (record === 0) record = this.lookupCrossing(host, linear, mode);
     if (record > 0 && room < LONGEST_INSTRUCTION) {
       const length =

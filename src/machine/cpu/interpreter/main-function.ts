@@ -15,9 +15,15 @@ import { describeForm } from './forms.ts';
 import type { Form } from './forms.ts';
 import { RecordLowering } from './lower.ts';
 import type { Surroundings } from './lower.ts';
+import { LEAVE } from '../jit/region.ts';
 import { HANDLER, RECORD, STATUS } from './record.ts';
 import { storeTarget } from './shared-code.ts';
 import type { Helpers } from './shared-code.ts';
+
+/** Indices of imported functions. */
+export type MainImports = Readonly<
+  Record<'microcode' | 'helper' | 'lookup' | 'deliver' | 'address' | 'flagResult' | 'flagCarry', number>
+>;
 
 /** The one big function, as a class because its parts share locals and labels. */
 export class MainFunction {
@@ -33,7 +39,7 @@ export class MainFunction {
   private readonly area: number;
   private readonly codeTable: number;
   private readonly helpers: Helpers;
-  private readonly imports: Record<'microcode' | 'helper' | 'lookup' | 'deliver' | 'address', number>;
+  private readonly imports: MainImports;
   private readonly coldType: number;
   private exit: Label = 0;
   private dispatch: Label = 0;
@@ -47,7 +53,7 @@ export class MainFunction {
     area: number,
     codeTable: number,
     helpers: Helpers,
-    imports: Record<'microcode' | 'helper' | 'lookup' | 'deliver' | 'address', number>,
+    imports: MainImports,
     coldType: number,
   ) {
     this.area = area;
@@ -222,6 +228,10 @@ export class MainFunction {
         this.loadState(STATE.codeMask, OP.i64_load)
           .op(OP.i64_and)
           .memory(OP.i64_store, this.area + STATE.rip);
+        code.i32(0).get(this.pc);
+        this.loadState(STATE.sample)
+          .op(OP.i32_or)
+          .memory(OP.i32_store, this.area + STATE.sample);
         code.br(this.exit);
       });
     code.get(left).set(this.remaining);
@@ -255,7 +265,57 @@ export class MainFunction {
     this.advance();
     code.end();
     this.callHelper();
+    code.end();
+    this.enterRegion();
     code.releaseLocals();
+  }
+
+  /** Runs a compiled region, and does what it leaves to do. */
+  private enterRegion(): void {
+    const { code } = this;
+    this.storeState(STATE.remaining, this.remaining);
+    this.flagsToRegion();
+    code.i32(this.area).i32(0).get(this.pc).memory(OP.i32_load, RECORD.extra).callIndirect(this.coldType).set(this.link);
+    this.reload();
+    this.flagsFromRegion();
+    code
+      .get(this.link)
+      .i32(LEAVE.mask ^ -1)
+      .op(OP.i32_and)
+      .set(this.pc);
+    const low = new RecordLowering(this.surroundings());
+    const [resume, taken, notTaken, dispatch, block] = Array.from({ length: 5 }, () => code.block()).reverse();
+    code.get(this.link).i32(LEAVE.mask).op(OP.i32_and).brTable([resume, taken, notTaken, dispatch, block], dispatch);
+    code.end().br(this.next).end();
+    this.goTo(() => code.i32(0), low);
+    code.end();
+    this.goTo(() => code.i32(1), low);
+    code.end().i32(0).set(this.cell).br(this.dispatch).end();
+    code.i32(0).i32(1).memory(OP.i32_store, this.area + STATE.sample);
+    code.br(this.block);
+  }
+
+  private flagsToRegion(): void {
+    const { code, area } = this;
+    code.i32(0).i32(0).memory(OP.i32_store, area + STATE.regionFlagKind);
+    code.i32(0);
+    this.loadState(STATE.flagResult, OP.i64_load).memory(OP.i64_store, area + STATE.regionFlagA);
+    code.i32(0);
+    this.loadState(STATE.flagCarry, OP.i64_load32_u).memory(OP.i64_store, area + STATE.regionFlagB);
+  }
+
+  private flagsFromRegion(): void {
+    const { code, area } = this;
+    const push = (): void => {
+      this.loadState(STATE.regionFlagKind);
+      this.loadState(STATE.regionFlagA, OP.i64_load);
+      this.loadState(STATE.regionFlagB, OP.i64_load);
+    };
+    code.i32(0);
+    push();
+    code.call(this.imports.flagResult).memory(OP.i64_store, area + STATE.flagResult).i32(0);
+    push();
+    code.call(this.imports.flagCarry).memory(OP.i32_store, area + STATE.flagCarry);
   }
 
   private callHelper(): void {

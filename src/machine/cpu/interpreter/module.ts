@@ -4,6 +4,7 @@ import { FunctionCode, I32, ModuleBuilder } from '../../wasm/encoder.ts';
 import type { FunctionType } from '../../wasm/encoder.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { Code } from './code.ts';
+import { RUNTIME } from '../jit/runtime.ts';
 import { describeForm } from './forms.ts';
 import type { Form } from './forms.ts';
 import { RecordLowering } from './lower.ts';
@@ -94,6 +95,8 @@ function emitMain(
     lookup: module.importFunction('lookup', { parameters: [], results: [I32] }),
     deliver: module.importFunction('deliver', TAKES_I32),
     address: module.importFunction('address', TAKES_I32),
+    flagResult: module.importFunction('flagResult', RUNTIME.flagResult),
+    flagCarry: module.importFunction('flagCarry', RUNTIME.flagCarry),
   };
   const helpers = defineHelpers(module, area, shared);
   const main = new MainFunction(area, codeTable, helpers, imports, module.typeIndex(COLD_TYPE));

@@ -36,7 +36,9 @@ export const HANDLER = {
   address32: 4,
   /** Microcode that goes on with the next instruction: floating point, stack operations of 16-bit code. */
   helper: 5,
-  firstForm: 6,
+  /** A block that is compiled: `extra` is the region's slot, `base` the block's own first record. */
+  region: 6,
+  firstForm: 7,
 } as const;
 
 /** What a cold function, or microcode, says to the engine. */

@@ -9,6 +9,7 @@ import { DecodeStatus, decode } from '../../../decode/decoder.ts';
 import { Instruction } from '../../../decode/instruction.ts';
 import type { CodeSize } from '../../../decode/instruction.ts';
 import { Memory } from '../../memory/memory.ts';
+import { JIT_DEFAULT, Jit } from '../jit/jit.ts';
 import { Engine } from '../interpreter/engine.ts';
 import { DESCRIPTIONS, formsOf } from '../interpreter/forms.ts';
 import { emitInterpreter } from '../interpreter/module.ts';
@@ -99,7 +100,8 @@ function machine() {
     cpu.mmu.buffers.dropWriteTags(host),
   );
   cpu.mmu.codePages = translator.codePages;
-  const engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit);
+  const jit = new Jit(JIT_DEFAULT.mode, memory, translator, modules.places);
+  const engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit, jit);
   cpu.set32(STATE.cr0, CR0.PE | CR0.MP | CR0.NE | CR0.ET);
   cpu.set32(STATE.cr4, CR4.OSFXSR);
   cpu.setSegment(CS, 8, 0, 0xffffffff, 0xc09b);

@@ -34,6 +34,12 @@ export interface MicrocodeTable {
   faultRoutine(vector: number, errorCode: number): number;
 }
 
+/** Told when blocks are dropped: what was compiled of them must go too. */
+export interface RegionOwner {
+  pageDropped(page: number): void;
+  allDropped(): void;
+}
+
 interface CodePage {
   readonly blocks: number[];
   /** Keys of the blocks that begin or end in this page and cross into another. */
@@ -54,6 +60,7 @@ export class Translator implements CodeWatcher {
   readonly entries: MicrocodeEntry[] = [];
   /** Counts, for the run's summary and for tests. */
   readonly counts = { instructions: 0, blocks: 0, pagesDropped: 0, poolFlushes: 0 };
+  regions: RegionOwner | undefined;
   private readonly memory: Memory;
   private readonly places: ReadonlyMap<string, FormPlace>;
   private readonly microcode: MicrocodeTable;
@@ -96,6 +103,34 @@ export class Translator implements CodeWatcher {
     const record = this.blocks.get(key(host, mode)) ?? 0;
     if (record !== 0) this.install(host, mode, record);
     return record;
+  }
+
+  /** The first record of the block at a host address (a stub if it is compiled), 0 when there is none. */
+  blockAt(host: HostAddress, mode: number): number {
+    return this.blocks.get(key(host, mode)) ?? 0;
+  }
+
+  /** First records of all blocks of a page, in one mode. */
+  blocksOfPage(page: number, mode: number): number[] {
+    const keys = this.pages.get(page)?.blocks ?? [];
+    return keys.filter((blockKey) => blockKey % 2048 === mode).map((blockKey) => this.blocks.get(blockKey) ?? 0);
+  }
+
+  /** A record that stands for a compiled region; 0 when the pool is full. `head`: the first record of its block. */
+  makeStub(head: number, slot: number): number {
+    if (this.full) return 0;
+    const { writer } = this;
+    writer.at = this.advance();
+    writer.begin(HANDLER.region, this.memory.i32[(head + RECORD.ripOffset) >> 2], 0);
+    writer.set(RECORD.base, head);
+    writer.set(RECORD.extra, slot);
+    return writer.at;
+  }
+
+  /** Whoever looks for the block finds this record from now on. */
+  replace(host: HostAddress, mode: number, record: number): void {
+    this.blocks.set(key(host, mode), record);
+    this.install(host, mode, record);
   }
 
   /** Makes the block at a host address. Returns 0 when the first instruction reaches into the next page. */
@@ -163,6 +198,7 @@ export class Translator implements CodeWatcher {
     this.top = recordPool;
     this.counts.poolFlushes++;
     this.memory.codeGeneration++;
+    this.regions?.allDropped();
   }
 
   codeWritten(host: HostAddress, length: number): void {
@@ -191,6 +227,7 @@ export class Translator implements CodeWatcher {
     this.codePages[number] = 0;
     this.counts.pagesDropped++;
     memory.codeGeneration++;
+    this.regions?.pageDropped(number);
   }
 
   private decodeAt(bytes: Uint8Array, at: number, end: number, mode: number): number {

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+import { FunctionCode, I32, I64 } from '../../wasm/encoder.ts';
+import type { FunctionType } from '../../wasm/encoder.ts';
+import { OP } from '../../wasm/opcodes.ts';
+import { Code } from '../interpreter/code.ts';
+import type { Label } from '../interpreter/code.ts';
+import type { BranchStatement } from '../interpreter/lowering.ts';
+import { RECORD } from '../interpreter/record.ts';
+import { STATE } from '../state.ts';
+import { emitCall } from './region-call.ts';
+import type { FormIndex } from './form-index.ts';
+import type { FlagKind } from './flag-kinds.ts';
+import { LEAVE } from './region.ts';
+import type { Region, RegionBlock } from './region.ts';
+import { RegionLowering } from './region-lowering.ts';
+import type { RegionFrame } from './region-lowering.ts';
+import { registersOf } from './register-use.ts';
+import { Registers } from './registers.ts';
+import { structure } from './structure.ts';
+import type { Destination } from './structure.ts';
+
+/** (processor's area, depth of calls) -> LEAVE. */
+export const REGION_TYPE: FunctionType = { parameters: [I32, I32], results: [I32] };
+
+/** Indices of what a region's function calls: runtime.ts, and the type of regions. */
+export interface RegionImports {
+  readonly flagResult: number;
+  readonly flagCarry: number;
+  readonly findRegion: number;
+  readonly regionType: number;
+}
+
+type Targets = (target: number) => Destination<Label>;
+
+/** Emits the function of one region. */
+export class RegionFunction {
+  readonly code = new Code(new FunctionCode(REGION_TYPE));
+  readonly frame: RegionFrame;
+  readonly imports: RegionImports;
+  readonly words: Int32Array;
+  readonly lowering: RegionLowering;
+  private readonly region: Region;
+  private readonly forms: FormIndex;
+  private readonly left: number;
+  private readonly choices: number[] = [];
+  private readonly arrivals: Arrivals;
+
+  constructor(region: Region, forms: FormIndex, words: Int32Array, imports: RegionImports) {
+    const { code } = this;
+    this.region = region;
+    this.forms = forms;
+    this.words = words;
+    this.imports = imports;
+    const { touched, written } = registersOf(region, forms, words);
+    this.frame = makeFrame(code, imports, new Registers(code, AREA, touched, written));
+    this.left = code.temporary(I32);
+    code.keepLocals();
+    this.lowering = new RegionLowering(this.frame, words);
+    this.arrivals = new Arrivals(region);
+  }
+
+  emit(): FunctionCode {
+    const { code, frame } = this;
+    code.get(AREA).memory(OP.i64_load, STATE.ripBase).set(frame.ripBase);
+    code.get(AREA).memory(OP.i64_load, STATE.dataContext).set(frame.dataContext);
+    code.get(AREA).memory(OP.i32_load, STATE.dataHash).set(frame.dataHash);
+    this.enter();
+    frame.leave = code.block();
+    structure<Label>(this.region.blocks.map(edgesOf), 0, {
+      block: () => code.block(),
+      loop: () => code.loop(),
+      end: () => void code.end(),
+      dispatch: (number, labels) => void code.get(this.choice(number)).brTable(labels.slice(0, -1), labels[labels.length - 1]),
+      node: (node, destination) => this.block(this.region.blocks[node], node, destination),
+    });
+    code.end();
+    this.writeBack();
+    code.get(frame.exitCode);
+    return code.out;
+  }
+
+  /** Takes over what the state block holds for a region. */
+  enter(): void {
+    const { code, frame } = this;
+    code.get(AREA).memory(OP.i32_load, STATE.remaining).set(frame.remaining);
+    code.get(AREA).memory(OP.i32_load, STATE.regionFlagKind).set(frame.flagKind);
+    code.get(AREA).memory(OP.i64_load, STATE.regionFlagA).set(frame.flagA);
+    code.get(AREA).memory(OP.i64_load, STATE.regionFlagB).set(frame.flagB);
+    frame.registers.load();
+  }
+
+  /** Leaves in the state block what others must find there. */
+  writeBack(): void {
+    const { code, frame } = this;
+    code.get(AREA).get(frame.remaining).memory(OP.i32_store, STATE.remaining);
+    code.get(AREA).get(frame.flagKind).memory(OP.i32_store, STATE.regionFlagKind);
+    code.get(AREA).get(frame.flagA).memory(OP.i64_store, STATE.regionFlagA);
+    code.get(AREA).get(frame.flagB).memory(OP.i64_store, STATE.regionFlagB);
+    frame.registers.store();
+  }
+
+  leave(leaving: number): void {
+    this.code.i32(leaving).set(this.frame.exitCode).br(this.frame.leave);
+  }
+
+  private block(block: RegionBlock, index: number, destination: Targets): void {
+    const { lowering } = this;
+    lowering.kind = this.arrivals.kind(index);
+    this.budget(block);
+    lowering.onBranch = (statement) => this.branch(block, statement, destination);
+    for (const instruction of block.instructions) {
+      if (instruction.form === undefined) lowering.addressRecord(instruction.record);
+      else lowering.instruction(instruction, this.forms.operation(instruction.form).statements);
+    }
+    if (block.terminator === 'end') this.follow(block, 'taken', destination);
+    if (block.terminator === 'leave') this.leave(block.last | LEAVE.resume);
+  }
+
+  /** A block is entered only if the budget covers all of it. */
+  private budget(block: RegionBlock): void {
+    const { code, frame, left } = this;
+    code.get(frame.remaining).i32(block.count).op(OP.i32_sub).tee(left).i32(0).op(OP.i32_lt_s);
+    this.lowering.leaveIf(block.head | LEAVE.block);
+    code.get(left).set(frame.remaining);
+  }
+
+  private branch(block: RegionBlock, statement: BranchStatement, destination: Targets): void {
+    if (block.terminator === 'call') {
+      emitCall(this, block, statement);
+      return this.follow(block, 'next', destination);
+    }
+    if (statement.kind === 'jump') {
+      this.lowering.storeState('i64', STATE.rip, () => this.lowering.emit(statement.target));
+      return this.leave(block.terminator === 'return' ? LEAVE.returned : LEAVE.dispatch);
+    }
+    if (statement.condition === undefined) return this.follow(block, 'taken', destination);
+    this.lowering.emit(statement.condition);
+    this.followIf(block, destination);
+    this.follow(block, 'next', destination);
+  }
+
+  /** Branches to the taken side if the i32 on the stack is not zero. */
+  private followIf(block: RegionBlock, destination: Targets): void {
+    const { code } = this;
+    if (block.taken < 0) return this.lowering.leaveIf(block.last | LEAVE.taken);
+    const { label, choice } = destination(block.taken);
+    if (choice >= 0) return void code.if_(() => this.follow(block, 'taken', destination));
+    this.arrivals.note(block.taken, this.lowering.kind);
+    code.brIf(label);
+  }
+
+  private follow(block: RegionBlock, side: 'taken' | 'next', destination: Targets): void {
+    const { code } = this;
+    const target = block[side];
+    if (target < 0) return this.leave(leaveBy(block, side));
+    this.arrivals.note(target, this.lowering.kind);
+    const { label, choice, dispatch } = destination(target);
+    if (choice >= 0) code.i32(choice).set(this.choice(dispatch));
+    code.br(label);
+  }
+
+  private choice(dispatch: number): number {
+    if (this.choices[dispatch] === undefined) {
+      this.choices[dispatch] = this.code.out.local(I32);
+    }
+    return this.choices[dispatch];
+  }
+}
+
+const AREA = 0;
+const DEPTH = 1;
+
+function makeFrame(code: Code, imports: RegionImports, registers: Registers): RegionFrame {
+  const frame = {
+    code,
+    area: AREA,
+    depth: DEPTH,
+    remaining: code.temporary(I32),
+    exitCode: code.temporary(I32),
+    ripBase: code.temporary(I64),
+    dataContext: code.temporary(I64),
+    dataHash: code.temporary(I32),
+    flagKind: code.temporary(I32),
+    flagA: code.temporary(I64),
+    flagB: code.temporary(I64),
+    registers,
+    leave: 0,
+    flagResult: imports.flagResult,
+    flagCarry: imports.flagCarry,
+  };
+  code.keepLocals();
+  return frame;
+}
+
+function edgesOf({ taken, next }: RegionBlock): number[] {
+  return [taken, next].filter((target) => target >= 0);
+}
+
+function leaveBy({ terminator, last }: RegionBlock, side: 'taken' | 'next'): number {
+  if (terminator === 'call') return LEAVE.dispatch;
+  return last | (side === 'taken' ? LEAVE.taken : LEAVE.notTaken);
+}
+
+/** Which kind of flags comes along each edge: where all agree and none is still to be emitted, the kind is known. */
+class Arrivals {
+  private readonly expected: number[];
+  private readonly kinds: (FlagKind | undefined)[][];
+
+  constructor({ blocks }: Region) {
+    this.expected = blocks.map((_, i) => (i === 0 ? Infinity : 0));
+    this.kinds = blocks.map(() => []);
+    for (const block of blocks) for (const target of edgesOf(block)) this.expected[target]++;
+  }
+
+  note(target: number, kind: FlagKind | undefined): void {
+    this.kinds[target].push(kind);
+  }
+
+  kind(target: number): FlagKind | undefined {
+    const arrived = this.kinds[target];
+    const [kind] = arrived;
+    return arrived.length === this.expected[target] && arrived.every((other) => other === kind) ? kind : undefined;
+  }
+}
+
+/** The offset of the instruction after a record's, from its page. */
+export function nextOffset(words: Int32Array, record: number): number {
+  return words[(record + RECORD.nextOffset) >> 2];
+}

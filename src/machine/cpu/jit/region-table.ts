@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import { assert } from '../../../base/assert.ts';
+import type { WasmFunction, WasmTable } from '../../webassembly.ts';
+
+const STEP = 256;
+
+/** The slots of regions: the same in every processor's table, behind its cold functions. */
+export class RegionTable {
+  private readonly tables: WasmTable[] = [];
+  private readonly unused: number[] = [];
+
+  /** Each processor's table, in order, before the first region. */
+  attach(table: WasmTable): void {
+    assert(this.tables.length === 0 || table.length === this.primary.length, 'tables of one size');
+    this.tables.push(table);
+  }
+
+  /** What regions call each other through: the slots are the same in all. */
+  get primary(): WasmTable {
+    return this.tables[0];
+  }
+
+  add(code: WasmFunction): number {
+    const slot = this.unused.pop() ?? this.grow();
+    for (const table of this.tables) table.set(slot, code);
+    return slot;
+  }
+
+  /** Nothing leads here any longer: V8 may drop the module. */
+  free(slot: number): void {
+    for (const table of this.tables) table.set(slot, null);
+    this.unused.push(slot);
+  }
+
+  private grow(): number {
+    const first = this.primary.length;
+    for (const table of this.tables) table.grow(STEP);
+    for (let slot = first + STEP - 1; slot > first; slot--) this.unused.push(slot);
+    return first;
+  }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Form } from '../interpreter/forms.ts';
+
+/**
+ * How a region says what is to happen next: the address of a record (64-byte aligned), and one of these in its low bits.
+ * Whatever it says, registers, flags and the budget are in the state block.
+ */
+export const LEAVE = {
+  /** Go on with this record in the middle of a block: the block is counted. */
+  resume: 0,
+  /** The branch of this record is done: follow its link. */
+  taken: 1,
+  notTaken: 2,
+  /** STATE.rip says where to. */
+  dispatch: 3,
+  /** Begin the block of this record: nothing of it is counted. */
+  block: 4,
+  /** As `dispatch`, by a near return: a region that called this one may go on by itself. */
+  returned: 5,
+  mask: 63,
+} as const;
+
+/** One instruction, or the half of it that works out a 32-bit address. */
+export interface RegionInstruction {
+  readonly record: number;
+  /** Absent for the address half. */
+  readonly form: Form | undefined;
+}
+
+/** How a block ends. */
+export type Terminator =
+  /** By its last instruction's own branch or jump. */
+  | 'branch'
+  | 'call'
+  | 'return'
+  | 'jump'
+  /** It runs into the next block: HANDLER.end. */
+  | 'end'
+  /** The interpreter does the rest, from `last` on. */
+  | 'leave';
+
+export interface RegionBlock {
+  /** Its first record. */
+  readonly head: number;
+  /** Offset in the page. */
+  readonly offset: number;
+  /** Instructions from the head to the end of the block, as the interpreter counts them. */
+  readonly count: number;
+  readonly instructions: readonly RegionInstruction[];
+  readonly terminator: Terminator;
+  /** The record of the terminator. */
+  readonly last: number;
+  /** Indices of blocks of the region, or -1 where control leaves it. A call's `next` is where it returns to. */
+  taken: number;
+  next: number;
+}
+
+export interface Region {
+  readonly blocks: readonly RegionBlock[];
+  /** Instructions compiled. */
+  readonly size: number;
+}
