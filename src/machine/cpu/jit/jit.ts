@@ -5,7 +5,6 @@ import type { WasmFunction } from '../../webassembly.ts';
 import type { HostAddress, Memory } from '../../memory/memory.ts';
 import { HANDLER, RECORD } from '../interpreter/record.ts';
 import type { FormPlace } from '../interpreter/module.ts';
-import { MODE } from '../mode.ts';
 import type { Translator } from '../translation/translator.ts';
 import { FormIndex } from './form-index.ts';
 import { Heat } from './heat.ts';
@@ -61,7 +60,7 @@ export class Jit {
     memory: Memory,
     translator: Translator,
     places: ReadonlyMap<string, FormPlace>,
-    clock: () => number = () => 0,
+    clock: () => number = () => performance.now(),
   ) {
     this.mode = mode;
     this.memory = memory;
@@ -82,7 +81,7 @@ export class Jit {
 
   /** Compiles a block now; its stub, or the block itself when there is no room. */
   compileNow(host: HostAddress, mode: number, head: number): number {
-    if (mode & MODE.single || this.handler(head) === HANDLER.region) return head;
+    if (this.handler(head) === HANDLER.region) return head;
     this.compile([{ host, mode, head }]);
     return this.translator.find(host, mode);
   }
