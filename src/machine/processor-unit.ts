@@ -45,9 +45,9 @@ export interface ProcessorUnitDescription {
   readonly cpuFeatures?: readonly string[];
   readonly seed: number;
   /** What of the guest's code is compiled; the guest cannot tell. */
-  readonly jit?: JitMode;
+  readonly jit?: JitMode | undefined;
   /** Milliseconds of the host, to account for what compiling takes. */
-  readonly hostClock?: () => number;
+  readonly hostClock?: (() => number) | undefined;
   /** Told of VM entries and exits of guests that software on the machine runs. */
   readonly recorder?: Recorder;
 }

@@ -44,11 +44,11 @@ export class L0Pc {
       processors: Array.from({ length: options.processors }, (_, i) => i),
       pciInterrupts: pciInterruptRoutes(),
     });
-    const { vmxProfile, seed, frequencyHz, processors } = options;
+    const { vmxProfile, seed, frequencyHz, processors, jit, hostClock } = options;
     const ramBytes = L1Memory.hostBytes(options.ramBytes) + Math.ceil(L0_MEMORY_BYTES / CHUNK_BYTES) * CHUNK_BYTES;
     const noInterrupts = { acknowledge: (): number => 0xff };
     this.machine = new Machine(
-      { processors, frequencyHz, seed, vmxProfile, ramBytes, hole: MACHINE_HOLE },
+      { processors, frequencyHz, seed, vmxProfile, ramBytes, hole: MACHINE_HOLE, jit, hostClock },
       noInterrupts,
     );
     this.l0 = this.own();

@@ -11,6 +11,7 @@ import type { PcDescription } from '../devices/pc.ts';
 import { pciInterruptRoutes } from '../devices/pci-routing.ts';
 import { Pic } from '../devices/pic.ts';
 import type { Recorder } from '../trace/recorder.ts';
+import type { JitMode } from '../machine/cpu/jit/jit.ts';
 import { Machine } from '../machine/machine.ts';
 import type { ProcessorUnit } from '../machine/processor-unit.ts';
 import { CS, DS, ES, FS, GS, LDTR, SS, STATE, TR } from '../machine/cpu/state.ts';
@@ -47,6 +48,10 @@ export interface PcOptions extends Omit<PcDescription, 'ecam'> {
   readonly cpuFeatures?: readonly string[];
   /** For RDRAND, RDSEED and virtio-rng. */
   readonly seed: number;
+  /** What of the guest's code is compiled; the guest cannot tell. */
+  readonly jit?: JitMode | undefined;
+  /** Milliseconds of the host, to account for what compiling takes. */
+  readonly hostClock?: (() => number) | undefined;
   /** Told of the exits of guests that software on the machine runs. */
   readonly recorder?: Recorder;
 }

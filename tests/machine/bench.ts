@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ConsoleChannel } from '../../src/system/console-channel.ts';
 import { Pc } from '../../src/system/pc.ts';
+import type { JitMode } from '../../src/machine/cpu/jit/jit.ts';
 import type { ProcessorUnit } from '../../src/machine/processor-unit.ts';
 import { CR0, CR4, EFER } from '../../src/machine/cpu/processor.ts';
 import { CS, DS, ES, FS, GS, SS, STATE } from '../../src/machine/cpu/state.ts';
@@ -33,6 +34,7 @@ export interface BenchOptions {
   /** Vector to handler address. */
   readonly handlers?: Readonly<Record<number, number>>;
   readonly cpuFeatures?: readonly string[];
+  readonly jit?: JitMode;
 }
 
 /** A PC whose first processor is in 64-bit mode, at CPL 0, about to execute what lies at `AT.code`. */
@@ -41,7 +43,7 @@ export class Bench {
   readonly pc: Pc;
 
   constructor(options: BenchOptions) {
-    const { processors = 1, code, handlers = {}, cpuFeatures = [] } = options;
+    const { processors = 1, code, handlers = {}, cpuFeatures = [], jit } = options;
     const serial = [this.console, new ConsoleChannel()];
     this.pc = new Pc({
       ramBytes: RAM,
@@ -52,6 +54,7 @@ export class Bench {
       frequencyHz: 1e9,
       seed: 1,
       cpuFeatures,
+      jit,
     });
     this.buildPages();
     this.poke64(AT.gdt + 8, 0x00af9b000000ffffn);

@@ -28,6 +28,8 @@ export const DTLB = { readTag: 0, writeTag: 8, addend: 16 } as const;
 /** Translated code: a direct-mapped table from (host address, mode) to the first record of a block. */
 export const CODE_TABLE_ENTRIES = 1 << 18;
 export const CODE_TABLE_ENTRY_SIZE = 16;
+/** Index: host address ^ host address >> 12 ^ mode << this. */
+export const CODE_TABLE_MODE_SHIFT = 7;
 export const CODE_TABLE = { hostAddress: 0, mode: 4, record: 8 } as const;
 
 /** Space for decoded records; when it is full, all translations are dropped. */

@@ -2,6 +2,7 @@
 import {
   CODE_TABLE,
   CODE_TABLE_ENTRIES,
+  CODE_TABLE_MODE_SHIFT,
   INSTRUCTION_TLB_ENTRIES,
   INSTRUCTION_TLB_OFFSET,
   ITLB,
@@ -157,7 +158,10 @@ export class MainFunction {
     code
       .get(this.host)
       .i32(12)
-      .op(OP.i32_shr_u, OP.i32_xor)
+      .op(OP.i32_shr_u, OP.i32_xor);
+    this.loadState(STATE.mode)
+      .i32(CODE_TABLE_MODE_SHIFT)
+      .op(OP.i32_shl, OP.i32_xor)
       .i32(CODE_TABLE_ENTRIES - 1)
       .op(OP.i32_and)
       .i32(4)

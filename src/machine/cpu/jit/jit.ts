@@ -7,7 +7,7 @@ import { HANDLER, RECORD } from '../interpreter/record.ts';
 import type { FormPlace } from '../interpreter/module.ts';
 import type { Translator } from '../translation/translator.ts';
 import { FormIndex } from './form-index.ts';
-import { Heat } from './heat.ts';
+import { Heat, ORDINARY, SOON } from './heat.ts';
 import { RegionFunction, REGION_TYPE } from './region-function.ts';
 import type { RegionImports } from './region-function.ts';
 import { formRegion, lastRecord } from './region-former.ts';
@@ -17,8 +17,8 @@ import { RUNTIME, instantiateRuntime } from './runtime.ts';
 import type { RuntimeFunctions } from './runtime.ts';
 import { RegionTable } from './region-table.ts';
 
-/** Off; on; or everything at once, for tests. */
-export type JitMode = 'off' | 'on' | 'eager';
+/** Off; on; and for tests: `soon`, so that short programs become regions, and `eager`, each block before it runs. */
+export type JitMode = 'off' | 'on' | 'soon' | 'eager';
 
 /** For machines whose description does not say; tests set it. */
 export const JIT_DEFAULT: { mode: JitMode } = { mode: 'on' };
@@ -60,7 +60,7 @@ export class Jit {
     memory: Memory,
     translator: Translator,
     places: ReadonlyMap<string, FormPlace>,
-    clock: () => number = () => performance.now(),
+    clock: () => number = () => 0,
   ) {
     this.mode = mode;
     this.memory = memory;
@@ -68,7 +68,7 @@ export class Jit {
     this.forms = new FormIndex(places);
     this.runtime = instantiateRuntime(memory);
     this.clock = clock;
-    this.heat = new Heat();
+    this.heat = new Heat(mode === 'soon' ? SOON : ORDINARY);
     translator.regions = this;
   }
 
@@ -76,7 +76,7 @@ export class Jit {
   sampled(host: HostAddress, mode: number, head: number): void {
     const count = this.memory.i32[(head + RECORD.unretired) >> 2];
     if (this.heat.sample(head, count) && this.isCurrent({ host, mode, head })) this.queue.push({ host, mode, head });
-    if (this.queue.length > 0 && (this.queue.length >= BATCH || ++this.waited >= PATIENCE)) this.compileQueue();
+    if (this.queue.length > 0 && (this.queue.length >= BATCH || this.mode === 'soon' || ++this.waited >= PATIENCE)) this.compileQueue();
   }
 
   /** Compiles a block now; its stub, or the block itself when there is no room. */

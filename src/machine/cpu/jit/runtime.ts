@@ -2,6 +2,7 @@
 import {
   CODE_TABLE,
   CODE_TABLE_ENTRIES,
+  CODE_TABLE_MODE_SHIFT,
   INSTRUCTION_TLB_ENTRIES,
   INSTRUCTION_TLB_OFFSET,
   ITLB,
@@ -73,6 +74,7 @@ function findRegion(codeTable: number): Code {
     .op(OP.i32_add)
     .tee(host);
   code.get(host).i32(12).op(OP.i32_shr_u, OP.i32_xor);
+  code.get(area).memory(OP.i32_load, STATE.mode).i32(CODE_TABLE_MODE_SHIFT).op(OP.i32_shl, OP.i32_xor);
   code
     .i32(CODE_TABLE_ENTRIES - 1)
     .op(OP.i32_and)

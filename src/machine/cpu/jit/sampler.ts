@@ -11,7 +11,7 @@ export class Sampler {
 
   constructor(jit: Jit) {
     this.jit = jit;
-    this.left = jit.mode === 'on' ? jit.heat.nextInterval() : Infinity;
+    this.left = jit.mode === 'on' || jit.mode === 'soon' ? jit.heat.nextInterval() : Infinity;
   }
 
   /** After a run with that budget: true when it was cut short for a sample, and is simply to go on. */

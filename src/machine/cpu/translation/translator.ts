@@ -4,7 +4,7 @@ import { DecodeStatus, decode } from '../../../decode/decoder.ts';
 import { Instruction, OperandKind } from '../../../decode/instruction.ts';
 import type { CodeSize } from '../../../decode/instruction.ts';
 import { assert } from '../../../base/assert.ts';
-import { CODE_TABLE, CODE_TABLE_ENTRIES } from '../../memory/layout.ts';
+import { CODE_TABLE, CODE_TABLE_ENTRIES, CODE_TABLE_MODE_SHIFT } from '../../memory/layout.ts';
 import type { CodeWatcher, HostAddress, Memory } from '../../memory/memory.ts';
 import type { FormPlace } from '../interpreter/module.ts';
 import { HANDLER, RECORD } from '../interpreter/record.ts';
@@ -219,7 +219,7 @@ export class Translator implements CodeWatcher {
       this.blocks.delete(blockKey);
       if (record === undefined) continue;
       const host = Math.floor(blockKey / 2048);
-      const slot = (memory.layout.codeTable + tableIndex(host) * 16) >> 2;
+      const slot = (memory.layout.codeTable + tableIndex(host, blockKey % 2048) * 16) >> 2;
       if (memory.i32[slot + (CODE_TABLE.record >> 2)] === record) memory.i32.fill(0, slot, slot + 4);
     }
     for (const crossingKey of page.crossings) this.crossings.delete(crossingKey);
@@ -400,7 +400,7 @@ export class Translator implements CodeWatcher {
   }
 
   private install(host: HostAddress, mode: number, record: number): void {
-    const slot = (this.memory.layout.codeTable + tableIndex(host) * 16) >> 2;
+    const slot = (this.memory.layout.codeTable + tableIndex(host, mode) * 16) >> 2;
     this.memory.i32[slot] = host;
     this.memory.i32[slot + 1] = mode;
     this.memory.i32[slot + 2] = record;
@@ -429,6 +429,7 @@ function key(host: HostAddress, mode: number): number {
   return host * 2048 + mode;
 }
 
-function tableIndex(host: HostAddress): number {
-  return (host ^ (host >>> 12)) & (CODE_TABLE_ENTRIES - 1);
+/** The mode takes part: single steps and blocks of the same code would evict each other. */
+function tableIndex(host: HostAddress, mode: number): number {
+  return (host ^ (host >>> 12) ^ (mode << CODE_TABLE_MODE_SHIFT)) & (CODE_TABLE_ENTRIES - 1);
 }
