@@ -4,7 +4,7 @@ import { DATA_TLB_ENTRIES, DATA_TLB_ENTRY_SIZE, DATA_TLB_OFFSET, DTLB } from '..
 import { OP } from '../../wasm/opcodes.ts';
 import { I32 } from '../../wasm/encoder.ts';
 import { bitsOf } from '../operations/graph.ts';
-import type { Node, Place, Statement, Type } from '../operations/graph.ts';
+import type { Intent, Node, Place, Statement, Type } from '../operations/graph.ts';
 import { STATE } from '../state.ts';
 import { wasmType } from './code.ts';
 import type { Code } from './code.ts';
@@ -29,6 +29,8 @@ export interface Surroundings {
   readonly evaluateCondition: number;
   /** Leaves for the fault path. */
   fault(): void;
+  /** Leaves to the microcode that does the whole instruction. */
+  escape(): void;
   /** Ends the block; the statement says where to. `accessed`: `after` may be set. */
   branch(statement: Statement & { kind: 'branch' | 'jump' }, lowering: Lowering): void;
 }
@@ -104,6 +106,12 @@ export class Lowering {
         return lowerFlags(this, statement.update);
       case 'fault':
         return this.faultIf(statement.condition, statement.vector, statement.errorCode);
+      case 'escape':
+        this.emit(statement.condition);
+        this.code.if();
+        this.around.escape();
+        this.code.end();
+        return;
       case 'if':
         this.emit(statement.condition);
         this.code.if();
@@ -146,7 +154,7 @@ export class Lowering {
       case 'operandAddress':
         return this.operandAddress();
       case 'load':
-        return this.load(node.type, node.address, node.stack);
+        return this.load(node);
       case 'probe':
         return this.translate(
           node.address,
@@ -202,27 +210,26 @@ export class Lowering {
     code.memory(OP.i64_load, around.area).op(OP.i64_add);
   }
 
-  private load(type: Type, address: Node, stack: boolean): void {
-    this.translate(address, bitsOf(type) / 8, 'readTag', 'read', stack);
+  private load({ type, address, stack, direct }: Node & { op: 'load' }): void {
+    this.translate(address, bitsOf(type) / 8, 'readTag', direct ? 'direct' : 'read', stack);
     this.code.memory(loadOpcode(type), 0);
   }
 
   /**
    * Pushes the host address of a linear address: by the TLB's tag when the access lies in one page that may be
-   * accessed directly, else by the slow function, which may answer with a fault.
+   * accessed directly, else by the slow function, which may answer with a fault (or never, where microcode can take over).
    */
   private translate(
     address: Node,
     bytes: number,
     tag: 'readTag' | 'writeTag',
-    intent: 'read' | 'write' | 'modify',
+    intent: Intent | 'direct',
     stack: boolean,
   ): void {
     const { code, around } = this;
     const linear = this.inLocal(address);
     const entry = code.temporary(I32);
-    const host = code.temporary(I32);
-    this.accessed = true;
+    if (intent !== 'direct') this.accessed = true;
     code.get(linear).i64(7n).op(OP.i64_shr_u, OP.i32_wrap_i64);
     this.loadState('i32', STATE.dataHash);
     code
@@ -245,6 +252,15 @@ export class Lowering {
       .memory(OP.i32_load, table + DTLB.addend)
       .op(OP.i32_add);
     code.else();
+    if (intent === 'direct') around.escape();
+    else this.slowAccess(linear, bytes, intent, stack);
+    code.end();
+  }
+
+  /** Pushes the host address that the slow function answers with. */
+  private slowAccess(linear: number, bytes: number, intent: Intent, stack: boolean): void {
+    const { code, around } = this;
+    const host = code.temporary(I32);
     const kind =
       (intent === 'write' ? ACCESS.write : intent === 'modify' ? ACCESS.write | ACCESS.modify : 0) |
       (stack ? ACCESS.stack : 0);
@@ -261,7 +277,6 @@ export class Lowering {
     this.loadState('i32', STATE.afterAccess);
     code.get(around.after).op(OP.i32_or).set(around.after);
     code.get(host);
-    code.end();
   }
 
   private faultIf(condition: Node, vector: number, errorCode: number): void {
