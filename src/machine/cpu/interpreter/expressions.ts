@@ -93,8 +93,11 @@ function lowerUnary(low: Lowering, operator: UnaryOperator, a: Node, type: Type)
       code.op(a.type === 'f32' ? OP.f32_sqrt : OP.f64_sqrt);
       return;
     case 'nearest':
+    case 'floor':
+    case 'ceil':
+    case 'truncate':
       low.emit(a);
-      code.op(a.type === 'f32' ? OP.f32_nearest : OP.f64_nearest);
+      code.op(ROUND[operator][a.type === 'f32' ? 'f32' : 'f64']);
       return;
     case 'abs':
       low.emit(a);
@@ -104,6 +107,14 @@ function lowerUnary(low: Lowering, operator: UnaryOperator, a: Node, type: Type)
       return unreachable(operator, 'unary operator');
   }
 }
+
+// prettier-ignore
+const ROUND = {
+  nearest:  { f32: OP.f32_nearest, f64: OP.f64_nearest },
+  floor:    { f32: OP.f32_floor,   f64: OP.f64_floor },
+  ceil:     { f32: OP.f32_ceil,    f64: OP.f64_ceil },
+  truncate: { f32: OP.f32_trunc,   f64: OP.f64_trunc },
+} as const;
 
 interface BinaryRule {
   readonly i32: number;

@@ -141,7 +141,12 @@ function carryOverflowBits(low: Lowering, carry: Node, overflow: Node): void {
 function orderBits(low: Lowering, less: Node): void {
   low.code.i32(0);
   low.emit(less);
-  low.code.op(OP.i32_sub).i32(0xc0000000 | 0).op(OP.i32_and).i32(0x100).op(OP.i32_or);
+  low.code
+    .op(OP.i32_sub)
+    .i32(0xc0000000 | 0)
+    .op(OP.i32_and)
+    .i32(0x100)
+    .op(OP.i32_or);
 }
 
 function storeResultUnless(low: Lowering, zero: Node): void {

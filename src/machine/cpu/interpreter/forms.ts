@@ -7,6 +7,7 @@ import { BITS } from '../operations/bits.ts';
 import { CARRYLESS } from '../operations/carryless.ts';
 import { CONTROL } from '../operations/control.ts';
 import { FLOAT_CONVERSIONS } from '../operations/float-convert.ts';
+import { FLOAT_IMMEDIATES } from '../operations/float-immediate.ts';
 import { FLOAT_PACKED } from '../operations/float-packed.ts';
 import { FLOAT_SCALARS } from '../operations/float-scalar.ts';
 import { FUSED, describeFused } from '../operations/fused.ts';
@@ -48,7 +49,7 @@ const VECTORS = [
   ...CARRYLESS,
 ];
 
-const FLOATS = [...FLOAT_SCALARS, ...FLOAT_PACKED, ...FLOAT_CONVERSIONS];
+const FLOATS = [...FLOAT_SCALARS, ...FLOAT_PACKED, ...FLOAT_CONVERSIONS, ...FLOAT_IMMEDIATES];
 
 export const DESCRIPTIONS: readonly Description[] = [
   ...ALU,

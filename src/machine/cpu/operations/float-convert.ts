@@ -4,6 +4,7 @@ import {
   SINGLE,
   anyOf,
   denormalLanes,
+  escapeUnusualMode,
   extremeLanes,
   isDenormal,
   isExtreme,
@@ -41,9 +42,22 @@ function fromInteger(format: FloatFormat) {
   return (o: Operation): void => {
     const value = integerOperand(o);
     const limit = 2 ** (format.exponentShift - 1);
-    o.when(value.add(limit).ltu(limit * 2).not(), () => o.escape(unusualMode(o)));
+    o.when(
+      value
+        .add(limit)
+        .ltu(limit * 2)
+        .not(),
+      () => o.escape(unusualMode(o)),
+    );
     writeScalar(o, value.toFloat(format.float));
   };
+}
+
+/** Writes a rounded value that fits. */
+function writeRounded(o: Operation, value: Value, rounded: Value, format: FloatFormat): void {
+  const result = rounded.toSigned(o.operands[0].bits === 64 ? 'i64' : 'i32');
+  escapeUnusualMode(o, () => result.toFloat(format.float).eq(value));
+  o.write(0, result);
 }
 
 /** The value is cut; of those that do not fit the least integer, which would, goes along. */
@@ -51,8 +65,8 @@ function toInteger(format: FloatFormat) {
   return (o: Operation): void => {
     const bits = o.operands[0].bits;
     const value = scalarOperand(o, 1, format);
-    o.escape(unusualMode(o).or(reaches(magnitude(value, format), format, bits - 1)));
-    o.write(0, value.toSigned(bits === 64 ? 'i64' : 'i32'));
+    o.escape(reaches(magnitude(value, format), format, bits - 1));
+    writeRounded(o, value, value, format);
   };
 }
 
@@ -61,8 +75,8 @@ function toNearestInteger(format: FloatFormat) {
   return (o: Operation): void => {
     const bits = o.operands[0].bits;
     const value = scalarOperand(o, 1, format);
-    o.escape(unusualMode(o).or(reaches(magnitude(value, format), format, bits - 2)));
-    o.write(0, value.nearest().toSigned(bits === 64 ? 'i64' : 'i32'));
+    o.escape(reaches(magnitude(value, format), format, bits - 2));
+    writeRounded(o, value, value.rounded('nearest'), format);
   };
 }
 
@@ -77,7 +91,7 @@ function widen(o: Operation): void {
 function narrow(o: Operation): void {
   const value = scalarOperand(o, 1, DOUBLE);
   const result = value.inFormat('f32');
-  o.escape(unusualMode(o));
+  escapeUnusualMode(o, () => result.inFormat('f64').eq(value));
   o.when(isExtreme(magnitude(result, SINGLE), SINGLE), () => o.escape(magnitude(value, DOUBLE).isZero().not()));
   writeScalar(o, result);
 }

@@ -8,12 +8,14 @@ import type { Operation, Value } from './operation.ts';
  *
  * WebAssembly rounds to nearest, never flushes, raises nothing, and is the same everywhere unless a NaN comes out. So:
  * MXCSR says the same and has all exceptions masked; no operand is denormal (DE, DAZ); no result is a NaN or infinite
- * (IE, ZE, OE, which rules out such operands too) or near underflow (UE, FTZ); inexact is already set (PE).
+ * (IE, ZE, OE, which rules out such operands too) or near underflow (UE, FTZ); inexact is already set (PE), or the
+ * result is shown to be exact.
  */
 
 /** FTZ, RC, masks, DAZ and PE as they must be; the other flags are sticky and may be either. See: SDM 10.2.3 MXCSR Control and Status Register. */
 const MXCSR_LOOKED_AT = 0xffe0;
 const MXCSR_ORDINARY = 0x1fa0;
+const MXCSR_INEXACT = 0x20;
 
 /** A format's types and the place of its exponent once the sign is shifted out. */
 export interface FloatFormat {
@@ -49,6 +51,12 @@ export function unusualMode(o: Operation): Value {
   return o.readState(STATE.mxcsr, 'i32').and(MXCSR_LOOKED_AT).ne(MXCSR_ORDINARY);
 }
 
+/** Escapes from an unusual mode, except that PE may be clear if the result is exact: that is asked only then. */
+export function escapeUnusualMode(o: Operation, exact: () => Value): void {
+  const mode = o.readState(STATE.mxcsr, 'i32').and(MXCSR_LOOKED_AT);
+  o.when(mode.ne(MXCSR_ORDINARY), () => o.escape(mode.ne(MXCSR_ORDINARY - MXCSR_INEXACT).or(exact().not())));
+}
+
 // --- scalars -----------------------------------------------------------------------------------------------------
 
 /** A number's encoding without its sign: twice the magnitude's bits. */
@@ -81,7 +89,30 @@ export function isExtreme(doubled: Value, format: FloatFormat): Value {
 }
 /** Of a magnitude: not below 2^power. */
 export function reaches(doubled: Value, format: FloatFormat, power: number): Value {
-  return exponent(doubled, format).ltu(format.bias + power).not();
+  return exponent(doubled, format)
+    .ltu(format.bias + power)
+    .not();
+}
+
+// --- scalars: results that are not rounded -------------------------------------------------------------------------
+
+/** What a sum or difference holds of either operand is all of it: the error is zero (Knuth's TwoSum). */
+export function isExactSum(operator: 'add' | 'sub', a: Value, b: Value, result: Value): Value {
+  const rest = result.sub(a);
+  const ofB = operator === 'add' ? rest : a.sub(result);
+  return ofB.eq(b).and(result.sub(rest).eq(a));
+}
+
+/** Zeros at the end of a significand. */
+function trailingZeros(value: Value, { integer, exponentShift }: FloatFormat): Value {
+  return value
+    .reinterpret(integer)
+    .or(1n << BigInt(exponentShift - 1))
+    .ctz();
+}
+/** Two significands whose product has no more bits than one. */
+export function isExactProduct(a: Value, b: Value, format: FloatFormat): Value {
+  return trailingZeros(a, format).add(trailingZeros(b, format)).ltu(format.exponentShift).not();
 }
 
 // --- vectors: what holds in any lane -------------------------------------------------------------------------------
@@ -111,7 +142,10 @@ export function nonzeroLanes(o: Operation, a: Value, format: FloatFormat): Value
 /** Lanes that are infinite or NaNs. */
 export function specialLanes(o: Operation, a: Value, format: FloatFormat): Value {
   const { shape } = format;
-  return a.simd(`${shape}_abs`).simd(`${shape}_le`, splat(o, largest(format), format)).simd('v128_not');
+  return a
+    .simd(`${shape}_abs`)
+    .simd(`${shape}_le`, splat(o, largest(format), format))
+    .simd('v128_not');
 }
 /** Lanes that are NaNs. */
 export function nanLanes(a: Value, { shape }: FloatFormat): Value {
@@ -127,7 +161,10 @@ export function extremeLanes(o: Operation, a: Value, format: FloatFormat): Value
 /** Lanes that are not below 2^power in magnitude, or NaNs. */
 export function reachingLanes(o: Operation, a: Value, format: FloatFormat, power: number): Value {
   const { shape } = format;
-  return a.simd(`${shape}_abs`).simd(`${shape}_lt`, splat(o, 2 ** power, format)).simd('v128_not');
+  return a
+    .simd(`${shape}_abs`)
+    .simd(`${shape}_lt`, splat(o, 2 ** power, format))
+    .simd('v128_not');
 }
 
 export function anyOf(...lanes: readonly Value[]): Value {

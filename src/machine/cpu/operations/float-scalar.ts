@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { DOUBLE, SINGLE, isDenormal, isExtreme, isSpecial, magnitude, unusualMode } from './float-proof.ts';
+import {
+  DOUBLE,
+  SINGLE,
+  escapeUnusualMode,
+  isExactProduct,
+  isExactSum,
+  isDenormal,
+  isExtreme,
+  isSpecial,
+  magnitude,
+} from './float-proof.ts';
 import type { FloatFormat } from './float-proof.ts';
 import type { Description, Operation, Value } from './operation.ts';
 import { forms } from './vector.ts';
@@ -49,7 +59,8 @@ function sum(operator: 'add' | 'sub', format: FloatFormat) {
   return (o: Operation): void => {
     const { a, b, denormal } = sides(o, format);
     const result = a[operator](b);
-    o.escape(unusualMode(o).or(denormal).or(isSpecial(magnitude(result, format), format)));
+    escapeUnusualMode(o, () => isExactSum(operator, a, b, result));
+    o.escape(denormal.or(isSpecial(magnitude(result, format), format)));
     writeScalar(o, result);
   };
 }
@@ -60,7 +71,10 @@ function product(operator: 'mul' | 'div', format: FloatFormat) {
     const { a, b, denormal, magnitudeA, magnitudeB } = sides(o, format);
     const result = a[operator](b);
     const size = magnitude(result, format);
-    o.escape(unusualMode(o).or(denormal));
+    escapeUnusualMode(o, () =>
+      operator === 'mul' ? isExactProduct(a, b, format) : isExactProduct(result, b, format).and(result.mul(b).eq(a)),
+    );
+    o.escape(denormal);
     o.when(isExtreme(size, format), () => {
       const exactZero = operator === 'mul' ? magnitudeA.isZero().or(magnitudeB.isZero()) : magnitudeA.isZero();
       o.escape(size.isZero().and(exactZero).not());
@@ -75,7 +89,8 @@ function root(format: FloatFormat) {
     const b = scalarOperand(o, 1, format);
     const result = b.sqrt();
     const bad = isDenormal(magnitude(b, format), format).or(isSpecial(magnitude(result, format), format));
-    o.escape(unusualMode(o).or(bad));
+    escapeUnusualMode(o, () => isExactProduct(result, result, format).and(result.mul(result).eq(b)));
+    o.escape(bad);
     writeScalar(o, result);
   };
 }

@@ -74,36 +74,57 @@ interface Case {
   readonly wide: boolean;
   /** Where its code lies. */
   readonly rip: number;
+  readonly immediate: number;
   /** Without the microcode's own fast path. */
   readonly exact: SseFloatInstruction;
 }
 
 const PREFIXES: Readonly<Record<number, readonly number[]>> = { 0: [], 1: [0x66], 2: [0xf3], 3: [0xf2] };
+const MAPS = [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]];
 const MODRM = { registers: 0xc1, memory: 0x06 };
 const RAX = 0;
 const RCX = 1;
 const RSI = 6;
 
-function makeCase(form: Form, index: number): Case {
+function makeCase({ form, immediate }: { form: Form; immediate: number }, index: number): Case {
   const [mnemonic, signature] = form.key.split(':');
-  const row = opcodeTable.find((each) => each.mnemonic === mnemonic && each.mandatoryPrefix >= 0 && each.map === 1);
+  const row = opcodeTable.find((each) => each.mnemonic === mnemonic && each.mandatoryPrefix >= 0 && each.map !== 0);
   assert.ok(row, mnemonic);
   const wide = signature.includes('r64') || (mnemonic.startsWith('CVTSI2') && signature.includes('m64'));
   const modrm = signature.includes('m') ? MODRM.memory : MODRM.registers;
   const rip = CODE + index * 16;
-  const bytes = [...PREFIXES[row.mandatoryPrefix], ...(wide ? [0x48] : []), 0x0f, row.opcode, modrm];
+  const bytes = [
+    ...PREFIXES[row.mandatoryPrefix],
+    ...(wide ? [0x48] : []),
+    ...MAPS[row.map],
+    row.opcode,
+    modrm,
+    immediate,
+  ];
   memory.write(rip, Uint8Array.from(bytes));
   const { fast: _fast, ...exact } = sseFloatInstruction(mnemonic, wide);
-  return { form, mnemonic, wide, rip, exact };
+  return { form, mnemonic, wide, rip, immediate, exact };
 }
 
-const cases = allForms.filter((form) => isSseFloat(form.key.split(':')[0])).map(makeCase);
+const IMMEDIATES = 16;
+const cases = allForms
+  .filter((form) => isSseFloat(form.key.split(':')[0]))
+  .flatMap((form) =>
+    Array.from({ length: form.signature.endsWith('i8') ? IMMEDIATES : 1 }, (_, immediate) => ({ form, immediate })),
+  )
+  .map(makeCase);
 /** The forms of registers and of memory compute the same. */
-const groups = Map.groupBy(cases, ({ mnemonic, wide }) => mnemonic + (wide ? ' 64' : ''));
+const groups = Map.groupBy(
+  cases,
+  ({ mnemonic, wide, form, immediate }) =>
+    mnemonic + (wide ? ' 64' : '') + (form.signature.endsWith('i8') ? ` ${immediate}` : ''),
+);
 
 // --- one instruction, here and there -----------------------------------------------------------------------------
 
 const ORDINARY = 0x1fa0;
+/** Nothing inexact has happened yet. */
+const UNROUNDED = 0x1f80;
 const ALL_FLAGS = 0x8d5;
 const SIMD_EXCEPTION = 19;
 
@@ -144,7 +165,7 @@ function difference({ exact }: Case, faulted: boolean): string {
 /** Runs all forms of a group on the operands; gives how often microcode was asked. */
 function compare(group: readonly Case[], mxcsr: number): number {
   expected.set(operandBytes);
-  const faulted = unit.execute(group[0].exact, 0, 16, 0, mxcsr);
+  const faulted = unit.execute(group[0].exact, 0, 16, group[0].immediate, mxcsr);
   const before = helped;
   for (const each of group) {
     run(each, mxcsr);
@@ -184,7 +205,10 @@ function elements(mnemonic: string): Width | undefined {
 function put(at: number, width: Width, exponent: number): void {
   const field = Math.max(0, Math.min(width.bias * 2 + 1, exponent));
   const sign = random(2) * 0x80000000;
-  const [low, high] = [pick(0, -1, 1, random(0x100000000)), pick(0, -1, random(0x100000000))];
+  const [low, high] = [
+    pick(0, -1, 1, random(0x100000000)),
+    pick(0, -1, random(0x100000000), random(16) << (width.bytes === 8 ? 16 : 19)),
+  ];
   const place = width.bytes === 8 ? 20 : 23;
   const top = sign + field * 2 ** place + ((high >>> 0) % 2 ** place);
   operands.setUint32(at + width.bytes - 4, top, true);
@@ -241,19 +265,18 @@ function makePositive(): void {
 // --- tests ---------------------------------------------------------------------------------------------------------
 
 const RUNS = 10_000;
-const OTHER_MODES = 1_500;
 
 describe('floating point without microcode is what the exact unit says', () => {
   for (const [name, group] of groups) {
     const width = elements(group[0].mnemonic);
     test(`${name}: ${group.map(({ form }) => form.signature).join(' ')}`, () => {
-      for (let n = 0; n < RUNS; n++) {
+      // A form with an immediate is one for each of its values.
+      const runs = group[0].form.signature.endsWith('i8') ? RUNS / IMMEDIATES : RUNS;
+      for (let n = 0; n < runs * 1.5; n++) {
         putAny(width);
-        compare(group, ORDINARY | random(32));
-      }
-      for (let n = 0; n < OTHER_MODES; n++) {
-        putAny(width);
-        compare(group, n % 3 === 0 ? 0x1f80 : n % 3 === 1 ? ORDINARY ^ (1 << random(16)) : random(0x10000));
+        if (n < runs) compare(group, ORDINARY | random(32));
+        else if (n % 2 === 0) compare(group, UNROUNDED | random(32));
+        else compare(group, n % 4 === 1 ? ORDINARY ^ (1 << random(16)) : random(0x10000));
       }
     });
   }
@@ -277,8 +300,40 @@ describe('ordinary numbers need no microcode', () => {
     });
   }
 
+  test('exact results need none either before anything was inexact', () => {
+    for (const [name, a, b] of [
+      ['ADDSD', 1.5, 1e6],
+      ['SUBSD', 3, 2 ** 40],
+      ['MULSD', 12345, 678],
+      ['DIVSD', 84, 0.5],
+      ['SQRTSD', 0, 144],
+      ['CVTTSD2SI', 0, -1234],
+      ['CVTSD2SS', 0, 0.125],
+      ['ROUNDSD 1', 0, -7],
+    ] as const) {
+      const group = groups.get(name);
+      assert.ok(group, name);
+      operands.setFloat64(0, a, true);
+      operands.setFloat64(16, b, true);
+      compare(group, UNROUNDED);
+      assert.equal(compare(group, UNROUNDED), 0, name);
+    }
+  });
+
   test('zeros are ordinary', () => {
-    for (const name of ['ADDSD', 'SUBSD', 'MULSD', 'ADDPD', 'SUBPD', 'MULPD', 'ADDSS', 'MULPS', 'COMISD', 'SQRTSD']) {
+    for (const name of [
+      'ADDSD',
+      'SUBSD',
+      'MULSD',
+      'ADDPD',
+      'SUBPD',
+      'MULPD',
+      'ADDSS',
+      'MULPS',
+      'COMISD',
+      'SQRTSD',
+      'CMPPD 1',
+    ]) {
       const group = groups.get(name);
       assert.ok(group);
       operandBytes.fill(0);

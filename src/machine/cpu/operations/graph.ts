@@ -9,7 +9,10 @@ import type { SimdName } from '../../wasm/opcodes.ts';
  */
 export type Type = 'i1' | 'i8' | 'i16' | 'i32' | 'i64' | 'v128' | 'f32' | 'f64';
 
-export type UnaryOperator = 'not' | 'neg' | 'clz' | 'ctz' | 'popcnt' | 'isZero' | 'sqrt' | 'abs' | 'nearest';
+/** To an integral value; `nearest` is ties to even. */
+export type Rounding = 'nearest' | 'floor' | 'ceil' | 'truncate';
+
+export type UnaryOperator = 'not' | 'neg' | 'clz' | 'ctz' | 'popcnt' | 'isZero' | 'sqrt' | 'abs' | Rounding;
 // prettier-ignore
 export type BinaryOperator =
   | 'add' | 'sub' | 'mul' | 'and' | 'or' | 'xor' | 'shl' | 'shr' | 'sar' | 'rotl' | 'rotr'
@@ -208,9 +211,9 @@ export class Value {
   sqrt(): Value {
     return this.unary('sqrt', this.type);
   }
-  /** Rounded to an integral value, ties to even. */
-  nearest(): Value {
-    return this.unary('nearest', this.type);
+  /** A floating-point number rounded to an integral value. */
+  rounded(how: Rounding): Value {
+    return this.unary(how, this.type);
   }
   isZero(): Value {
     return this.unary('isZero', 'i1');
