@@ -122,6 +122,14 @@ function packedToIntegers(name: SimdName, format: FloatFormat) {
   };
 }
 
+function packedToNearestIntegers(name: SimdName, format: FloatFormat) {
+  return (o: Operation): void => {
+    const value = packedOperand(o, 1);
+    o.escape(unusualMode(o).or(anyOf(reachingLanes(o, value, format, 30))));
+    o.write(0, value.simd(`${format.shape}_nearest`).simd(name));
+  };
+}
+
 /** The other half of the operand does not count: the half that does is looked at twice. */
 function packedWiden(o: Operation): void {
   const value = lowOperand(o);
@@ -156,6 +164,8 @@ export const FLOAT_CONVERSIONS: readonly Description[] = [
   ...escaping('CVTDQ2PS', ['x128x128', 'x128m128'], packedSinglesFromIntegers),
   ...escaping('CVTTPS2DQ', ['x128x128', 'x128m128'], packedToIntegers('i32x4_trunc_sat_f32x4_s', SINGLE)),
   ...escaping('CVTTPD2DQ', ['x128x128', 'x128m128'], packedToIntegers('i32x4_trunc_sat_f64x2_s_zero', DOUBLE)),
+  ...escaping('CVTPS2DQ', ['x128x128', 'x128m128'], packedToNearestIntegers('i32x4_trunc_sat_f32x4_s', SINGLE)),
+  ...escaping('CVTPD2DQ', ['x128x128', 'x128m128'], packedToNearestIntegers('i32x4_trunc_sat_f64x2_s_zero', DOUBLE)),
   ...escaping('CVTPS2PD', ['x128x128', 'x128m64'], packedWiden),
   ...escaping('CVTPD2PS', ['x128x128', 'x128m128'], packedNarrow),
 ];
