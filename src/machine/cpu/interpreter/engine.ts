@@ -80,7 +80,7 @@ export class Engine {
   }
 
   private entry(record: number) {
-    return this.translator.entries[this.memory.i32[(record + RECORD.extra) >> 2]];
+    return this.translator.entries[this.memory.i32[(record + RECORD.entry) >> 2]];
   }
 
   private microcode(record: number): number {

@@ -2,7 +2,7 @@
 import { unreachable } from '../../../base/assert.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { bitsOf } from '../operations/graph.ts';
-import type { BinaryOperator, Node, Type, UnaryOperator } from '../operations/graph.ts';
+import type { BinaryOperator, Conversion, Node, Type, UnaryOperator } from '../operations/graph.ts';
 import type { Lowering } from './lowering.ts';
 
 /**
@@ -91,6 +91,13 @@ function lowerUnary(low: Lowering, operator: UnaryOperator, a: Node, type: Type)
       low.emit(a);
       code.op(a.type === 'f32' ? OP.f32_sqrt : OP.f64_sqrt);
       return;
+    case 'nearest':
+    case 'floor':
+    case 'ceil':
+    case 'truncate':
+      low.emit(a);
+      code.op(ROUND[operator][a.type === 'f32' ? 'f32' : 'f64']);
+      return;
     case 'abs':
       low.emit(a);
       code.op(OP.f64_abs);
@@ -99,6 +106,14 @@ function lowerUnary(low: Lowering, operator: UnaryOperator, a: Node, type: Type)
       return unreachable(operator, 'unary operator');
   }
 }
+
+// prettier-ignore
+const ROUND = {
+  nearest:  { f32: OP.f32_nearest, f64: OP.f64_nearest },
+  floor:    { f32: OP.f32_floor,   f64: OP.f64_floor },
+  ceil:     { f32: OP.f32_ceil,    f64: OP.f64_ceil },
+  truncate: { f32: OP.f32_trunc,   f64: OP.f64_trunc },
+} as const;
 
 interface BinaryRule {
   readonly i32: number;
@@ -164,9 +179,10 @@ function lowerRotate(low: Lowering, operator: 'rotl' | 'rotr', a: Node, b: Node)
   mask(low, a.type);
 }
 
-function lowerConversion(low: Lowering, how: 'zext' | 'sext' | 'trunc' | 'reinterpret', from: Type, to: Type): void {
+function lowerConversion(low: Lowering, how: Conversion, from: Type, to: Type): void {
   const { code } = low;
-  if (how === 'reinterpret') return void code.op(REINTERPRET[`${from}:${to}`]);
+  const floating = FLOATING[how]?.[`${from}:${to}`];
+  if (floating !== undefined) return void code.op(floating);
   if (how === 'zext') return to === 'i64' ? void code.op(OP.i64_extend_i32_u) : undefined;
   if (how === 'sext') {
     if (from === 'i1') code.i32(31).op(OP.i32_shl).i32(31).op(OP.i32_shr_s);
@@ -178,11 +194,28 @@ function lowerConversion(low: Lowering, how: 'zext' | 'sext' | 'trunc' | 'reinte
   mask(low, to);
 }
 
-const REINTERPRET: Record<string, number> = {
-  'f32:i32': OP.i32_reinterpret_f32,
-  'i32:f32': OP.f32_reinterpret_i32,
-  'f64:i64': OP.i64_reinterpret_f64,
-  'i64:f64': OP.f64_reinterpret_i64,
+/** Conversions that have floating point on one side or both, by types. */
+const FLOATING: Partial<Record<Conversion, Readonly<Record<string, number>>>> = {
+  reinterpret: {
+    'f32:i32': OP.i32_reinterpret_f32,
+    'i32:f32': OP.f32_reinterpret_i32,
+    'f64:i64': OP.i64_reinterpret_f64,
+    'i64:f64': OP.f64_reinterpret_i64,
+  },
+  fromSigned: {
+    'i32:f32': OP.f32_convert_i32_s,
+    'i64:f32': OP.f32_convert_i64_s,
+    'i32:f64': OP.f64_convert_i32_s,
+    'i64:f64': OP.f64_convert_i64_s,
+  },
+  toSigned: {
+    'f32:i32': OP.i32_trunc_f32_s,
+    'f32:i64': OP.i64_trunc_f32_s,
+    'f64:i32': OP.i32_trunc_f64_s,
+    'f64:i64': OP.i64_trunc_f64_s,
+  },
+  promote: { 'f32:f64': OP.f64_promote_f32 },
+  demote: { 'f64:f32': OP.f32_demote_f64 },
 };
 
 function lowerSimd(low: Lowering, node: Node & { op: 'simd' }): void {

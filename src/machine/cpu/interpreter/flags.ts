@@ -38,6 +38,9 @@ export function lowerFlags(low: Lowering, update: FlagsUpdate): void {
       return storeResult(low, update.result);
     case 'carry':
       return storeCarry(low, () => carryOnly(low, update.carry));
+    case 'order':
+      storeCarry(low, () => orderBits(low, update.less));
+      return storeResultUnless(low, update.equal);
     case 'carryOverflow':
       return storeCarry(low, () => {
         low.loadState('i32', STATE.flagCarry);
@@ -132,6 +135,25 @@ function carryOverflowBits(low: Lowering, carry: Node, overflow: Node): void {
   low.emit(carry);
   low.emit(overflow);
   code.op(OP.i32_xor).i32(30).op(OP.i32_shl, OP.i32_or);
+}
+
+/** A result of 0 or 0x100 has even parity, which the correction turns round: PF is clear either way. */
+function orderBits(low: Lowering, less: Node): void {
+  low.code.i32(0);
+  low.emit(less);
+  low.code
+    .op(OP.i32_sub)
+    .i32(0xc0000000 | 0)
+    .op(OP.i32_and)
+    .i32(0x100)
+    .op(OP.i32_or);
+}
+
+function storeResultUnless(low: Lowering, zero: Node): void {
+  low.storeState('i64', STATE.flagResult, () => {
+    low.emit(zero);
+    low.code.op(OP.i32_eqz).i32(8).op(OP.i32_shl, OP.i64_extend_i32_u);
+  });
 }
 
 function carryOnly(low: Lowering, carry: Node): void {

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+import { assert } from '../../../base/assert.ts';
 import { AES } from '../operations/aes.ts';
 import { ALU } from '../operations/alu.ts';
 import { ATOMICS } from '../operations/atomic.ts';
 import { BITS } from '../operations/bits.ts';
 import { CARRYLESS } from '../operations/carryless.ts';
 import { CONTROL } from '../operations/control.ts';
+import { FLOAT_CONVERSIONS } from '../operations/float-convert.ts';
+import { FLOAT_IMMEDIATES } from '../operations/float-immediate.ts';
+import { FLOAT_PACKED } from '../operations/float-packed.ts';
+import { FLOAT_SCALARS } from '../operations/float-scalar.ts';
 import { FUSED, describeFused } from '../operations/fused.ts';
 import { MOVES } from '../operations/move.ts';
 import { MULTIPLICATIONS } from '../operations/multiply.ts';
@@ -25,6 +30,8 @@ export interface Form {
   /** Belongs into the big function. */
   readonly hot: boolean;
   readonly endsBlock: boolean;
+  /** May leave the instruction to microcode, whose entry its records must name. */
+  readonly escapes: boolean;
   /** The memory operand is base + displacement, nothing else. */
   readonly simpleAddress: boolean;
   /** Two instructions in one record: link cells take the places of the register operands, which move. */
@@ -42,6 +49,8 @@ const VECTORS = [
   ...CARRYLESS,
 ];
 
+const FLOATS = [...FLOAT_SCALARS, ...FLOAT_PACKED, ...FLOAT_CONVERSIONS, ...FLOAT_IMMEDIATES];
+
 export const DESCRIPTIONS: readonly Description[] = [
   ...ALU,
   ...MOVES,
@@ -51,6 +60,7 @@ export const DESCRIPTIONS: readonly Description[] = [
   ...ATOMICS,
   ...CONTROL,
   ...VECTORS,
+  ...FLOATS,
 ];
 
 /** 16-bit arithmetic and 8-bit carries are rare in 64-bit systems: they make room for what is not. */
@@ -63,12 +73,13 @@ function staysHot(mnemonic: string, signature: string): boolean {
 const SIMPLE = /^(MOV|MOVZX|MOVSX|MOVSXD|CMP|TEST|ADD|SUB|AND|OR|LEA):(?!.*16)(?=.*m)/;
 
 export function formsOf(descriptions: readonly Description[]): Form[] {
-  const plain = descriptions.flatMap(({ mnemonic, signatures, hot, endsBlock, describe }) =>
+  const plain = descriptions.flatMap(({ mnemonic, signatures, hot, endsBlock, escapes = false, describe }) =>
     signatures.map((signature): Form => ({
       key: `${mnemonic}:${signature}`,
       signature,
       hot: hot && staysHot(mnemonic, signature),
       endsBlock,
+      escapes,
       simpleAddress: false,
       fused: false,
       describe,
@@ -82,6 +93,7 @@ export function formsOf(descriptions: readonly Description[]): Form[] {
     signature: row.signature,
     hot: true,
     endsBlock: true,
+    escapes: false,
     simpleAddress: false,
     fused: true,
     describe: (o) => describeFused(row, o),
@@ -93,5 +105,6 @@ export function formsOf(descriptions: readonly Description[]): Form[] {
 export function describeForm(form: Form): Operation {
   const operation = new Operation(form.signature);
   form.describe(operation);
+  assert(form.escapes || !operation.escapes, `${form.key} may escape, and does not say so`);
   return operation;
 }

@@ -2,7 +2,7 @@
 import { DATA_TLB_ENTRIES, DATA_TLB_ENTRY_SIZE, DATA_TLB_OFFSET, DTLB } from '../../memory/layout.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { I32 } from '../../wasm/encoder.ts';
-import type { Node, Place, Type } from '../operations/graph.ts';
+import type { Intent, Node, Place, Type } from '../operations/graph.ts';
 import { STATE } from '../state.ts';
 import type { Code } from './code.ts';
 import { Lowering, loadOpcode, storeOpcode } from './lowering.ts';
@@ -26,6 +26,8 @@ export interface Surroundings {
   readonly evaluateCondition: number;
   /** Leaves for the fault path. */
   fault(): void;
+  /** Leaves to the microcode that does the whole instruction. */
+  escape(): void;
   /** Ends the block; the statement says where to. `accessed`: `after` may be set. */
   branch(statement: BranchStatement, lowering: RecordLowering): void;
 }
@@ -58,6 +60,13 @@ export class RecordLowering extends Lowering {
   }
   loadRecord(opcode: number, field: number): void {
     this.code.get(this.around.record).memory(opcode, field);
+  }
+
+  protected escape(condition: Node): void {
+    this.emit(condition);
+    this.code.if();
+    this.around.escape();
+    this.code.end();
   }
 
   protected immediate(type: Type): void {
@@ -115,14 +124,13 @@ export class RecordLowering extends Lowering {
 
   /**
    * Pushes the host address of a linear address: by the TLB's tag when the access lies in one page that may be
-   * accessed directly, else by the slow function, which may answer with a fault.
+   * accessed directly, else by the slow function, which may answer with a fault (or never, where microcode can take over).
    */
   protected translate({ address, bytes, intent, stack }: TranslatedAccess): void {
     const { code, around } = this;
     const linear = this.inLocal(address);
     const entry = code.temporary(I32);
-    const host = code.temporary(I32);
-    this.accessed = true;
+    if (intent !== 'direct') this.accessed = true;
     code.get(linear).i64(7n).op(OP.i64_shr_u, OP.i32_wrap_i64);
     this.loadState('i32', STATE.dataHash);
     code
@@ -131,7 +139,7 @@ export class RecordLowering extends Lowering {
       .op(OP.i32_and)
       .tee(entry);
     const table = around.area + DATA_TLB_OFFSET;
-    code.memory(OP.i64_load, table + (intent === 'read' ? DTLB.readTag : DTLB.writeTag));
+    code.memory(OP.i64_load, table + (intent === 'read' || intent === 'direct' ? DTLB.readTag : DTLB.writeTag));
     code.get(linear);
     if (bytes > 1) code.i64(BigInt(bytes - 1)).op(OP.i64_add);
     code.i64(-4096n).op(OP.i64_and);
@@ -145,6 +153,15 @@ export class RecordLowering extends Lowering {
       .memory(OP.i32_load, table + DTLB.addend)
       .op(OP.i32_add);
     code.else();
+    if (intent === 'direct') around.escape();
+    else this.slowAccess(linear, bytes, intent, stack);
+    code.end();
+  }
+
+  /** Pushes the host address that the slow function answers with. */
+  private slowAccess(linear: number, bytes: number, intent: Intent, stack: boolean): void {
+    const { code, around } = this;
+    const host = code.temporary(I32);
     const kind =
       (intent === 'write' ? ACCESS.write : intent === 'modify' ? ACCESS.write | ACCESS.modify : 0) |
       (stack ? ACCESS.stack : 0);
@@ -161,7 +178,6 @@ export class RecordLowering extends Lowering {
     this.loadState('i32', STATE.afterAccess);
     code.get(around.after).op(OP.i32_or).set(around.after);
     code.get(host);
-    code.end();
   }
 
   protected faultIf(condition: Node, vector: number, errorCode: number): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { assert } from '../../../base/assert.ts';
 import { OP } from '../../wasm/opcodes.ts';
-import type { FlagsUpdate, Node, Place, Statement, Type } from '../operations/graph.ts';
+import type { FlagsUpdate, Intent, Node, Place, Statement, Type } from '../operations/graph.ts';
 import { wasmType } from './code.ts';
 import type { Code } from './code.ts';
 import { lowerExpression } from './expressions.ts';
@@ -11,7 +11,8 @@ import { lowerCarryFlag, lowerCondition, lowerEflags, lowerFlags } from './flags
 export interface TranslatedAccess {
   readonly address: Node;
   readonly bytes: number;
-  readonly intent: 'read' | 'write' | 'modify';
+  /** direct: a TLB hit or nothing; what it is for can be done by microcode. */
+  readonly intent: Intent | 'direct';
   readonly stack: boolean;
 }
 
@@ -45,6 +46,8 @@ export abstract class Lowering {
   /** Pushes the host address of a linear address that may be accessed so, or leaves. */
   protected abstract translate(access: TranslatedAccess): void;
   protected abstract faultIf(condition: Node, vector: number, errorCode: number): void;
+  /** Microcode does the whole instruction if the condition holds; nothing of it has happened. */
+  protected abstract escape(condition: Node): void;
   protected abstract branch(statement: BranchStatement): void;
 
   statements(list: readonly Statement[]): void {
@@ -104,6 +107,8 @@ export abstract class Lowering {
         return this.flags(statement.update);
       case 'fault':
         return this.faultIf(statement.condition, statement.vector, statement.errorCode);
+      case 'escape':
+        return this.escape(statement.condition);
       case 'if':
         return this.conditional(statement.condition, statement.then);
       case 'branch':
@@ -139,7 +144,7 @@ export abstract class Lowering {
       case 'operandAddress':
         return this.operandAddress();
       case 'load':
-        this.translate({ address: node.address, bytes: bytesOf(node.type), intent: 'read', stack: node.stack });
+        this.translate({ address: node.address, bytes: bytesOf(node.type), intent: node.direct ? 'direct' : 'read', stack: node.stack });
         this.code.memory(loadOpcode(node.type), 0);
         return;
       case 'probe':

@@ -49,6 +49,7 @@ export class MainFunction {
   private unlinked: Label = 0;
   private afterAccess: Label = 0;
   private fault: Label = 0;
+  private helper: Label = 0;
 
   constructor(
     area: number,
@@ -78,10 +79,13 @@ export class MainFunction {
     this.unlinked = code.block();
     this.afterAccess = code.block();
     this.fault = code.block();
+    this.helper = code.block();
     const labels = Array.from({ length: HANDLER.firstForm + forms.length }, () => code.block()).reverse();
     code.get(this.pc).memory(OP.i32_load, RECORD.handler).brTable(labels, labels[0]);
     this.fixedHandlers();
     for (const form of forms) this.formHandler(form);
+    code.end();
+    this.callHelper();
     code.end();
     this.faulted();
     code.end();
@@ -102,6 +106,7 @@ export class MainFunction {
       remaining: this.remaining,
       after: this.after,
       fault: () => this.code.br(this.fault),
+      escape: () => this.code.br(this.helper),
       branch: (statement, low) => this.branch(statement, low),
     };
   }
@@ -268,7 +273,7 @@ export class MainFunction {
     });
     this.advance();
     code.end();
-    this.callHelper();
+    code.br(this.helper);
     code.end();
     this.enterRegion();
     code.releaseLocals();
@@ -349,6 +354,7 @@ export class MainFunction {
       .if_(() => this.advance());
     code.get(this.link).i32(STATUS.fault).op(OP.i32_eq).brIf(this.fault);
     code.get(this.link).i32(STATUS.afterAccess).op(OP.i32_eq).brIf(this.afterAccess);
+    code.get(this.link).i32(STATUS.escape).op(OP.i32_eq).brIf(this.helper);
     code.i32(0).set(this.cell).br(this.dispatch);
   }
 

@@ -66,6 +66,7 @@ function emitCold(processor: number, forms: readonly Form[]): Uint8Array<ArrayBu
       remaining: 1,
       after,
       fault: () => leave(STATUS.fault),
+      escape: () => leave(STATUS.escape),
       branch(statement, lowering) {
         storeTarget(statement, lowering);
         if (lowering.accessed) code.get(after).if_(() => code.call(helpers.finish).op(OP.drop));

@@ -15,13 +15,15 @@ export const RECORD = {
   displacement: 24,
   segmentBase: 32,
   operand2: 36,
+  /** Number of the microcode entry; described operations that may escape have no third register operand. */
+  entry: 36,
   /** 64 bits, sign- or zero-extended as the operation wants it. */
   immediate: 40,
   /** Offset of the instruction, and of the one after it, from the start of its page. */
   ripOffset: 48, nextOffset: 52,
   /** Instructions from this one to the end of the block, both included: what a fault here leaves undone. */
   unretired: 56,
-  /** Number of the cold function or of the microcode entry. */
+  /** Number of the cold function. */
   extra: 60,
   size: 64,
 } as const;
@@ -42,7 +44,7 @@ export const HANDLER = {
 } as const;
 
 /** What a cold function, or microcode, says to the engine. */
-export const STATUS = { next: 0, fault: 1, afterAccess: 2, dispatch: 3, exit: 4 } as const;
+export const STATUS = { next: 0, fault: 1, afterAccess: 2, dispatch: 3, exit: 4, escape: 5 } as const;
 
 /** Bits of the third argument of the `access` import, beside the size in bytes (bits 4:0). */
 export const ACCESS = { write: 0x20, modify: 0x40, stack: 0x80, sizeMask: 0x1f } as const;

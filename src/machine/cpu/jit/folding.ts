@@ -33,7 +33,7 @@ export class Folding {
     if (a === undefined) return undefined;
     const width = bitsOf(node.a.type);
     if (node.op === 'convert') {
-      if (node.how === 'reinterpret') return undefined;
+      if (!/^(zext|sext|trunc)$/.test(node.how)) return undefined;
       return BigInt.asUintN(bits, node.how === 'sext' ? BigInt.asIntN(width, a) : a);
     }
     if (node.op === 'unary') {

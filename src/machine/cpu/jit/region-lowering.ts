@@ -203,7 +203,7 @@ export class RegionLowering extends Lowering {
     code.get(linear).i64(7n).op(OP.i64_shr_u, OP.i32_wrap_i64).get(frame.dataHash).op(OP.i32_xor);
     code.i32((DATA_TLB_ENTRIES - 1) * DATA_TLB_ENTRY_SIZE).op(OP.i32_and);
     code.get(frame.area).op(OP.i32_add).tee(entry);
-    code.memory(OP.i64_load, DATA_TLB_OFFSET + (intent === 'read' ? DTLB.readTag : DTLB.writeTag));
+    code.memory(OP.i64_load, DATA_TLB_OFFSET + (intent === 'read' || intent === 'direct' ? DTLB.readTag : DTLB.writeTag));
     code.get(linear);
     if (bytes > 1) code.i64(BigInt(bytes - 1)).op(OP.i64_add);
     code.i64(-4096n).op(OP.i64_and).get(frame.dataContext).op(OP.i64_or, OP.i64_ne);
@@ -216,6 +216,10 @@ export class RegionLowering extends Lowering {
   protected faultIf(condition: Node): void {
     this.emit(condition);
     this.leaveIf();
+  }
+
+  protected escape(condition: Node): void {
+    this.faultIf(condition);
   }
 
   protected branch(statement: BranchStatement): void {

@@ -9,7 +9,10 @@ import type { SimdName } from '../../wasm/opcodes.ts';
  */
 export type Type = 'i1' | 'i8' | 'i16' | 'i32' | 'i64' | 'v128' | 'f32' | 'f64';
 
-export type UnaryOperator = 'not' | 'neg' | 'clz' | 'ctz' | 'popcnt' | 'isZero' | 'sqrt' | 'abs';
+/** To an integral value; `nearest` is ties to even. */
+export type Rounding = 'nearest' | 'floor' | 'ceil' | 'truncate';
+
+export type UnaryOperator = 'not' | 'neg' | 'clz' | 'ctz' | 'popcnt' | 'isZero' | 'sqrt' | 'abs' | Rounding;
 // prettier-ignore
 export type BinaryOperator =
   | 'add' | 'sub' | 'mul' | 'and' | 'or' | 'xor' | 'shl' | 'shr' | 'sar' | 'rotl' | 'rotr'
@@ -21,6 +24,12 @@ export type BinaryOperator =
  */
 export type Place = { readonly slot: 0 | 1 | 2; readonly add?: number } | { readonly offset: number };
 
+/**
+ * Between widths of integers; `reinterpret` keeps the bits. `fromSigned` and `toSigned` (truncating; the value must fit)
+ * lead from integers to floating point and back, `promote` and `demote` from one format to the other.
+ */
+export type Conversion = 'zext' | 'sext' | 'trunc' | 'reinterpret' | 'fromSigned' | 'toSigned' | 'promote' | 'demote';
+
 /** How an access is meant; the order decides nothing, the names are those of the fault rules. */
 export type Intent = 'read' | 'write' | 'modify';
 
@@ -28,7 +37,7 @@ export type Node = (
   | { readonly op: 'const'; readonly value: bigint }
   | { readonly op: 'unary'; readonly operator: UnaryOperator; readonly a: Node }
   | { readonly op: 'binary'; readonly operator: BinaryOperator; readonly a: Node; readonly b: Node }
-  | { readonly op: 'convert'; readonly how: 'zext' | 'sext' | 'trunc' | 'reinterpret'; readonly a: Node }
+  | { readonly op: 'convert'; readonly how: Conversion; readonly a: Node }
   | { readonly op: 'select'; readonly condition: Node; readonly a: Node; readonly b: Node }
   | {
       readonly op: 'simd';
@@ -41,7 +50,8 @@ export type Node = (
   | { readonly op: 'immediate' }
   | { readonly op: 'nextRip' }
   | { readonly op: 'operandAddress' }
-  | { readonly op: 'load'; readonly address: Node; readonly stack: boolean }
+  /** `direct`: escapes unless the bytes are RAM that the TLB knows and may be read without further ado. */
+  | { readonly op: 'load'; readonly address: Node; readonly stack: boolean; readonly direct: boolean }
   | {
       readonly op: 'probe';
       readonly address: Node;
@@ -64,6 +74,8 @@ export type FlagsUpdate =
   /** ZF SF PF from the result, CF and OF given, AF cleared. */
   | { readonly kind: 'result'; readonly result: Node; readonly carry: Node; readonly overflow: Node }
   | { readonly kind: 'carry'; readonly carry: Node }
+  /** The order of two numbers: ZF and CF given, the others cleared. */
+  | { readonly kind: 'order'; readonly equal: Node; readonly less: Node }
   | { readonly kind: 'carryOverflow'; readonly carry: Node; readonly overflow: Node }
   /** All six from a value in the layout of EFLAGS. */
   | { readonly kind: 'eflags'; readonly value: Node };
@@ -74,6 +86,8 @@ export type Statement =
   | { readonly kind: 'store'; readonly probe: Node; readonly value: Node }
   | { readonly kind: 'flags'; readonly update: FlagsUpdate }
   | { readonly kind: 'fault'; readonly condition: Node; readonly vector: number; readonly errorCode: number }
+  /** If the condition holds nothing of this operation happens: the exact microcode does the instruction instead. */
+  | { readonly kind: 'escape'; readonly condition: Node }
   | { readonly kind: 'if'; readonly condition: Node; readonly then: readonly Statement[] }
   /** Ends the block: to the record's target when the condition holds (or always), else to the next instruction. */
   | { readonly kind: 'branch'; readonly condition: Node | undefined }
@@ -144,6 +158,10 @@ export class Value {
   divu(b: Value): Value {
     return this.binary('divu', b);
   }
+  /** Of floating-point numbers. */
+  div(b: Value): Value {
+    return this.binary('div', b);
+  }
   divs(b: Value): Value {
     return this.binary('divs', b);
   }
@@ -165,6 +183,10 @@ export class Value {
   lts(b: Value | number): Value {
     return this.compare('lts', b);
   }
+  /** Of floating-point numbers: no if one is a NaN. */
+  lt(b: Value): Value {
+    return this.compare('lt', b);
+  }
   leu(b: Value | number): Value {
     return this.compare('leu', b);
   }
@@ -185,6 +207,13 @@ export class Value {
   }
   popcnt(): Value {
     return this.unary('popcnt', this.type);
+  }
+  sqrt(): Value {
+    return this.unary('sqrt', this.type);
+  }
+  /** A floating-point number rounded to an integral value. */
+  rounded(how: Rounding): Value {
+    return this.unary(how, this.type);
   }
   isZero(): Value {
     return this.unary('isZero', 'i1');
@@ -208,6 +237,18 @@ export class Value {
   }
   reinterpret(type: Type): Value {
     return this.convert('reinterpret', type);
+  }
+  /** A signed integer as floating point, rounded to nearest. */
+  toFloat(type: 'f32' | 'f64'): Value {
+    return this.convert('fromSigned', type);
+  }
+  /** Floating point cut to a signed integer; the value must fit. */
+  toSigned(type: 'i32' | 'i64'): Value {
+    return this.convert('toSigned', type);
+  }
+  /** Floating point in the other format, rounded to nearest. */
+  inFormat(type: 'f32' | 'f64'): Value {
+    return this.convert(type === 'f64' ? 'promote' : 'demote', type);
   }
   /** The WebAssembly SIMD operation with this as its first operand. */
   simd(name: SimdName, ...others: readonly Value[]): Value {
@@ -235,7 +276,7 @@ export class Value {
     });
   }
 
-  private convert(how: 'zext' | 'sext' | 'trunc' | 'reinterpret', type: Type): Value {
+  private convert(how: Conversion, type: Type): Value {
     return this.graph.value({ op: 'convert', how, a: use(this.node), type, uses: 0 });
   }
   private unary(operator: UnaryOperator, type: Type): Value {

@@ -23,6 +23,13 @@ test('a fault after a store is refused', () => {
   assert.throws(() => operation.fault(operation.constant('i1', 1), 13), /would not be precise/);
 });
 
+test('an escape after a commit is refused: microcode would do half of the instruction twice', () => {
+  const operation = new Operation('x128m64');
+  operation.writePlace({ slot: 0 }, operation.constant('i64', 1), false);
+  assert.throws(() => operation.escape(operation.constant('i1', 1)), /would not be precise/);
+  assert.throws(() => operation.loadOrEscape('f64', operation.operandAddress()), /would not be precise/);
+});
+
 test('flags count as a commit', () => {
   const operation = new Operation('r32m32');
   const a = operation.read(0);

@@ -25,6 +25,8 @@ export class Operation extends Graph {
   readonly operands: readonly OperandShape[];
   private readonly probes = new Map<number, Value>();
   private committed = false;
+  /** Whether microcode may have to take over. */
+  escapes = false;
 
   constructor(signature: string) {
     super();
@@ -93,7 +95,12 @@ export class Operation extends Graph {
   }
   load(type: Type, address: Value, stack = false): Value {
     this.mayFault('load');
-    return this.value({ op: 'load', address: use(address.node), stack, type, uses: 0 });
+    return this.value({ op: 'load', address: use(address.node), stack, direct: false, type, uses: 0 });
+  }
+  /** As `load`; whatever is not plain RAM at hand (a TLB miss, a device, a fault) is left to the exact microcode. */
+  loadOrEscape(type: Type, address: Value): Value {
+    this.mayEscape('load');
+    return this.value({ op: 'load', address: use(address.node), stack: false, direct: true, type, uses: 0 });
   }
   /** The right to access `bytes` at a linear address; gives what `store` needs. */
   probe(bytes: number, address: Value, intent: Intent, stack = false): Value {
@@ -136,6 +143,10 @@ export class Operation extends Graph {
   flagsOfResult(result: Value, carry: Value, overflow: Value): void {
     this.setFlags({ kind: 'result', result: use(result.node), carry: use(carry.node), overflow: use(overflow.node) });
   }
+  /** ZF and CF given, the others cleared. */
+  flagsOfOrder(equal: Value, less: Value): void {
+    this.setFlags({ kind: 'order', equal: use(equal.node), less: use(less.node) });
+  }
   setCarry(carry: Value): void {
     this.setFlags({ kind: 'carry', carry: use(carry.node) });
   }
@@ -149,6 +160,11 @@ export class Operation extends Graph {
   fault(condition: Value, vector: number, errorCode = 0): void {
     this.mayFault('fault');
     this.statements.push({ kind: 'fault', condition: use(condition.node), vector, errorCode });
+  }
+  /** If this holds nothing of this operation happens, and the exact microcode does the instruction instead. */
+  escape(condition: Value): void {
+    this.mayEscape('escape');
+    this.statements.push({ kind: 'escape', condition: use(condition.node) });
   }
   /** Statements that happen only when the condition holds. Values made inside stay inside. */
   when(condition: Value, body: () => void): void {
@@ -175,6 +191,10 @@ export class Operation extends Graph {
     this.committed = true;
     this.statements.push({ kind: 'flags', update });
   }
+  private mayEscape(what: string): void {
+    this.mayFault(what);
+    this.escapes = true;
+  }
   private mayFault(what: string): void {
     assert(!this.committed, `a ${what} after the first commit would not be precise`);
   }
@@ -187,6 +207,8 @@ export interface Description {
   /** Often executed: its handlers belong into the interpreter's one big function. */
   readonly hot: boolean;
   readonly endsBlock: boolean;
+  /** Leaves some cases to the microcode of the same mnemonic. */
+  readonly escapes?: boolean;
   readonly describe: (operation: Operation) => void;
 }
 

@@ -293,6 +293,7 @@ export class Translator implements CodeWatcher {
     if (handler >= 0) writer.preparedAddress();
     else if (usesMemory) writer.flatAddress(instruction, ripOffset + instruction.length);
     if (match.condition >= 0) writer.set(RECORD.operand2, match.condition);
+    if (place.form.escapes) writer.set(RECORD.entry, this.keep(this.microcode.routineOf(instruction)));
     const first = instruction.operands[0];
     if (first.kind === OperandKind.RELATIVE && instruction.operandCount > 0) this.emitBranch(ripOffset, mode, alone);
     return place.form.endsBlock;
@@ -332,7 +333,7 @@ export class Translator implements CodeWatcher {
 
   /**
    * The address in a record of its own: by the engine, or by microcode with the segment's checks. The instruction's
-   * copy is found by the number in `extra` either way.
+   * copy is found by the number in `entry` either way.
    */
   private emitAddress(handler: number, ripOffset: number): void {
     const { instruction, writer } = this;
@@ -342,7 +343,7 @@ export class Translator implements CodeWatcher {
       writer.flatAddress(instruction, ripOffset + instruction.length);
       return;
     }
-    writer.set(RECORD.extra, this.keep(0));
+    writer.set(RECORD.entry, this.keep(0));
   }
 
   private emitMicrocode(ripOffset: number, routine: number, fault = false): boolean {
@@ -351,7 +352,7 @@ export class Translator implements CodeWatcher {
     const { blockEnd, repeat } = this.instruction.opcode;
     const goesOn = blockEnd === 'none' && repeat === 'none' && !fault;
     writer.begin(goesOn ? HANDLER.helper : HANDLER.microcode, ripOffset, this.instruction.length);
-    writer.set(RECORD.extra, this.keep(routine));
+    writer.set(RECORD.entry, this.keep(routine));
     return !goesOn;
   }
 
