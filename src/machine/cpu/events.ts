@@ -65,6 +65,10 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
     );
   }
 
+  waits(): boolean {
+    return this.pendingInit || this.pendingNmi || this.interruptWaits() || (this.vmx?.governs === true && this.vmx.waits);
+  }
+
   /** See: SDM 6.9 Priority Among Concurrent Events (Table Priority Among Concurrent Events). */
   deliverPending(cpu: Processor): boolean {
     if (this.vmx?.governs) return this.vmx.beforeInstruction(this);

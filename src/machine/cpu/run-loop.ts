@@ -13,12 +13,15 @@ export const ACTIVITY = { active: 0, halted: 1, shutdown: 2, waitForSipi: 3 } as
 
 const LARGEST_RUN = 0x3fffffff;
 const BLOCKING_BY_STI_OR_MOV_SS = 3;
+const BLOCKING_BY_STI = 1;
 const BLOCKING_BY_MOV_SS = 2;
 
 /** What the run loop asks between instructions. */
 export interface EventSource {
   /** Delivers the event of highest priority that may be delivered now, if any; true when it did. */
   deliverPending(cpu: Processor): boolean;
+  /** Whether one waits for IF, for the end of a shadow or for a window. */
+  waits(): boolean;
   /** Whether an event would end HLT now. */
   wakes(cpu: Processor): boolean;
   /** After an instruction, or the delivery of an event, that these DR6 bits are a trap of. */
@@ -58,6 +61,7 @@ export class RunLoop {
       if (words[STATE.activity >> 2] !== ACTIVITY.active && !this.wake()) return;
       const attention = words[STATE.attention >> 2];
       if (attention === 0) this.runBlocks(now, Math.min(end, deadline));
+      else if (attention === ATTENTION.shadow && this.afterSti()) this.stepInShadow(now);
       else if (!this.attend(attention)) return;
     }
   }
@@ -124,6 +128,7 @@ export class RunLoop {
       words[STATE.attention >> 2] |= this.wantedByVmx();
       return true;
     }
+    words[STATE.noEventWaits >> 2] = this.events.waits() ? 0 : 1;
     if (attention & (ATTENTION.shadow | ATTENTION.debug | ATTENTION.vmx)) this.step(attention);
     return true;
   }
@@ -142,6 +147,27 @@ export class RunLoop {
 
   private wantedByVmx(): number {
     return this.vmx?.nonRoot ? this.vmx.attention() : 0;
+  }
+
+  /** Only STI casts this shadow, and nothing waits for its end. */
+  private afterSti(): boolean {
+    const { words } = this.cpu;
+    return (
+      (words[STATE.interruptibility >> 2] & BLOCKING_BY_STI_OR_MOV_SS) === BLOCKING_BY_STI &&
+      (words[STATE.flagsOther >> 2] & RFLAGS.TF) === 0 &&
+      words[STATE.noEventWaits >> 2] !== 0
+    );
+  }
+
+  /** The instruction after STI, when nothing else is to be looked at: what `step` comes to then. */
+  private stepInShadow(now: number): void {
+    const { words } = this.cpu;
+    words[STATE.attention >> 2] = 0;
+    this.setBudget(now, 1);
+    words[STATE.mode >> 2] |= MODE.single;
+    this.enter();
+    words[STATE.mode >> 2] &= ~MODE.single;
+    this.endShadow(BLOCKING_BY_STI);
   }
 
   /** One instruction, whatever asks for attention, and what must follow it. */

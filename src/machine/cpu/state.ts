@@ -50,6 +50,8 @@ export const STATE = {
   regionFlagKind: 0x340, regionFlagA: 0x348, regionFlagB: 0x350,
   /** The block of which a run's budget did not cover all, for the sampler; bit 0: a region came to it. */
   sample: 0x358,
+  /** Not zero: no event waits for IF, for the end of a shadow or for a window: who opens one need not ask for attention. */
+  noEventWaits: 0x35c,
   /** Scratch for microcode that hands a 64-bit value to compiled code. */
   temporary: 0x0f8,
 

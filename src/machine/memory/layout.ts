@@ -25,6 +25,13 @@ export const ITLB = { tag: 0, addend: 8 } as const;
 /** Data TLB entry. A page that may not be written directly (clean, or holding translated code) has no write tag. */
 export const DTLB = { readTag: 0, writeTag: 8, addend: 16 } as const;
 
+/** A context (TLB space and access class) fills the low 12 bits of a tag; its lowest bits are the class. */
+export const CONTEXT_CLASS_MASK = 3;
+/** Multiplies a context to spread contexts over the index. */
+export const CONTEXT_SPREAD = 0x9e5;
+/** A context that no entry has: with it every access takes the slow path. */
+export const NO_CONTEXT = 0xfff;
+
 /** Translated code: a direct-mapped table from (host address, mode) to the first record of a block. */
 export const CODE_TABLE_ENTRIES = 1 << 18;
 export const CODE_TABLE_ENTRY_SIZE = 16;

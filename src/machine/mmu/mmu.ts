@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PhysicalAddress } from '../../hardware/memory.ts';
-import { SCRATCH_OFFSET } from '../memory/layout.ts';
+import { NO_CONTEXT, SCRATCH_OFFSET } from '../memory/layout.ts';
 import type { HostAddress, Memory } from '../memory/memory.ts';
 import { ACCESS, RECORD } from '../cpu/interpreter/record.ts';
 import { CR0, CR4, EFER, RFLAGS } from '../cpu/register-bits.ts';
 import type { LinearAddress, Processor } from '../cpu/processor.ts';
 import { MODE } from '../cpu/mode.ts';
 import { AFTER, CS, STATE } from '../cpu/state.ts';
-import { NO_CONTEXT, TranslationBuffers } from './tlb.ts';
+import { TranslationBuffers } from './tlb.ts';
 import { CLASS, PageWalker, WALK } from './walk.ts';
 import type { PagingMode } from './walk.ts';
 

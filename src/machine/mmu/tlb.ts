@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import {
+  CONTEXT_SPREAD,
   DATA_TLB_ENTRIES,
   DATA_TLB_ENTRY_SIZE,
   DATA_TLB_OFFSET,
@@ -12,8 +13,6 @@ import type { HostAddress, Memory } from '../memory/memory.ts';
 
 /** Context numbers fill the low 12 bits of a tag: space * 4 + class. Context 0 is never used, so a zero tag never hits. */
 const SPACES = 1023;
-/** A context that no entry has: with it every access takes the slow path. */
-export const NO_CONTEXT = 0xfff;
 
 /**
  * One processor's translation lookaside buffers, in the WebAssembly memory where the engine's fast path reads them.
@@ -73,10 +72,10 @@ export class TranslationBuffers {
 
   /** Spreads contexts over the index, so that the same page in two spaces does not fight for one entry. */
   dataHash(context: number): number {
-    return (Math.imul(context, 0x9e5) & (DATA_TLB_ENTRIES - 1)) << 5;
+    return (Math.imul(context, CONTEXT_SPREAD) & (DATA_TLB_ENTRIES - 1)) << 5;
   }
   fetchHash(context: number): number {
-    return Math.imul(context, 0x9e5) & (INSTRUCTION_TLB_ENTRIES - 1);
+    return Math.imul(context, CONTEXT_SPREAD) & (INSTRUCTION_TLB_ENTRIES - 1);
   }
 
   fillData(low: number, high: number, context: number, host: HostAddress, writable: boolean): void {

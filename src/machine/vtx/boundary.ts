@@ -60,6 +60,11 @@ export function wakes(unit: VmxUnit, events: EventPorts): boolean {
   return CHECKS.some((check) => check.due(unit, events));
 }
 
+/** See `VmxRunHooks.waits`. */
+export function waits(unit: VmxUnit): boolean {
+  return unit.state.kicked || unit.controls.has(PRIMARY.INTERRUPT_WINDOW_EXITING);
+}
+
 /** Whether each instruction must be run by itself. The interrupt window needs it not: whatever opens it asks for attention. */
 export function wantsAttention(unit: VmxUnit): boolean {
   const { state, controls } = unit;

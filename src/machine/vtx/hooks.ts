@@ -26,6 +26,8 @@ export interface VmxRunHooks {
   readonly governs: boolean;
   /** VMX root operation: INIT stays pending until VMXOFF or a VM entry. */
   readonly blocksInit: boolean;
+  /** If `governs`: something waits for IF that no event source knows of. */
+  readonly waits: boolean;
   /**
    * If `governs`, before each instruction while ATTENTION.interrupt or ATTENTION.vmx is set, in place of the
    * run loop's own delivery of INIT, NMIs and interrupts: makes the VM exit, or delivers the event, that comes first.

@@ -307,6 +307,9 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   pendDebugException(debugStatus: number): void {
     boundary.pendDebugException(this, debugStatus);
   }
+  get waits(): boolean {
+    return boundary.waits(this);
+  }
   startup(vector: number): boolean {
     return boundary.startup(this, vector);
   }

@@ -16,6 +16,7 @@ import { MULTIPLICATIONS } from '../operations/multiply.ts';
 import { Operation } from '../operations/operation.ts';
 import type { Description } from '../operations/operation.ts';
 import { SHIFTS } from '../operations/shift.ts';
+import { SYSTEM_CALLS } from '../operations/system-calls.ts';
 import { VECTOR_INTEGERS } from '../operations/vector-integer.ts';
 import { VECTOR_LANES } from '../operations/vector-lanes.ts';
 import { VECTOR_MOVES } from '../operations/vector-move.ts';
@@ -59,6 +60,7 @@ export const DESCRIPTIONS: readonly Description[] = [
   ...BITS,
   ...ATOMICS,
   ...CONTROL,
+  ...SYSTEM_CALLS,
   ...VECTORS,
   ...FLOATS,
 ];

@@ -50,6 +50,7 @@ export class MainFunction {
   private afterAccess: Label = 0;
   private fault: Label = 0;
   private helper: Label = 0;
+  private microcode: Label = 0;
 
   constructor(
     area: number,
@@ -79,6 +80,7 @@ export class MainFunction {
     this.unlinked = code.block();
     this.afterAccess = code.block();
     this.fault = code.block();
+    this.microcode = code.block();
     this.helper = code.block();
     const labels = Array.from({ length: HANDLER.firstForm + forms.length }, () => code.block()).reverse();
     code.get(this.pc).memory(OP.i32_load, RECORD.handler).brTable(labels, labels[0]);
@@ -86,6 +88,8 @@ export class MainFunction {
     for (const form of forms) this.formHandler(form);
     code.end();
     this.callHelper();
+    code.end();
+    this.callMicrocode();
     code.end();
     this.faulted();
     code.end();
@@ -256,10 +260,7 @@ export class MainFunction {
     code.end();
     this.goTo(() => code.i32(0), low);
     code.end();
-    this.flush();
-    code.get(this.pc).call(this.imports.microcode).i32(STATUS.exit).op(OP.i32_eq).set(this.link);
-    this.reload();
-    code.get(this.link).brIf(this.exit).i32(0).set(this.cell).br(this.dispatch);
+    code.br(this.microcode);
     code.end();
     this.callCold();
     code.end();
@@ -327,6 +328,14 @@ export class MainFunction {
     code.call(this.imports.flagCarry).memory(OP.i32_store, area + STATE.flagCarry);
   }
 
+  private callMicrocode(): void {
+    const { code } = this;
+    this.flush();
+    code.get(this.pc).call(this.imports.microcode).i32(STATUS.exit).op(OP.i32_eq).set(this.link);
+    this.reload();
+    code.get(this.link).brIf(this.exit).i32(0).set(this.cell).br(this.dispatch);
+  }
+
   private callHelper(): void {
     const { code } = this;
     this.flush();
@@ -361,7 +370,10 @@ export class MainFunction {
   private formHandler(form: Form): void {
     const { code } = this;
     code.end();
-    const low = new RecordLowering(this.surroundings(), form);
+    const around = form.endsBlock
+      ? { ...this.surroundings(), escape: () => code.br(this.microcode) }
+      : this.surroundings();
+    const low = new RecordLowering(around, form);
     low.statements(describeForm(form).statements);
     if (!low.ended) {
       if (low.accessed) code.get(this.after).brIf(this.afterAccess);

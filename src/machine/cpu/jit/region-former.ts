@@ -84,10 +84,10 @@ function linked(source: RecordSource, block: RegionBlock, cell: number): number 
   return source.blockAt(offset);
 }
 
-function terminatorOf(form: Form): Terminator {
+function terminatorOf(form: Form, forms: FormIndex): Terminator {
   if (form.key.startsWith('CALL64')) return 'call';
   if (form.key.startsWith('RET64')) return 'return';
-  return form.key.startsWith('JMP64') ? 'jump' : 'branch';
+  return forms.operation(form).statements.at(-1)?.kind === 'jump' ? 'jump' : 'branch';
 }
 
 function readBlock({ words, forms }: RecordSource, head: number): RegionBlock {
@@ -107,7 +107,7 @@ function readBlock({ words, forms }: RecordSource, head: number): RegionBlock {
     const form = forms.formOf(words, record);
     if (form === undefined && handler !== HANDLER.address32) return { ...base, terminator: 'leave', last: begin };
     instructions.push({ record, form });
-    if (form?.endsBlock) return { ...base, terminator: terminatorOf(form), last: record };
+    if (form?.endsBlock) return { ...base, terminator: terminatorOf(form, forms), last: record };
     if (form !== undefined) begin = record + RECORD.size;
   }
 }

@@ -12,7 +12,8 @@ const BREAKPOINTS_ENABLED = 0xff;
 export function attendToFlags(cpu: Processor, before: number): void {
   const { words } = cpu;
   const flags = words[STATE.flagsOther >> 2];
-  if (flags & RFLAGS.IF & ~before) words[STATE.attention >> 2] |= ATTENTION.interrupt;
+  if (flags & RFLAGS.IF & ~before && words[STATE.noEventWaits >> 2] === 0)
+    words[STATE.attention >> 2] |= ATTENTION.interrupt;
   if (flags & RFLAGS.TF) words[STATE.attention >> 2] |= ATTENTION.debug;
   if ((flags & RFLAGS.RF) === 0) return;
   if (words[STATE.dr7 >> 2] & BREAKPOINTS_ENABLED) words[STATE.attention >> 2] |= ATTENTION.debug;

@@ -32,7 +32,7 @@ function setInterruptFlag(cpu: Processor): number {
   words[STATE.flagsOther >> 2] = flags | flag;
   if (flag !== RFLAGS.IF || flags & RFLAGS.IF) return STATUS.next;
   words[STATE.interruptibility >> 2] |= BLOCKING_BY_STI;
-  words[STATE.attention >> 2] |= ATTENTION.shadow | ATTENTION.interrupt;
+  words[STATE.attention >> 2] |= ATTENTION.shadow | (words[STATE.noEventWaits >> 2] === 0 ? ATTENTION.interrupt : 0);
   return STATUS.next;
 }
 

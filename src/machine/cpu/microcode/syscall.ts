@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { FLAT, SYSRET_FLAGS } from '../flat-segments.ts';
 import { STATUS } from '../interpreter/record.ts';
 import { EFER, RFLAGS } from '../register-bits.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
@@ -8,16 +9,7 @@ import { canonical } from './effective-address.ts';
 import { attendToFlags } from './flags.ts';
 import type { MicrocodeRoutines } from './microcode.ts';
 
-/** Access rights of the flat segments that these instructions load without reading descriptors. */
-// prettier-ignore
-const FLAT = {
-  code64: 0xa09b, code32: 0xc09b, data: 0xc093,
-  userCode64: 0xa0fb, userCode32: 0xc0fb, userData: 0xc0f3,
-} as const;
-
 const R11 = 11;
-/** What SYSRET takes from R11. */
-const SYSRET_FLAGS = 0x3c7fd7;
 
 function enterFlat(
   cpu: Processor,

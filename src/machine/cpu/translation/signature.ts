@@ -16,7 +16,7 @@ const SAME: Readonly<Record<string, string>> = {
 };
 
 /** Those whose operations exist for the 64-bit stack or instruction pointer only. */
-const ONLY_64 = new Set(['PUSH', 'POP', 'LEAVE', 'RET', 'CALL', 'LOOP', 'LOOPE', 'LOOPNE', 'JCXZ', 'XLAT']);
+const ONLY_64 = new Set(['PUSH', 'POP', 'LEAVE', 'RET', 'CALL', 'LOOP', 'LOOPE', 'LOOPNE', 'JCXZ', 'XLAT', 'SYSCALL', 'SYSRET', 'STI', 'CLI', 'SWAPGS', 'PUSHF']);
 
 const CONDITIONS = ['O', 'NO', 'B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'P', 'NP', 'L', 'GE', 'LE', 'G'];
 const CONDITIONAL = new RegExp(`^(J|CMOV|SET)(${CONDITIONS.join('|')})$`);
@@ -91,6 +91,7 @@ function isNear(instruction: Instruction): boolean {
 function signatureOf(instruction: Instruction, mnemonic: string, widenImmediate = false): string {
   if (mnemonic === 'RET64') return instruction.operandCount > 0 ? 'i16' : '';
   if (mnemonic.startsWith('LOOP') || mnemonic === 'JRCXZ64') return `i${instruction.addressSize}`;
+  if (mnemonic === 'SYSRET64' || mnemonic === 'PUSHF64') return instruction.operandSize === 64 ? '' : 'none';
   if (mnemonic === 'XLAT64' || mnemonic === 'LEAVE64')
     return instruction.segmentOverride >= 0 ||
       instruction.addressSize !== 64 ||

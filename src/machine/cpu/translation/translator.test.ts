@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Machine } from '../../machine.ts';
 import { FUSED } from '../operations/fused.ts';
-import { RECORD } from '../interpreter/record.ts';
+import { HANDLER, RECORD } from '../interpreter/record.ts';
 import { CR0 } from '../register-bits.ts';
 import { CS, DS, ES, RAX, RCX, RDX, SS, STATE } from '../state.ts';
 
@@ -48,7 +48,8 @@ class Flat {
     const { memory } = this.machine;
     const record = this.translator.find(memory.host(address), this.cpu.get32(STATE.mode));
     assert.notEqual(record, 0, 'there is a block');
-    return memory.i32[(record + field) >> 2];
+    const compiled = memory.i32[(record + RECORD.handler) >> 2] === HANDLER.region;
+    return memory.i32[((compiled ? memory.i32[(record + RECORD.base) >> 2] : record) + field) >> 2];
   }
 }
 
