@@ -42,11 +42,16 @@ export const CODE_TABLE = { hostAddress: 0, mode: 4, record: 8 } as const;
 /** Space for decoded records; when it is full, all translations are dropped. */
 const RECORD_POOL_SIZE = 48 << 20;
 
+/** Indirect jumps that may have a table at a time. */
+export const JUMP_TABLES = 256;
+
 export interface MemoryLayout {
   readonly processors: number;
   readonly codeTable: number;
   readonly recordPool: number;
   readonly recordPoolEnd: number;
+  /** Tables of indirect jumps in compiled code, a page each. */
+  readonly jumpTables: number;
   readonly ram: number;
   /** Bytes of the whole memory, a multiple of 64 KiB. */
   readonly size: number;
@@ -56,8 +61,9 @@ export function memoryLayout(processors: number, ramBytes: number): MemoryLayout
   const codeTable = PROCESSOR_AREA_BASE + processors * PROCESSOR_AREA_SIZE;
   const recordPool = codeTable + CODE_TABLE_ENTRIES * CODE_TABLE_ENTRY_SIZE;
   const recordPoolEnd = recordPool + RECORD_POOL_SIZE;
-  const ram = Math.ceil(recordPoolEnd / 0x10000) * 0x10000;
-  return { processors, codeTable, recordPool, recordPoolEnd, ram, size: ram + Math.ceil(ramBytes / 0x10000) * 0x10000 };
+  const jumpTables = recordPoolEnd;
+  const ram = Math.ceil((jumpTables + JUMP_TABLES * PAGE_SIZE) / 0x10000) * 0x10000;
+  return { processors, codeTable, recordPool, recordPoolEnd, jumpTables, ram, size: ram + Math.ceil(ramBytes / 0x10000) * 0x10000 };
 }
 
 export function processorArea(index: number): number {

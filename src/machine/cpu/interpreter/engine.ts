@@ -72,6 +72,7 @@ export class Engine {
       lookup: () => this.lookup(),
       deliver: (record: number) => this.deliver(record),
       address: (record: number) => this.address(record),
+      jumped: (record: number) => this.jumped(record),
     };
     const cold = new WebAssembly.Instance(new WebAssembly.Module(modules.cold), { e: imports });
     for (let i = 0; i < modules.coldCount; i++) table.set(i, cold.exports[`f${i}`] as WasmFunction);
@@ -120,6 +121,14 @@ export class Engine {
     const { instruction } = this.entry(record);
     if (instruction.memory.base === BASE_RIP) this.setRip(record, RECORD.nextOffset);
     return addressRecord(this.cpu, instruction);
+  }
+
+  /** A region's indirect jump went to a place it did not know: RIP, while ripBase is still that of the jump. */
+  private jumped(record: number): void {
+    const { cpu } = this;
+    const from = cpu.getSigned(STATE.ripBase);
+    const host = cpu.mmu.buffers.findFetch(from | 0, Math.floor(from / 0x100000000), cpu.words[STATE.fetchContext >> 2]);
+    if (host !== -1) this.jit.jumped(host, record, cpu.rip - from);
   }
 
   private setRip(record: number, field: number): void {

@@ -23,7 +23,7 @@ import type { Helpers } from './shared-code.ts';
 
 /** Indices of imported functions. */
 export type MainImports = Readonly<
-  Record<'microcode' | 'helper' | 'lookup' | 'deliver' | 'address' | 'flagResult' | 'flagCarry', number>
+  Record<'microcode' | 'helper' | 'lookup' | 'deliver' | 'address' | 'jumped' | 'flagResult' | 'flagCarry', number>
 >;
 
 /** The one big function, as a class because its parts share locals and labels. */
@@ -294,8 +294,8 @@ export class MainFunction {
       .op(OP.i32_and)
       .set(this.pc);
     const low = new RecordLowering(this.surroundings());
-    const [resume, taken, notTaken, dispatch, block] = Array.from({ length: 5 }, () => code.block()).reverse();
-    code.get(this.link).i32(LEAVE.mask).op(OP.i32_and).brTable([resume, taken, notTaken, dispatch, block], dispatch);
+    const [resume, taken, notTaken, dispatch, block, jumped] = Array.from({ length: 6 }, () => code.block()).reverse();
+    code.get(this.link).i32(LEAVE.mask).op(OP.i32_and).brTable([resume, taken, notTaken, dispatch, block, dispatch, jumped], dispatch);
     code.end().br(this.next).end();
     this.goTo(() => code.i32(0), low);
     code.end();
@@ -303,6 +303,8 @@ export class MainFunction {
     code.end().i32(0).set(this.cell).br(this.dispatch).end();
     code.i32(0).i32(1).memory(OP.i32_store, this.area + STATE.sample);
     code.br(this.block);
+    code.end().get(this.pc).call(this.imports.jumped);
+    code.i32(0).set(this.cell).br(this.dispatch);
   }
 
   private flagsToRegion(): void {

@@ -96,6 +96,7 @@ function emitMain(
     lookup: module.importFunction('lookup', { parameters: [], results: [I32] }),
     deliver: module.importFunction('deliver', TAKES_I32),
     address: module.importFunction('address', TAKES_I32),
+    jumped: module.importFunction('jumped', { parameters: [I32], results: [] }),
     flagResult: module.importFunction('flagResult', RUNTIME.flagResult),
     flagCarry: module.importFunction('flagCarry', RUNTIME.flagCarry),
   };

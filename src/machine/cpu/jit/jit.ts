@@ -12,6 +12,7 @@ import { RegionFunction, REGION_TYPE } from './region-function.ts';
 import type { RegionImports } from './region-function.ts';
 import { formRegion, lastRecord } from './region-former.ts';
 import type { RecordSource } from './region-former.ts';
+import { JumpProfile } from './jump-profile.ts';
 import type { Region } from './region.ts';
 import { RUNTIME, instantiateRuntime } from './runtime.ts';
 import type { RuntimeFunctions } from './runtime.ts';
@@ -35,8 +36,8 @@ interface Wanted {
 }
 
 interface Compiled extends Wanted {
-  readonly stub: number;
   readonly slot: number;
+  region: Region;
 }
 
 /** Decides what is compiled, compiles it, and puts regions in the place of their first blocks. */
@@ -45,11 +46,12 @@ export class Jit {
   readonly table = new RegionTable();
   readonly runtime: RuntimeFunctions;
   /** Counts and milliseconds, for the run's summary and for tests. */
-  readonly counts = { regions: 0, instructions: 0, modules: 0, bytes: 0, dropped: 0, emitMs: 0, compileMs: 0, samples: 0, samplesInRegions: 0 };
+  readonly counts = { regions: 0, recompiled: 0, instructions: 0, modules: 0, bytes: 0, dropped: 0, emitMs: 0, compileMs: 0, samples: 0, samplesInRegions: 0 };
   readonly heat: Heat;
   private readonly memory: Memory;
   private readonly translator: Translator;
   private readonly forms: FormIndex;
+  private readonly jumps: JumpProfile;
   private readonly clock: () => number;
   private readonly byPage = new Map<number, Compiled[]>();
   private queue: Wanted[] = [];
@@ -68,6 +70,7 @@ export class Jit {
     this.forms = new FormIndex(places);
     this.runtime = instantiateRuntime(memory);
     this.clock = clock;
+    this.jumps = new JumpProfile(memory);
     this.heat = new Heat(mode === 'soon' ? SOON : ORDINARY);
     translator.regions = this;
   }
@@ -88,8 +91,10 @@ export class Jit {
 
   /** A page's blocks are gone. */
   pageDropped(page: number): void {
-    for (const { slot, head } of this.byPage.get(page) ?? []) {
+    for (const { slot, head, region } of this.byPage.get(page) ?? []) {
       this.table.free(slot);
+      this.jumps.free(region.blocks);
+      this.jumps.forget(region.blocks);
       this.heat.forget(head);
       this.counts.dropped++;
     }
@@ -98,7 +103,23 @@ export class Jit {
   allDropped(): void {
     for (const page of [...this.byPage.keys()]) this.pageDropped(page);
     this.heat.clear();
+    this.jumps.clear();
     this.queue = [];
+  }
+
+  /** Compiled code jumped by this record to a place in `host`'s page, or elsewhere (`offset` outside of it). */
+  jumped(host: HostAddress, record: number, offset: number): void {
+    if (!this.jumps.jumped(record, offset)) return;
+    const holds = ({ region }: Compiled): boolean => region.blocks.some((block) => block.last === record);
+    for (const compiled of (this.byPage.get(host >>> 12) ?? []).filter(holds)) this.recompile(compiled);
+  }
+
+  private recompile(compiled: Compiled): void {
+    const [{ region, code }] = this.build([compiled]);
+    this.jumps.free(compiled.region.blocks);
+    compiled.region = region;
+    this.table.replace(compiled.slot, code);
+    this.counts.recompiled++;
   }
 
   private compileQueue(): void {
@@ -113,20 +134,25 @@ export class Jit {
   }
 
   private compile(batch: readonly Wanted[]): void {
+    this.build(batch).forEach(({ region, code }, i) => this.install(batch[i], region, code));
+  }
+
+  /** Forms, emits and instantiates regions, all in one module. */
+  private build(batch: readonly Wanted[]): { readonly region: Region; readonly code: WasmFunction }[] {
     const begin = this.clock();
     const module = new ModuleBuilder();
     const imports = this.declareImports(module);
     const regions = batch.map((wanted) => formRegion(this.source(wanted), wanted.head));
     for (const [i, region] of regions.entries())
-      module.define(REGION_TYPE, new RegionFunction(region, this.forms, this.memory.i32, imports).emit(), `r${i}`);
+      module.define(REGION_TYPE, new RegionFunction(region, this.forms, this.memory.i32, imports, this.jumps).emit(), `r${i}`);
     const bytes = module.encode();
     const emitted = this.clock();
     const functions = this.instantiate(bytes);
-    batch.forEach((wanted, i) => this.install(wanted, regions[i], functions[`r${i}`]));
     this.counts.modules++;
     this.counts.bytes += bytes.length;
     this.counts.emitMs += emitted - begin;
     this.counts.compileMs += this.clock() - emitted;
+    return regions.map((region, i) => ({ region, code: functions[`r${i}`] }));
   }
 
   private declareImports(module: ModuleBuilder): RegionImports {
@@ -153,7 +179,7 @@ export class Jit {
     this.translator.replace(host, mode, stub);
     this.relink(host, mode, head, stub);
     const page = host >>> 12;
-    this.byPage.set(page, [...(this.byPage.get(page) ?? []), { ...wanted, slot, stub }]);
+    this.byPage.set(page, [...(this.byPage.get(page) ?? []), { ...wanted, slot, region }]);
     for (const block of region.blocks) this.heat.covered(block.head);
     this.counts.regions++;
     this.counts.instructions += region.size;
@@ -177,6 +203,7 @@ export class Jit {
       forms: this.forms,
       blockAt: (offset) => this.original(this.translator.blockAt(page + offset, mode)),
       original: (record) => this.original(record),
+      jumpTargets: (record) => this.jumps.targetsOf(record),
       heat: (record) => this.heat.of(record),
       eager: this.mode === 'eager',
     };

@@ -12,6 +12,8 @@ export interface RecordSource {
   blockAt(offset: number): number;
   /** A link may lead to a region's stub: the block that the region begins with. */
   original(record: number): number;
+  /** Offsets in the page that an indirect jump was seen to go to. */
+  jumpTargets(record: number): readonly number[];
   /** Samples that fell on a block. */
   heat(record: number): number;
   /** Follow what exists, run or not: when everything is compiled at once. */
@@ -19,7 +21,7 @@ export interface RecordSource {
 }
 
 /** Larger regions cost V8's optimizer more than they bring. */
-const LARGEST_REGION = 400;
+const LARGEST_REGION = 600;
 
 /** Collects the blocks of a page that are worth compiling together with `entry`: what was reached from it by links. */
 export function formRegion(source: RecordSource, entry: number): Region {
@@ -52,14 +54,20 @@ function link(source: RecordSource, blocks: RegionBlock[]): Region {
   const index = new Map(blocks.map((block, i) => [block.head, i]));
   for (const block of blocks) {
     const [taken, next] = successors(source, block);
+    if (block.terminator === 'jump')
+      for (const offset of source.jumpTargets(block.last)) {
+        const target = index.get(source.blockAt(offset));
+        if (target !== undefined) block.targets.push({ offset, block: target });
+      }
+    if (block.terminator === 'jump') continue;
     block.taken = index.get(taken) ?? -1;
     block.next = index.get(next) ?? -1;
   }
   return { blocks, size: blocks.reduce((sum, block) => sum + block.count, 0) };
 }
 
-/** First records of the blocks that follow: [taken, not taken or returned to], 0 for none. */
-function successors(source: RecordSource, block: RegionBlock): [number, number] {
+/** First records of the blocks that follow: [taken, not taken or returned to], 0 for none; or those an indirect jump goes to. */
+function successors(source: RecordSource, block: RegionBlock): readonly number[] {
   const { words } = source;
   const nextOffset = words[(block.last + RECORD.nextOffset) >> 2];
   switch (block.terminator) {
@@ -69,6 +77,8 @@ function successors(source: RecordSource, block: RegionBlock): [number, number] 
       return [linked(source, block, RECORD.operand0), 0];
     case 'call':
       return [0, nextOffset < 0x1000 ? source.blockAt(nextOffset) : 0];
+    case 'jump':
+      return source.jumpTargets(block.last).map((offset) => source.blockAt(offset));
     default:
       return [0, 0];
   }
@@ -99,6 +109,8 @@ function readBlock({ words, forms }: RecordSource, head: number): RegionBlock {
     instructions,
     taken: -1,
     next: -1,
+    targets: [],
+    isIndirect: false,
   };
   let begin = head;
   for (let record = head; ; record += RECORD.size) {
@@ -107,7 +119,7 @@ function readBlock({ words, forms }: RecordSource, head: number): RegionBlock {
     const form = forms.formOf(words, record);
     if (form === undefined && handler !== HANDLER.address32) return { ...base, terminator: 'leave', last: begin };
     instructions.push({ record, form });
-    if (form?.endsBlock) return { ...base, terminator: terminatorOf(form, forms), last: record };
+    if (form?.endsBlock) return { ...base, terminator: terminatorOf(form, forms), isIndirect: form.key.startsWith('JMP64'), last: record };
     if (form !== undefined) begin = record + RECORD.size;
   }
 }

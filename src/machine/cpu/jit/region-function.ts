@@ -30,6 +30,14 @@ export interface RegionImports {
   readonly regionType: number;
 }
 
+/** Where indirect jumps of a region find their tables. */
+export interface JumpTables {
+  /** Whether it is still worth saying that the jump of this record went to a place unknown. */
+  learns(record: number): boolean;
+  /** Address of a new table for a block's jump: 4096 bytes, each one more than the index in `targets`, or 0. 0: none left. */
+  table(block: RegionBlock): number;
+}
+
 type Targets = (target: number) => Destination<Label>;
 
 /** Emits the function of one region. */
@@ -44,13 +52,15 @@ export class RegionFunction {
   private readonly left: number;
   private readonly choices: number[] = [];
   private readonly arrivals: Arrivals;
+  private readonly jumps: JumpTables;
 
-  constructor(region: Region, forms: FormIndex, words: Int32Array, imports: RegionImports) {
+  constructor(region: Region, forms: FormIndex, words: Int32Array, imports: RegionImports, jumps: JumpTables) {
     const { code } = this;
     this.region = region;
     this.forms = forms;
     this.words = words;
     this.imports = imports;
+    this.jumps = jumps;
     const { touched, written } = registersOf(region, forms, words);
     this.frame = makeFrame(code, imports, new Registers(code, AREA, touched, written));
     this.left = code.temporary(I32);
@@ -129,14 +139,38 @@ export class RegionFunction {
       emitCall(this, block, statement);
       return this.follow(block, 'next', destination);
     }
+    if (block.terminator === 'jump' && statement.kind === 'jump')
+      return this.indirectJump(block, statement, destination);
     if (statement.kind === 'jump') {
       this.lowering.storeState('i64', STATE.rip, () => this.lowering.emit(statement.target));
-      return this.leave(block.terminator === 'return' ? LEAVE.returned : LEAVE.dispatch);
+      return this.leave(LEAVE.returned);
     }
     if (statement.condition === undefined) return this.follow(block, 'taken', destination);
     this.lowering.emit(statement.condition);
     this.followIf(block, destination);
     this.follow(block, 'next', destination);
+  }
+
+  /** Within the page by a table of bytes, one for each offset: 0 where it has not been seen to go. */
+  private indirectJump(block: RegionBlock, statement: BranchStatement & { kind: 'jump' }, destination: Targets): void {
+    const { code, lowering, frame } = this;
+    const target = lowering.inLocal(statement.target);
+    const offset = code.temporary(I64);
+    const unknown = code.block();
+    const table = block.targets.length > 0 ? this.jumps.table(block) : 0;
+    if (table !== 0) {
+      const labels = block.targets.map(() => code.block()).reverse();
+      code.get(target).get(frame.ripBase).op(OP.i64_sub).tee(offset).i64(0xfffn).op(OP.i64_gt_u).brIf(unknown);
+      code.get(offset).op(OP.i32_wrap_i64).memory(OP.i32_load8_u, table).brTable([unknown, ...labels], unknown);
+      for (const { block: to } of block.targets) {
+        code.end();
+        this.goTo(to, destination);
+      }
+    }
+    code.end();
+    lowering.storeState('i64', STATE.rip, () => code.get(target));
+    const asks = block.isIndirect && this.jumps.learns(block.last);
+    this.leave(asks ? block.last | LEAVE.jumped : LEAVE.dispatch);
   }
 
   /** Branches to the taken side if the i32 on the stack is not zero. */
@@ -150,9 +184,13 @@ export class RegionFunction {
   }
 
   private follow(block: RegionBlock, side: 'taken' | 'next', destination: Targets): void {
-    const { code } = this;
     const target = block[side];
     if (target < 0) return this.leave(leaveBy(block, side));
+    this.goTo(target, destination);
+  }
+
+  private goTo(target: number, destination: Targets): void {
+    const { code } = this;
     this.arrivals.note(target, this.lowering.kind);
     const { label, choice, dispatch } = destination(target);
     if (choice >= 0) code.i32(choice).set(this.choice(dispatch));
@@ -192,8 +230,8 @@ function makeFrame(code: Code, imports: RegionImports, registers: Registers): Re
   return frame;
 }
 
-function edgesOf({ taken, next }: RegionBlock): number[] {
-  return [taken, next].filter((target) => target >= 0);
+function edgesOf({ taken, next, targets }: RegionBlock): number[] {
+  return [...new Set([taken, next, ...targets.map(({ block }) => block)])].filter((target) => target >= 0);
 }
 
 function leaveBy({ terminator, last }: RegionBlock, side: 'taken' | 'next'): number {

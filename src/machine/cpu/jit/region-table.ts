@@ -22,8 +22,12 @@ export class RegionTable {
 
   add(code: WasmFunction): number {
     const slot = this.unused.pop() ?? this.grow();
-    for (const table of this.tables) table.set(slot, code);
+    this.replace(slot, code);
     return slot;
+  }
+
+  replace(slot: number, code: WasmFunction): void {
+    for (const table of this.tables) table.set(slot, code);
   }
 
   /** Nothing leads here any longer: V8 may drop the module. */

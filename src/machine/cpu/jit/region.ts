@@ -17,6 +17,8 @@ export const LEAVE = {
   block: 4,
   /** As `dispatch`, by a near return: a region that called this one may go on by itself. */
   returned: 5,
+  /** As `dispatch`, by the indirect jump of this record, to a place the region does not know yet. */
+  jumped: 6,
   mask: 63,
 } as const;
 
@@ -39,6 +41,12 @@ export type Terminator =
   /** The interpreter does the rest, from `last` on. */
   | 'leave';
 
+/** A place in the page that an indirect jump was seen to go to: its offset, and the index of the block. */
+export interface JumpTarget {
+  readonly offset: number;
+  readonly block: number;
+}
+
 export interface RegionBlock {
   /** Its first record. */
   readonly head: number;
@@ -48,11 +56,15 @@ export interface RegionBlock {
   readonly count: number;
   readonly instructions: readonly RegionInstruction[];
   readonly terminator: Terminator;
+  /** JMP through a register or memory: its places can be learned. */
+  readonly isIndirect: boolean;
   /** The record of the terminator. */
   readonly last: number;
   /** Indices of blocks of the region, or -1 where control leaves it. A call's `next` is where it returns to. */
   taken: number;
   next: number;
+  /** Of an indirect jump: where it is known to go. */
+  readonly targets: JumpTarget[];
 }
 
 export interface Region {
