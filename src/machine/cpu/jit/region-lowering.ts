@@ -124,9 +124,19 @@ export class RegionLowering extends Lowering {
   }
   storeState(type: Type, offset: number, value: () => void): void {
     if (offset === STATE.flagCarry || offset === STATE.flagResult) return this.storeFlags(offset, value);
+    if (offset === STATE.dataContext || offset === STATE.dataHash) return this.storeContext(offset, value);
     this.code.get(this.frame.area);
     value();
     this.code.memory(storeOpcode(type), offset);
+  }
+
+  /** STAC and CLAC: the region's own copies change too. Both fields are written as 32 bits. */
+  private storeContext(offset: number, value: () => void): void {
+    const { code, frame } = this;
+    value();
+    if (offset === STATE.dataHash) code.set(frame.dataHash).get(frame.area).get(frame.dataHash);
+    else code.op(OP.i64_extend_i32_u).set(frame.dataContext).get(frame.area).get(frame.dataContext).op(OP.i32_wrap_i64);
+    code.memory(OP.i32_store, offset);
   }
 
   protected read(place: Place, type: Type): void {

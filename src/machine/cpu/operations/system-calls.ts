@@ -14,9 +14,11 @@ const R11 = 11;
 const ARITHMETIC = 0x8d5;
 /** Their change would have to be noticed: single steps, alignment checks, virtual-8086 mode. */
 const WATCHED = RFLAGS.TF | RFLAGS.RF | RFLAGS.AC | RFLAGS.VM;
-/** As in mmu/walk.ts: CLASS.supervisorSmap and CLASS.user. */
+/** As CLASS in mmu/walk.ts, which knows this file's users: a test compares them. */
+export const SUPERVISOR_CLASS = 0;
+export const SUPERVISOR_SMAP_CLASS = 1;
+export const USER_CLASS = 2;
 const SMAP_SHIFT = Math.log2(CR4.SMAP);
-const USER_CLASS = 2;
 const BLOCKING_BY_STI = 1;
 
 function ending(mnemonic: string, describe: (o: Operation) => void): Description {
@@ -33,12 +35,16 @@ const withoutSystemCalls = (o: Operation): Value => word(o, STATE.efer).and(EFER
 
 /** Only the access class of the contexts changes with the privilege level. */
 function setClasses(o: Operation, context: Value, dataClass: Value, fetchClass: number): void {
-  const data = context.and(~CONTEXT_CLASS_MASK).or(dataClass);
+  setDataClass(o, context, dataClass);
   const fetch = word(o, STATE.fetchContext).and(~CONTEXT_CLASS_MASK).or(fetchClass);
-  o.writeState(STATE.dataContext, data);
-  o.writeState(STATE.dataHash, data.mul(CONTEXT_SPREAD).and(DATA_TLB_ENTRIES - 1).shl(5));
   o.writeState(STATE.fetchContext, fetch);
   o.writeState(STATE.fetchHash, fetch.mul(CONTEXT_SPREAD).and(INSTRUCTION_TLB_ENTRIES - 1));
+}
+
+function setDataClass(o: Operation, context: Value, dataClass: Value): void {
+  const data = context.and(~CONTEXT_CLASS_MASK).or(dataClass);
+  o.writeState(STATE.dataContext, data);
+  o.writeState(STATE.dataHash, data.mul(CONTEXT_SPREAD).and(DATA_TLB_ENTRIES - 1).shl(5));
 }
 
 function setFlat(o: Operation, segment: number, selector: Value, accessRights: number): void {
@@ -119,6 +125,18 @@ function setInterruptFlag(o: Operation): void {
   o.jump(o.nextRip());
 }
 
+/** STAC and CLAC: RFLAGS.AC as SMAP looks at it. At level 0 it checks no alignment. */
+function setAccess(set: boolean) {
+  return (o: Operation): void => {
+    const context = word(o, STATE.dataContext);
+    const withoutSmap = word(o, STATE.cr4).and(CR4.SMAP).isZero();
+    o.escape(notAtLevel0(o).or(withoutSmap).or(context.eq(NO_CONTEXT)));
+    const flags = word(o, STATE.flagsOther);
+    o.writeState(STATE.flagsOther, set ? flags.or(RFLAGS.AC) : flags.and(~RFLAGS.AC));
+    setDataClass(o, context, o.constant('i32', set ? SUPERVISOR_CLASS : SUPERVISOR_SMAP_CLASS));
+  };
+}
+
 /** In 64-bit code. VM and RF are not pushed. */
 function pushFlags(o: Operation): void {
   push(o, o.eflags().or(word(o, STATE.flagsOther)).or(2).and(~(RFLAGS.RF | RFLAGS.VM)).as('i64'));
@@ -130,5 +148,7 @@ export const SYSTEM_CALLS: readonly Description[] = [
   ending('STI64', setInterruptFlag),
   within('SWAPGS64', swapgs),
   within('CLI64', clearInterruptFlag),
+  within('STAC64', setAccess(true)),
+  within('CLAC64', setAccess(false)),
   { ...within('PUSHF64', pushFlags), escapes: false },
 ];
