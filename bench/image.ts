@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the contenders boot: Debian's kernel, and an initramfs with the program of guests/bench as its first process.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeCpio } from '../src/formats/cpio.ts';
+import type { CpioEntry } from '../src/formats/cpio.ts';
+import { prepareGuest } from '../src/images/prepare.ts';
+import { hypervisorGuest, innerGuest, plainGuest } from '../src/images/recipes.ts';
+import { nodeImageHost } from '../src/platform/node/image-host.ts';
+import { compileProgram } from './program.ts';
+
+/** Files, and what the kernel's command line begins with. */
+export interface Image {
+  readonly kernel: string;
+  /** The program alone. */
+  readonly initrd: string;
+  /** L1 with KVM, QEMU and the program; in it an L2 with the program. */
+  readonly hypervisorInitrd: string;
+  /** Of a machine, and of L1. */
+  readonly commandLine: string;
+  /** The program on the computer itself. */
+  readonly program: string;
+}
+
+/** `rows` are run by the first process; `then` is what it becomes afterwards, instead of powering off. */
+export function rowsWords(rows: readonly string[], then?: string): string {
+  return `rdinit=/bench -- ${rows.join(' ')}${then === undefined ? '' : ` then ${then}`}`;
+}
+
+/** Writes the files into `folder`. `innerRows` are those of L2. */
+export async function makeImage(folder: string, innerRows: readonly string[]): Promise<Image> {
+  const host = nodeImageHost();
+  const plain = await prepareGuest(plainGuest(), host);
+  const hypervisor = await prepareGuest(hypervisorGuest(), host);
+  const program = join(folder, 'bench');
+  compileProgram(program);
+  const own = programEntries(readFileSync(program));
+  const inner = [...own, directory('guest'), ...innerFiles(writeCpio(own), innerRows)];
+  const files = {
+    kernel: plain.kernel,
+    initrd: writeCpio(own),
+    hypervisorInitrd: Buffer.concat([hypervisor.initrd, writeCpio(inner)]),
+  };
+  const written = Object.entries(files).map(([name, bytes]) => [name, write(join(folder, name), bytes)]);
+  return {
+    ...(Object.fromEntries(written) as Record<keyof typeof files, string>),
+    commandLine: plain.commandLine,
+    program,
+  };
+}
+
+function write(file: string, bytes: Uint8Array): string {
+  writeFileSync(file, bytes);
+  return file;
+}
+
+const directory = (path: string): CpioEntry => ({ kind: 'directory', path, mode: 0o755 });
+const device = (path: string, major: number, minor: number): CpioEntry => ({
+  kind: 'device',
+  path,
+  mode: 0o666,
+  major,
+  minor,
+});
+
+function programEntries(program: Uint8Array): CpioEntry[] {
+  return [
+    directory('dev'),
+    device('dev/console', 5, 1),
+    device('dev/zero', 1, 5),
+    { kind: 'file', path: 'bench', mode: 0o755, bytes: program },
+  ];
+}
+
+/** Take the place of those that L1's image has: a second archive after the first overwrites what it names again. */
+function innerFiles(initrd: Uint8Array, rows: readonly string[]): CpioEntry[] {
+  const words = innerGuest().commandLine.map(({ word }) => word);
+  const text = `${words.join(' ')} ${rowsWords(rows)}\n`;
+  return [
+    { kind: 'file', path: 'guest/initrd', mode: 0o644, bytes: initrd },
+    { kind: 'file', path: 'guest/command-line', mode: 0o644, bytes: new TextEncoder().encode(text) },
+  ];
+}
