@@ -102,26 +102,32 @@ u32 row_branchy(void) {
   return sum;
 }
 
+static u32 bits_of(double value) {
+  union { double value; u32 halves[2]; } bits = {.value = value};
+  return mix(bits.halves[0], bits.halves[1]);
+}
+
 /** A matrix product and a recurrence with division, in doubles; the sum is of their bits. */
 u32 row_float(void) {
   enum { SIDE = 64 };
   static double a[SIDE][SIDE], b[SIDE][SIDE], c[SIDE][SIDE];
+  u32 sum = 0;
   for (int i = 0; i < SIDE; i++)
     for (int j = 0; j < SIDE; j++) a[i][j] = (double)(i * 3 + j) / 7, b[i][j] = (double)(i - j * 2) / 5;
-  double x = 0.5;
   for (int time = 0; time < FLOAT_TIMES; time++) {
+    double x = 0.5;
     for (int i = 0; i < SIDE; i++) {
       for (int j = 0; j < SIDE; j++) {
         double total = 0;
         for (int k = 0; k < SIDE; k++) total += a[i][k] * b[k][j];
         c[i][j] = total;
-        x = x * 0.75 + 1.0 / (x + total * total + 1);
+        x = x * 0.75 + total / (x * x + 1);
       }
     }
-    a[time % SIDE][0] = c[0][time % SIDE] * 1e-3 + x;
+    sum = mix(sum, bits_of(x));
+    a[time % SIDE][time * 7 % SIDE] += c[time % SIDE][0] * 1e-3;
   }
-  union { double value; u32 halves[2]; } bits = {.value = x + c[3][5]};
-  return mix(bits.halves[0], bits.halves[1]);
+  return sum;
 }
 
 /** Not inlined into itself: every call is one. */
