@@ -6,6 +6,7 @@ import { writeCpio } from '../src/formats/cpio.ts';
 import type { CpioEntry } from '../src/formats/cpio.ts';
 import { prepareGuest } from '../src/images/prepare.ts';
 import { hypervisorGuest, innerGuest, plainGuest } from '../src/images/recipes.ts';
+import type { ImageHost } from '../src/images/ports.ts';
 import { nodeImageHost } from '../src/platform/node/image-host.ts';
 import { compileProgram } from './program.ts';
 
@@ -15,7 +16,7 @@ export interface Image {
   /** The program alone. */
   readonly initrd: string;
   /** L1 with KVM, QEMU and the program; in it an L2 with the program. */
-  readonly hypervisorInitrd: string;
+  readonly hypervisorInitrd: string | undefined;
   /** Of a machine, and of L1. */
   readonly commandLine: string;
   /** The program on the computer itself. */
@@ -27,26 +28,31 @@ export function rowsWords(rows: readonly string[], then?: string): string {
   return `rdinit=/bench -- ${rows.join(' ')}${then === undefined ? '' : ` then ${then}`}`;
 }
 
-/** Writes the files into `folder`. `innerRows` are those of L2. */
-export async function makeImage(folder: string, innerRows: readonly string[]): Promise<Image> {
+/** Writes the files into `folder`. `innerRows` are those of L2; without, L1 and L2 are not made. */
+export async function makeImage(folder: string, innerRows?: readonly string[]): Promise<Image> {
   const host = nodeImageHost();
-  const plain = await prepareGuest(plainGuest(), host);
-  const hypervisor = await prepareGuest(hypervisorGuest(), host);
+  const { kernel, commandLine } = await prepareGuest(plainGuest(), host);
   const program = join(folder, 'bench');
   compileProgram(program);
-  const own = programEntries(readFileSync(program));
-  const inner = [...own, directory('guest'), ...innerFiles(writeCpio(own), innerRows)];
-  const files = {
-    kernel: plain.kernel,
-    initrd: writeCpio(own),
-    hypervisorInitrd: Buffer.concat([hypervisor.initrd, writeCpio(inner)]),
-  };
-  const written = Object.entries(files).map(([name, bytes]) => [name, write(join(folder, name), bytes)]);
+  const entries = programEntries(readFileSync(program));
   return {
-    ...(Object.fromEntries(written) as Record<keyof typeof files, string>),
-    commandLine: plain.commandLine,
+    kernel: write(join(folder, 'kernel'), kernel),
+    initrd: write(join(folder, 'initrd'), writeCpio(entries)),
+    hypervisorInitrd:
+      innerRows && write(join(folder, 'hypervisor-initrd'), await hypervisorInitrd(host, entries, innerRows)),
+    commandLine,
     program,
   };
+}
+
+/** L1's image; what comes second takes the place of what it names again. */
+async function hypervisorInitrd(
+  host: ImageHost,
+  entries: readonly CpioEntry[],
+  innerRows: readonly string[],
+): Promise<Uint8Array> {
+  const { initrd } = await prepareGuest(hypervisorGuest(), host);
+  return Buffer.concat([initrd, writeCpio([...entries, ...innerFiles(writeCpio(entries), innerRows)])]);
 }
 
 function write(file: string, bytes: Uint8Array): string {
@@ -72,7 +78,6 @@ function programEntries(program: Uint8Array): CpioEntry[] {
   ];
 }
 
-/** Take the place of those that L1's image has: a second archive after the first overwrites what it names again. */
 function innerFiles(initrd: Uint8Array, rows: readonly string[]): CpioEntry[] {
   const words = innerGuest().commandLine.map(({ word }) => word);
   const text = `${words.join(' ')} ${rowsWords(rows)}\n`;

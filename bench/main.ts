@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm run bench -- NAME [OPTION...]`
+// `npm run bench -- [NAME] [OPTION...]`
 import { bootBench } from './boot.ts';
+import { programsBench } from './programs.ts';
 
 interface Bench {
   readonly name: string;
@@ -8,14 +9,18 @@ interface Bench {
   readonly run: (args: readonly string[]) => Promise<void>;
 }
 
+// prettier-ignore
 const BENCHES: readonly Bench[] = [
+  { name: 'programs', usage: 'programs [--against qemu,native] [--levels bare,l1,l2] [--rows NAME,...] [--rounds N] [--json FILE]: the programs of guests/bench (this is what runs without a name)', run: programsBench },
   { name: 'boot', usage: 'boot [--against qemu] [--rounds N]: power-on to userspace, in CPU seconds', run: bootBench },
 ];
 
-const [name, ...args] = process.argv.slice(2);
+const [first = '', ...rest] = process.argv.slice(2);
+const unnamed = first === '' || first.startsWith('--');
+const [name, args] = unnamed ? ['programs', process.argv.slice(2)] : [first, rest];
 const bench = BENCHES.find((candidate) => candidate.name === name);
 if (bench === undefined) {
-  console.error(`usage: npm run bench -- NAME\n${BENCHES.map(({ usage }) => `  ${usage}`).join('\n')}`);
+  console.error(`usage: npm run bench -- [NAME]\n${BENCHES.map(({ usage }) => `  ${usage}`).join('\n')}`);
   process.exitCode = 2;
 } else {
   try {

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import { parseMarker } from './markers.ts';
+import { NOTHING } from './rows.ts';
+
+/** One row on one contender in one round. */
+export interface Reading {
+  /** Seconds of user and system time of the process while the row ran. */
+  readonly cpu: number;
+  /** Of the results: eight hexadecimal digits. */
+  readonly sum: string;
+}
+
+/** Rows by name, on each console by what its lines begin with. */
+export type Readings = ReadonlyMap<string, Reading>;
+
+/** The rows of one console, from its lines and what the process's clock of CPU time shows when each is read. */
+export class Ledger {
+  readonly readings = new Map<string, Reading>();
+  /** What the clock showed when the first row began: the console's machine was in userspace. */
+  userspace: number | undefined;
+  #open: { readonly row: string; readonly at: number } | undefined;
+
+  /** `now` in seconds. Throws when the guest says that a row failed, or ends one that did not begin. */
+  line(text: string, now: number): void {
+    const marker = parseMarker(text);
+    if (marker === undefined) return;
+    if (marker.kind === 'failure') throw new Error(`the guest program failed: ${marker.what}`);
+    if (marker.kind === 'begin') this.#begin(marker.row, now);
+    else this.#end(marker.row, marker.sum, now);
+  }
+
+  #begin(row: string, now: number): void {
+    this.userspace ??= now;
+    this.#open = { row, at: now };
+  }
+
+  #end(row: string, sum: string, now: number): void {
+    if (this.#open?.row !== row) throw new Error(`row ${row} ended and had not begun`);
+    this.readings.set(row, { cpu: now - this.#open.at, sum });
+    this.#open = undefined;
+  }
+
+  /** Throws when one of the rows has not ended. */
+  complete(rows: readonly string[]): void {
+    const missing = [NOTHING, ...rows].find((row) => !this.readings.has(row));
+    if (missing !== undefined) throw new Error(`row ${missing} did not end`);
+  }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Column, Console, Contender } from './contenders.ts';
+import { follow } from './follow.ts';
+import type { Image } from './image.ts';
+import { Ledger } from './ledger.ts';
+import type { Reading } from './ledger.ts';
+
+/** What a column came to in one round. */
+export interface ColumnReadings {
+  readonly rows: Readonly<Record<string, Reading>>;
+  /** Seconds of CPU time from the start of the process to the column's userspace. */
+  readonly userspace: number;
+  /** The most resident memory of the process when the column's last row ended, in bytes. */
+  readonly peak: number;
+}
+
+export type Round = Partial<Record<Column, ColumnReadings>>;
+
+/** Runs a contender once. */
+export async function runContender(contender: Contender, image: Image): Promise<Round> {
+  const watched = contender.consoles.map((console) => new WatchedConsole(console));
+  const began = performance.now();
+  await follow(contender.command(image), (text, figures) => {
+    watched.find(({ console }) => text.startsWith(console.prefix))?.line(text, figures);
+  }).catch((error: unknown) => {
+    throw new Error(`${contender.name}: ${(error as Error).message}`);
+  });
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  console.log(`  ${contender.name}: ${watched.map((one) => one.says).join(', ')}; ${seconds} s`);
+  return Object.fromEntries(watched.map((one) => [one.console.column, one.readings(contender.name)]));
+}
+
+class WatchedConsole {
+  readonly console: Console;
+  readonly #ledger = new Ledger();
+  #peak = 0;
+
+  constructor(console: Console) {
+    this.console = console;
+  }
+
+  line(text: string, figures: () => { cpu: number; peak: number }): void {
+    if (!text.includes('bench')) return;
+    const { cpu, peak } = figures();
+    this.#peak = peak;
+    this.#ledger.line(text, cpu);
+  }
+
+  get says(): string {
+    const cpu = [...this.#ledger.readings.values()].reduce((sum, reading) => sum + reading.cpu, 0);
+    return `${this.console.column} ${cpu.toFixed(1)} CPU s in rows`;
+  }
+
+  readings(name: string): ColumnReadings {
+    const { readings, userspace } = this.#ledger;
+    try {
+      this.#ledger.complete(this.console.rows);
+    } catch (error) {
+      throw new Error(`${name}: ${(error as Error).message}`, { cause: error });
+    }
+    return { rows: Object.fromEntries(readings), userspace: userspace!, peak: this.#peak };
+  }
+}
+
+/** Throws when a row's sum is not the same everywhere: then one of the machines computes something else. */
+export function checkSums(rounds: readonly Round[]): void {
+  const first = new Map<string, { column: string; sum: string }>();
+  for (const round of rounds) {
+    for (const [column, { rows }] of Object.entries(round)) {
+      for (const [row, { sum }] of Object.entries(rows)) {
+        const other = first.get(row);
+        if (other === undefined) first.set(row, { column, sum });
+        else if (other.sum !== sum)
+          throw new Error(`row ${row}: ${column} computed ${sum}, and ${other.column} ${other.sum}`);
+      }
+    }
+  }
+}
