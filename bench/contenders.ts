@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { fileURLToPath } from 'node:url';
+import { startBochs } from './bochs/start.ts';
+import type { Started } from './follow.ts';
 import { rowsWords } from './image.ts';
 import type { Image } from './image.ts';
 import { NOTHING, rowsAt } from './rows.ts';
 import type { Level, Row } from './rows.ts';
 
 /** Where rows are run: a column of the table. */
-export type Column = Level | 'qemu' | 'bochs' | 'native';
+export type Column = Level | 'qemu' | 'bochs' | 'bochs-l2' | 'native';
 
 /** A console of a contender's, by what each of its lines begins with, and the rows that are run there. */
 export interface Console {
@@ -18,8 +20,9 @@ export interface Console {
 /** A process that runs rows, at one level or at two. */
 export interface Contender {
   readonly name: string;
+  /** From the outermost level inwards. */
   readonly consoles: readonly Console[];
-  readonly command: (image: Image) => readonly string[];
+  readonly start: (image: Image) => Started | Promise<Started>;
 }
 
 const MEMORY = '256M';
@@ -38,59 +41,97 @@ export function ownContenders(levels: readonly Level[], rows: readonly Row[]): C
   ];
 }
 
+/** Who else can be measured, by the words of `--against`: on the bare machine's rows, and Bochs on the way to L2. */
+export function otherContenders(names: readonly string[], levels: readonly Level[], rows: readonly Row[]): Contender[] {
+  return names.flatMap((name) => {
+    const other = OTHERS[name];
+    if (other !== undefined) return other(rowsAt(rows, 'bare'), levels);
+    throw new Error(`--against ${name}: there is no such contender; there are ${Object.keys(OTHERS).join(', ')}`);
+  });
+}
+
+const OTHERS: Readonly<Record<string, (rows: readonly string[], levels: readonly Level[]) => Contender[]>> = {
+  qemu: (rows) => [qemu(rows)],
+  bochs: (rows, levels) => [
+    ...(levels.includes('bare') ? [bochs(rows)] : []),
+    ...(levels.includes('l2') ? [bochsHypervisor()] : []),
+  ],
+  native: (rows) => [native(rows)],
+};
+
 const withNothing = (rows: readonly string[]): readonly string[] => [NOTHING, ...rows];
-const turtles = (...words: readonly string[]): readonly string[] => [
-  process.execPath,
-  TURTLES,
-  'run',
-  ...words,
-  '--batch',
-];
-const quiet = (image: Image): string => `${image.commandLine} quiet`;
+const commandLine = (image: Image, rows: readonly string[], then?: string): string =>
+  `${image.commandLine} quiet ${rowsWords(withNothing(rows), then)}`;
+
+/** The command line comes last. */
+const turtles = (words: readonly string[], memory: string, kernel: string, initrd: string): readonly string[] =>
+  // prettier-ignore
+  [process.execPath, TURTLES, 'run', ...words, '--batch', '--memory', memory, '--kernel', kernel, '--initrd', initrd, '--append'];
 
 function machine(name: string, column: Level, words: readonly string[], rows: readonly string[]): Contender {
-  const commandLine = (image: Image) => `${quiet(image)} ${rowsWords(withNothing(rows))}`;
   return {
     name,
     consoles: [{ column, prefix: 'L1: ', rows }],
-    // prettier-ignore
-    command: (image) => [...turtles('linux', ...words), '--memory', MEMORY, '--kernel', image.kernel, '--initrd', image.initrd, '--append', commandLine(image)],
+    start: (image) => ({
+      command: [...turtles(['linux', ...words], MEMORY, image.kernel, image.initrd), commandLine(image, rows)],
+    }),
   };
 }
 
 /** L1 runs its rows, then KVM and QEMU, and L2 its own. */
 function hypervisor(rows: readonly string[], innerRows: readonly string[]): Contender {
-  const commandLine = (image: Image) => `${quiet(image)} ${rowsWords(withNothing(rows), INIT)}`;
   return {
     name: rows.length > 0 ? 'turtles, L1 and L2' : 'turtles, L2',
     consoles: [
       { column: 'l1', prefix: 'L1: ', rows },
       { column: 'l2', prefix: 'L2: ', rows: innerRows },
     ],
-    // prettier-ignore
-    command: (image) => [...turtles('main'), '--memory', HYPERVISOR_MEMORY, '--kernel', image.kernel, '--initrd', image.hypervisorInitrd!, '--append', commandLine(image)],
+    start: (image) => ({
+      // prettier-ignore
+      command: [...turtles(['main'], HYPERVISOR_MEMORY, image.kernel, image.hypervisorInitrd!), commandLine(image, rows, INIT)],
+    }),
   };
 }
 
-const OTHERS: Readonly<Record<string, (rows: readonly string[]) => Contender>> = {
-  qemu: (rows) => ({
+function qemu(rows: readonly string[]): Contender {
+  return {
     name: 'qemu-system-x86_64 -accel tcg',
     consoles: [{ column: 'qemu', prefix: '', rows }],
-    // prettier-ignore
-    command: (image) => ['qemu-system-x86_64', '-machine', 'q35', '-accel', 'tcg', '-m', MEMORY, '-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio', '-kernel', image.kernel, '-initrd', image.initrd, '-append', `${quiet(image)} ${rowsWords(withNothing(rows))}`],
-  }),
-  native: (rows) => ({
+    start: (image) => ({
+      // prettier-ignore
+      command: ['qemu-system-x86_64', '-machine', 'q35', '-accel', 'tcg', '-m', MEMORY, '-nodefaults', '-display', 'none', '-no-reboot', '-serial', 'stdio', '-kernel', image.kernel, '-initrd', image.initrd, '-append', commandLine(image, rows)],
+    }),
+  };
+}
+
+function native(rows: readonly string[]): Contender {
+  return {
     name: 'this computer',
     consoles: [{ column: 'native', prefix: '', rows }],
-    command: (image) => [image.program, ...withNothing(rows)],
-  }),
-};
+    start: (image) => ({ command: [image.program, ...withNothing(rows)] }),
+  };
+}
 
-/** Who else can be measured, by the word of `--against`. They run what the bare machine runs. */
-export function otherContenders(names: readonly string[], rows: readonly Row[]): Contender[] {
-  return names.map((name) => {
-    const other = OTHERS[name];
-    if (other !== undefined) return other(rowsAt(rows, 'bare'));
-    throw new Error(`--against ${name}: there is no such contender; there are ${Object.keys(OTHERS).join(', ')}`);
-  });
+function bochs(rows: readonly string[]): Contender {
+  return {
+    name: 'bochs',
+    consoles: [{ column: 'bochs', prefix: '', rows }],
+    start: (image) => startBochs({ ...image, commandLine: commandLine(image, rows), memory: 256 << 20, serial: 1 }),
+  };
+}
+
+/** Only as far as L2's userspace. L2's console is L1's second serial port. */
+function bochsHypervisor(): Contender {
+  return {
+    name: 'bochs, L2',
+    consoles: [{ column: 'bochs-l2', prefix: '', rows: [] }],
+    start: (image) =>
+      startBochs({
+        kernel: image.kernel,
+        initrd: image.hypervisorBootInitrd!,
+        commandLine: commandLine(image, [], INIT),
+        memory: 1024 << 20,
+        serial: 2,
+      }),
+  };
 }

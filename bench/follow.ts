@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 
 /** What Linux counts for a process, all its threads and the children it waited for. */
 export interface ProcessFigures {
@@ -23,35 +24,62 @@ export function figuresOf(pid: number): ProcessFigures {
   return { cpu: ticks / TICKS, peak: Number(peak?.[1] ?? 0) * 1024 };
 }
 
+/** A program that can be run, and how it is listened to. */
+export interface Started {
+  readonly command: readonly string[];
+  /** Its console, when that is not its standard output. */
+  readonly output?: Readable;
+  /** What it ends with when all is well; 0 without. */
+  readonly status?: number;
+  /** Called when it has ended. */
+  readonly close?: () => void;
+}
+
 /**
- * Runs a program to its end and hands on each line of its standard output as it comes, with what the process has used
- * by then. Rejects when the program cannot be run, fails, or `line` throws.
+ * Runs a program to its end and hands on each line of its console as it comes, with what the process has used by then.
+ * Rejects when the program cannot be run, fails, or `line` throws.
  */
-export function follow(
-  [program, ...args]: readonly string[],
+export async function follow(
+  started: Started,
   line: (text: string, figures: () => ProcessFigures) => void,
 ): Promise<void> {
+  try {
+    await toTheEnd(started, line);
+  } finally {
+    started.close?.();
+  }
+}
+
+function toTheEnd({ command, output, status = 0 }: Started, line: Parameters<typeof follow>[1]): Promise<void> {
   return new Promise((resolve, reject) => {
+    const [program, ...args] = command;
     const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const tail = new Tail();
-    let rest = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      tail.add(chunk);
-      const lines = (rest + chunk.toString('latin1')).split('\n');
-      rest = lines.pop()!;
-      try {
-        for (const text of lines) line(text, () => figuresOf(child.pid!));
-      } catch (error) {
-        child.kill('SIGKILL');
-        reject(error as Error);
-      }
+    const give = (text: string) => line(text, () => figuresOf(child.pid!));
+    eachLine(output ?? child.stdout, give, (error) => {
+      child.kill('SIGKILL');
+      reject(error);
     });
-    child.stderr.on('data', (chunk: Buffer) => tail.add(chunk));
+    for (const stream of new Set([output ?? child.stdout, child.stdout, child.stderr]))
+      stream.on('data', (chunk: Buffer) => tail.add(chunk));
     child.on('error', (error) => reject(new Error(`${program} could not be run: ${error.message}`)));
-    child.on('close', (status) => {
-      if (status === 0) resolve();
-      else reject(new Error(`${program} ended with status ${status}:\n${tail.text}`));
+    child.on('close', (ended) => {
+      if (ended === status) resolve();
+      else reject(new Error(`${program} ended with status ${ended}:\n${tail.text}`));
     });
+  });
+}
+
+function eachLine(stream: Readable, give: (text: string) => void, failed: (error: Error) => void): void {
+  let rest = '';
+  stream.on('data', (chunk: Buffer) => {
+    const lines = (rest + chunk.toString('latin1')).split('\n');
+    rest = lines.pop()!;
+    try {
+      for (const text of lines) give(text);
+    } catch (error) {
+      failed(error as Error);
+    }
   });
 }
 

@@ -6,9 +6,9 @@ import { writeCpio } from '../src/formats/cpio.ts';
 import type { CpioEntry } from '../src/formats/cpio.ts';
 import { prepareGuest } from '../src/images/prepare.ts';
 import { hypervisorGuest, innerGuest, plainGuest } from '../src/images/recipes.ts';
-import type { ImageHost } from '../src/images/ports.ts';
 import { nodeImageHost } from '../src/platform/node/image-host.ts';
 import { compileProgram } from './program.ts';
+import { NOTHING } from './rows.ts';
 
 /** Files, and what the kernel's command line begins with. */
 export interface Image {
@@ -17,6 +17,8 @@ export interface Image {
   readonly initrd: string;
   /** L1 with KVM, QEMU and the program; in it an L2 with the program. */
   readonly hypervisorInitrd: string | undefined;
+  /** The same, and no rows in L2. */
+  readonly hypervisorBootInitrd: string | undefined;
   /** Of a machine, and of L1. */
   readonly commandLine: string;
   /** The program on the computer itself. */
@@ -35,24 +37,23 @@ export async function makeImage(folder: string, innerRows?: readonly string[]): 
   const program = join(folder, 'bench');
   compileProgram(program);
   const entries = programEntries(readFileSync(program));
+  const hypervisor = innerRows && (await prepareGuest(hypervisorGuest(), host)).initrd;
+  const file = (name: string, bytes: Uint8Array) => write(join(folder, name), bytes);
+  const withInner = (name: string, rows: readonly string[]) =>
+    hypervisor && file(name, hypervisorInitrd(hypervisor, entries, rows));
   return {
-    kernel: write(join(folder, 'kernel'), kernel),
-    initrd: write(join(folder, 'initrd'), writeCpio(entries)),
-    hypervisorInitrd:
-      innerRows && write(join(folder, 'hypervisor-initrd'), await hypervisorInitrd(host, entries, innerRows)),
+    kernel: file('kernel', kernel),
+    initrd: file('initrd', writeCpio(entries)),
+    hypervisorInitrd: withInner('hypervisor-initrd', innerRows ?? []),
+    hypervisorBootInitrd: withInner('hypervisor-boot-initrd', [NOTHING]),
     commandLine,
     program,
   };
 }
 
 /** L1's image; what comes second takes the place of what it names again. */
-async function hypervisorInitrd(
-  host: ImageHost,
-  entries: readonly CpioEntry[],
-  innerRows: readonly string[],
-): Promise<Uint8Array> {
-  const { initrd } = await prepareGuest(hypervisorGuest(), host);
-  return Buffer.concat([initrd, writeCpio([...entries, ...innerFiles(writeCpio(entries), innerRows)])]);
+function hypervisorInitrd(image: Uint8Array, entries: readonly CpioEntry[], rows: readonly string[]): Uint8Array {
+  return Buffer.concat([image, writeCpio([...entries, ...innerFiles(writeCpio(entries), rows)])]);
 }
 
 function write(file: string, bytes: Uint8Array): string {

@@ -13,11 +13,17 @@ export interface Reading {
 /** Rows by name, on each console by what its lines begin with. */
 export type Readings = ReadonlyMap<string, Reading>;
 
+/** Of all rows that have ended: seconds. */
+export function total(ledger: Ledger): number {
+  return [...ledger.readings.values()].reduce((sum, { cpu }) => sum + cpu, 0);
+}
+
 /** The rows of one console, from its lines and what the process's clock of CPU time shows when each is read. */
 export class Ledger {
   readonly readings = new Map<string, Reading>();
-  /** What the clock showed when the first row began: the console's machine was in userspace. */
+  /** From the start, or from the kernel being loaded, to the first row: the console's machine is in userspace. */
   userspace: number | undefined;
+  #loaded = 0;
   #open: { readonly row: string; readonly at: number } | undefined;
 
   /** `now` in seconds. Throws when the guest says that a row failed, or ends one that did not begin. */
@@ -25,12 +31,13 @@ export class Ledger {
     const marker = parseMarker(text);
     if (marker === undefined) return;
     if (marker.kind === 'failure') throw new Error(`the guest program failed: ${marker.what}`);
-    if (marker.kind === 'begin') this.#begin(marker.row, now);
+    if (marker.kind === 'loaded') this.#loaded = now;
+    else if (marker.kind === 'begin') this.#begin(marker.row, now);
     else this.#end(marker.row, marker.sum, now);
   }
 
   #begin(row: string, now: number): void {
-    this.userspace ??= now;
+    this.userspace ??= now - this.#loaded;
     this.#open = { row, at: now };
   }
 

@@ -60,7 +60,7 @@ function parse(args: readonly string[]): Options {
     throw new Error(`--rounds ${values.rounds}: that is no number of rounds`);
   const rows = chooseRows(list(values.rows));
   const levels = list(values.levels).map(levelOf);
-  const contenders = [...ownContenders(levels, rows), ...otherContenders(list(values.against), rows)];
+  const contenders = [...ownContenders(levels, rows), ...otherContenders(list(values.against), levels, rows)];
   const innerRows = levels.includes('l2') ? [NOTHING, ...rowsAt(rows, 'l2')] : undefined;
   return { contenders, innerRows, rounds, json: values.json };
 }

@@ -17,7 +17,7 @@ export interface ResultLine {
 
 // prettier-ignore
 const PAIRS: readonly (readonly [Column, Column])[] = [
-  ['bare', 'qemu'], ['bare', 'bochs'], ['bare', 'native'], ['l1', 'bare'], ['l2', 'l1'],
+  ['bare', 'qemu'], ['bare', 'bochs'], ['bare', 'native'], ['l1', 'bare'], ['l2', 'l1'], ['l2', 'bochs-l2'],
 ];
 
 const MEANS: readonly { readonly name: string; readonly set: RowSet; readonly without: readonly string[] }[] = [

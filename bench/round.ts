@@ -2,13 +2,13 @@
 import type { Column, Console, Contender } from './contenders.ts';
 import { follow } from './follow.ts';
 import type { Image } from './image.ts';
-import { Ledger } from './ledger.ts';
+import { Ledger, total } from './ledger.ts';
 import type { Reading } from './ledger.ts';
 
 /** What a column came to in one round. */
 export interface ColumnReadings {
   readonly rows: Readonly<Record<string, Reading>>;
-  /** Seconds of CPU time from the start of the process to the column's userspace. */
+  /** Seconds of CPU time from the start of the process to the column's userspace, without rows of outer levels. */
   readonly userspace: number;
   /** The most resident memory of the process when the column's last row ended, in bytes. */
   readonly peak: number;
@@ -20,14 +20,21 @@ export type Round = Partial<Record<Column, ColumnReadings>>;
 export async function runContender(contender: Contender, image: Image): Promise<Round> {
   const watched = contender.consoles.map((console) => new WatchedConsole(console));
   const began = performance.now();
-  await follow(contender.command(image), (text, figures) => {
+  const started = await contender.start(image);
+  await follow(started, (text, figures) => {
     watched.find(({ console }) => text.startsWith(console.prefix))?.line(text, figures);
   }).catch((error: unknown) => {
     throw new Error(`${contender.name}: ${(error as Error).message}`);
   });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  console.log(`  ${contender.name}: ${watched.map((one) => one.says).join(', ')}; ${seconds} s`);
-  return Object.fromEntries(watched.map((one) => [one.console.column, one.readings(contender.name)]));
+  console.log(`  ${contender.name}: ${watched.map((one) => one.says).join('; ')}; ${seconds} s`);
+  let before = 0;
+  const columns = watched.map((one) => {
+    const readings = one.readings(contender.name, before);
+    before += one.cpu;
+    return [one.console.column, readings];
+  });
+  return Object.fromEntries(columns);
 }
 
 class WatchedConsole {
@@ -46,19 +53,25 @@ class WatchedConsole {
     this.#ledger.line(text, cpu);
   }
 
-  get says(): string {
-    const cpu = [...this.#ledger.readings.values()].reduce((sum, reading) => sum + reading.cpu, 0);
-    return `${this.console.column} ${cpu.toFixed(1)} CPU s in rows`;
+  /** Of all rows, in seconds. */
+  get cpu(): number {
+    return total(this.#ledger);
   }
 
-  readings(name: string): ColumnReadings {
+  get says(): string {
+    const { userspace } = this.#ledger;
+    return `${this.console.column}: ${userspace?.toFixed(1)} CPU s to userspace, ${this.cpu.toFixed(1)} in rows`;
+  }
+
+  /** `before`: what rows of outer levels took until the first row of this one. */
+  readings(name: string, before: number): ColumnReadings {
     const { readings, userspace } = this.#ledger;
     try {
       this.#ledger.complete(this.console.rows);
     } catch (error) {
       throw new Error(`${name}: ${(error as Error).message}`, { cause: error });
     }
-    return { rows: Object.fromEntries(readings), userspace: userspace!, peak: this.#peak };
+    return { rows: Object.fromEntries(readings), userspace: userspace! - before, peak: this.#peak };
   }
 }
 
