@@ -3,25 +3,33 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 
-/** What Linux counts for a process, all its threads and the children it waited for. */
-export interface ProcessFigures {
-  /** User and system time in seconds; the kernel shows hundredths. */
-  readonly cpu: number;
-  /** The most memory that was resident, in bytes. */
-  readonly peak: number;
-}
-
 /** USER_HZ, the same on every x86-64 Linux. */
 const TICKS = 100;
 
-/** Of a process that runs, from proc(5). */
-export function figuresOf(pid: number): ProcessFigures {
+/** What proc(5) says in smaps. */
+export interface Residency {
+  /** Bytes that are resident, */
+  readonly all: number;
+  /** and those of its largest mapping: of an emulator, the guest's memory with what lies beside it. */
+  readonly largest: number;
+}
+
+export function residencyOf(pid: number): Residency {
+  const smaps = readFileSync(`/proc/${pid}/smaps`, 'latin1');
+  const sizes = [...smaps.matchAll(/^Rss:\s+(\d+) kB/gm)].map((found) => Number(found[1]) * 1024);
+  return { all: sizes.reduce((sum, size) => sum + size, 0), largest: Math.max(0, ...sizes) };
+}
+
+/**
+ * User and system time of a process that runs, of all its threads and of the children it waited for, in seconds, from
+ * proc(5). The kernel shows hundredths.
+ */
+export function cpuSecondsOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   // utime, stime, cutime and cstime: the 14th to 17th field, and the first two are cut off.
   const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
-  const peak = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
-  return { cpu: ticks / TICKS, peak: Number(peak?.[1] ?? 0) * 1024 };
+  return ticks / TICKS;
 }
 
 /** A program that can be run, and how it is listened to. */
@@ -35,14 +43,14 @@ export interface Started {
   readonly close?: () => void;
 }
 
+/** What to do with a line of the console. True: enough has been seen, and the program is ended. */
+export type OnLine = (text: string, pid: number) => boolean | void;
+
 /**
- * Runs a program to its end and hands on each line of its console as it comes, with what the process has used by then.
- * Rejects when the program cannot be run, fails, or `line` throws.
+ * Runs a program to its end and hands on each line of its console as it comes. Rejects when the program cannot be run,
+ * fails, or `line` throws.
  */
-export async function follow(
-  started: Started,
-  line: (text: string, figures: () => ProcessFigures) => void,
-): Promise<void> {
+export async function follow(started: Started, line: OnLine): Promise<void> {
   try {
     await toTheEnd(started, line);
   } finally {
@@ -50,12 +58,17 @@ export async function follow(
   }
 }
 
-function toTheEnd({ command, output, status = 0 }: Started, line: Parameters<typeof follow>[1]): Promise<void> {
+function toTheEnd({ command, output, status = 0 }: Started, line: OnLine): Promise<void> {
   return new Promise((resolve, reject) => {
     const [program, ...args] = command;
     const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const tail = new Tail();
-    const give = (text: string) => line(text, () => figuresOf(child.pid!));
+    let enough = false;
+    const give = (text: string) => {
+      if (enough || line(text, child.pid!) !== true) return;
+      enough = true;
+      child.kill('SIGKILL');
+    };
     eachLine(output ?? child.stdout, give, (error) => {
       child.kill('SIGKILL');
       reject(error);
@@ -64,7 +77,7 @@ function toTheEnd({ command, output, status = 0 }: Started, line: Parameters<typ
       stream.on('data', (chunk: Buffer) => tail.add(chunk));
     child.on('error', (error) => reject(new Error(`${program} could not be run: ${error.message}`)));
     child.on('close', (ended) => {
-      if (ended === status) resolve();
+      if (enough || ended === status) resolve();
       else reject(new Error(`${program} ended with status ${ended}:\n${tail.text}`));
     });
   });

@@ -47,9 +47,8 @@ export class Ledger {
     this.#open = undefined;
   }
 
-  /** Throws when one of the rows has not ended. */
-  complete(rows: readonly string[]): void {
-    const missing = [NOTHING, ...rows].find((row) => !this.readings.has(row));
-    if (missing !== undefined) throw new Error(`row ${missing} did not end`);
+  /** The first of the rows that has not ended; undefined when all have. */
+  missing(rows: readonly string[]): string | undefined {
+    return [NOTHING, ...rows].find((row) => !this.readings.has(row));
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run bench -- [NAME] [OPTION...]`
 import { bootBench } from './boot.ts';
+import { churnBench } from './churn.ts';
 import { programsBench } from './programs.ts';
 
 interface Bench {
@@ -11,8 +12,9 @@ interface Bench {
 
 // prettier-ignore
 const BENCHES: readonly Bench[] = [
-  { name: 'programs', usage: 'programs [--against qemu,native] [--levels bare,l1,l2] [--rows NAME,...] [--rounds N] [--json FILE]: the programs of guests/bench (this is what runs without a name)', run: programsBench },
+  { name: 'programs', usage: 'programs [--against qemu,bochs,native] [--levels bare,l1,l2] [--rows NAME,...] [--rounds N] [--json FILE] [--svg FILE]: the programs of guests/bench (this is what runs without a name)', run: programsBench },
   { name: 'boot', usage: 'boot [--against qemu] [--rounds N]: power-on to userspace, in CPU seconds', run: bootBench },
+  { name: 'churn', usage: 'churn [--minutes N] [--json FILE]: fork, execve, exit, wait in L2, and whether the process grows or slows down', run: churnBench },
 ];
 
 const [first = '', ...rest] = process.argv.slice(2);

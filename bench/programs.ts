@@ -4,9 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { chartSvg } from './chart.ts';
 import { otherContenders, ownContenders } from './contenders.ts';
 import type { Contender } from './contenders.ts';
 import { makeImage } from './image.ts';
+import { memoryText, prices, pricesText } from './prices.ts';
 import { resultLines } from './results.ts';
 import { checkSums, runContender } from './round.ts';
 import type { Round } from './round.ts';
@@ -20,9 +22,10 @@ interface Options {
   readonly innerRows: readonly string[] | undefined;
   readonly rounds: number;
   readonly json: string | undefined;
+  readonly svg: string | undefined;
 }
 
-/** `[--against qemu,native] [--rounds N] [--rows NAME,...] [--levels bare,l1,l2] [--json FILE]` */
+/** `[--against qemu,native] [--rounds N] [--rows NAME,...] [--levels bare,l1,l2] [--json FILE] [--svg FILE]` */
 export async function programsBench(args: readonly string[]): Promise<void> {
   const options = parse(args);
   const folder = mkdtempSync(join(tmpdir(), 'turtles-bench-'));
@@ -53,6 +56,7 @@ function parse(args: readonly string[]): Options {
       rows: { type: 'string', default: 'compute,memory,system,idle,exits' },
       levels: { type: 'string', default: 'bare' },
       json: { type: 'string' },
+      svg: { type: 'string' },
     },
   });
   const rounds = Number(values.rounds);
@@ -62,7 +66,7 @@ function parse(args: readonly string[]): Options {
   const levels = list(values.levels).map(levelOf);
   const contenders = [...ownContenders(levels, rows), ...otherContenders(list(values.against), levels, rows)];
   const innerRows = levels.includes('l2') ? [NOTHING, ...rowsAt(rows, 'l2')] : undefined;
-  return { contenders, innerRows, rounds, json: values.json };
+  return { contenders, innerRows, rounds, json: values.json, svg: values.svg };
 }
 
 function levelOf(name: string): Level {
@@ -71,8 +75,13 @@ function levelOf(name: string): Level {
   throw new Error(`--levels ${name}: there is no such level; there are ${LEVELS.join(', ')}`);
 }
 
-function report(rounds: readonly Round[], { json }: Options): void {
+function report(rounds: readonly Round[], { json, svg }: Options): void {
   const lines = resultLines(rounds);
-  console.log(`\nmedians of ${rounds.length} rounds\n${tableText(lines)}`);
-  if (json !== undefined) writeFileSync(json, `${JSON.stringify({ lines, rounds }, undefined, 2)}\n`);
+  console.log(
+    `\nmedians of ${rounds.length} rounds\n${tableText(lines)}\n${pricesText(prices(rounds))}\n${memoryText(rounds)}`,
+  );
+  if (json !== undefined)
+    writeFileSync(json, `${JSON.stringify({ lines, prices: prices(rounds), rounds }, undefined, 2)}\n`);
+  if (svg !== undefined)
+    writeFileSync(svg, chartSvg(lines, `CPU time, medians of ${rounds.length} rounds: less is better`));
 }

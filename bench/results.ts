@@ -17,7 +17,8 @@ export interface ResultLine {
 
 // prettier-ignore
 const PAIRS: readonly (readonly [Column, Column])[] = [
-  ['bare', 'qemu'], ['bare', 'bochs'], ['bare', 'native'], ['l1', 'bare'], ['l2', 'l1'], ['l2', 'bochs-l2'],
+  ['bare', 'qemu'], ['bare', 'bochs'], ['bare', 'native'], ['bochs', 'qemu'], ['native', 'qemu'],
+  ['l1', 'bare'], ['l2', 'l1'], ['l2', 'bochs-l2'],
 ];
 
 const MEANS: readonly { readonly name: string; readonly set: RowSet; readonly without: readonly string[] }[] = [
@@ -32,13 +33,18 @@ type Value = (column: ColumnReadings | undefined) => number | undefined;
 /** The rows that were run, means of sets, and the way to userspace. */
 export function resultLines(rounds: readonly Round[]): ResultLine[] {
   const measured = ROWS.filter(({ name }) => rounds.some((round) => columnsOf(round).some(({ rows }) => name in rows)));
-  const boot = line('boot', rounds, (column) => column?.userspace);
+  const boot = withoutNesting(line('boot', rounds, (column) => column?.userspace));
   const rows = measured.map(({ name }) => line(name, rounds, (column) => column?.rows[name]?.cpu));
   const means = MEANS.map(({ name, set, without }) => {
     const names = measured.filter((row) => row.set === set && !without.includes(row.name)).map((row) => row.name);
     return meanLine(name, names, rounds);
   });
   return [boot, ...rows, ...means.filter(({ ratios }) => Object.keys(ratios).length > 0)];
+}
+
+/** L2's way to userspace begins with L1's: the ratio of the two says nothing. */
+function withoutNesting({ name, cpu, ratios: { 'l2/l1': _, ...ratios } }: ResultLine): ResultLine {
+  return { name, cpu, ratios };
 }
 
 const columnsOf = (round: Round): ColumnReadings[] => Object.values(round);

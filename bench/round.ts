@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Column, Console, Contender } from './contenders.ts';
-import { follow } from './follow.ts';
+import { cpuSecondsOf, follow, residencyOf } from './follow.ts';
+import type { Residency } from './follow.ts';
 import type { Image } from './image.ts';
 import { Ledger, total } from './ledger.ts';
 import type { Reading } from './ledger.ts';
+import { parseMarker } from './markers.ts';
 
 /** What a column came to in one round. */
 export interface ColumnReadings {
   readonly rows: Readonly<Record<string, Reading>>;
   /** Seconds of CPU time from the start of the process to the column's userspace, without rows of outer levels. */
   readonly userspace: number;
-  /** The most resident memory of the process when the column's last row ended, in bytes. */
-  readonly peak: number;
+  /** Of the process when the column's last row had ended. */
+  readonly residency: Residency;
 }
 
 export type Round = Partial<Record<Column, ColumnReadings>>;
@@ -21,8 +23,8 @@ export async function runContender(contender: Contender, image: Image): Promise<
   const watched = contender.consoles.map((console) => new WatchedConsole(console));
   const began = performance.now();
   const started = await contender.start(image);
-  await follow(started, (text, figures) => {
-    watched.find(({ console }) => text.startsWith(console.prefix))?.line(text, figures);
+  await follow(started, (text, pid) => {
+    watched.find(({ console }) => text.startsWith(console.prefix))?.line(text, pid);
   }).catch((error: unknown) => {
     throw new Error(`${contender.name}: ${(error as Error).message}`);
   });
@@ -40,17 +42,16 @@ export async function runContender(contender: Contender, image: Image): Promise<
 class WatchedConsole {
   readonly console: Console;
   readonly #ledger = new Ledger();
-  #peak = 0;
+  #residency: Residency | undefined;
 
   constructor(console: Console) {
     this.console = console;
   }
 
-  line(text: string, figures: () => { cpu: number; peak: number }): void {
-    if (!text.includes('bench')) return;
-    const { cpu, peak } = figures();
-    this.#peak = peak;
-    this.#ledger.line(text, cpu);
+  line(text: string, pid: number): void {
+    if (parseMarker(text) === undefined) return;
+    this.#ledger.line(text, cpuSecondsOf(pid));
+    if (this.#ledger.missing(this.console.rows) === undefined) this.#residency ??= residencyOf(pid);
   }
 
   /** Of all rows, in seconds. */
@@ -66,12 +67,9 @@ class WatchedConsole {
   /** `before`: what rows of outer levels took until the first row of this one. */
   readings(name: string, before: number): ColumnReadings {
     const { readings, userspace } = this.#ledger;
-    try {
-      this.#ledger.complete(this.console.rows);
-    } catch (error) {
-      throw new Error(`${name}: ${(error as Error).message}`, { cause: error });
-    }
-    return { rows: Object.fromEntries(readings), userspace: userspace! - before, peak: this.#peak };
+    const missing = this.#ledger.missing(this.console.rows);
+    if (missing !== undefined) throw new Error(`${name}: row ${missing} did not end`);
+    return { rows: Object.fromEntries(readings), userspace: userspace! - before, residency: this.#residency! };
   }
 }
 

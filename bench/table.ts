@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ResultLine } from './results.ts';
 
+/** Ratios without a machine of ours are for the chart. */
+const OF_OTHERS = /^(bochs|native)\//;
+
 /** Lines as text: CPU seconds in columns, then the medians of ratios. */
 export function tableText(lines: readonly ResultLine[]): string {
   const columns = [...new Set(lines.flatMap(({ cpu }) => Object.keys(cpu)))];
-  const ratios = [...new Set(lines.flatMap((one) => Object.keys(one.ratios)))];
+  const ratios = [...new Set(lines.flatMap((one) => Object.keys(one.ratios)))].filter((name) => !OF_OTHERS.test(name));
   const cells = lines.map(({ name, cpu, ratios: own }) => [
     name,
     ...columns.map((column) => number((cpu as Record<string, number>)[column])),

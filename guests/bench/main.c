@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// bench ROW... [then PROGRAM]: runs rows in order and says on standard output when each begins and ends, with its sum.
-// As the first process of a machine it powers off afterwards, or becomes PROGRAM.
+// bench ROW... [again | then PROGRAM]: runs rows in order and says on standard output when each begins and ends, with its
+// sum. As the first process of a machine it powers off afterwards, or begins again, or becomes PROGRAM.
 #include "bench.h"
 #include "syscalls.h"
 
@@ -67,7 +67,7 @@ static void run(const struct row *row) {
   char *end = append(append(append(line, "bench> "), row->name), "\n");
   print(line, end - line);
   u32 sum = row->run();
-  end = append(append(append(append(line, "bench< "), row->name), " "), "");
+  end = append(append(append(line, "bench< "), row->name), " ");
   end = append(append_hexadecimal(end, sum), "\n");
   print(line, end - line);
 }
@@ -86,6 +86,7 @@ __attribute__((used)) void start(long *stack) {
   program = arguments[0];
   if (arguments[1] && same(arguments[1], "exit")) call3(SYS_EXIT, 7, 0, 0);
   for (char **at = arguments + 1; *at; at++) {
+    if (same(*at, "again") && at > arguments + 1) at = arguments + 1;
     if (same(*at, "then") && at[1]) {
       call3(SYS_EXECVE, (long)at[1], (long)(at + 1), (long)environment);
       fail("then");
