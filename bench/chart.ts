@@ -47,7 +47,7 @@ export function chartSvg(lines: readonly ResultLine[], title: string): string {
 
 interface Scale {
   readonly ticks: readonly number[];
-  x(ratio: number): number;
+  readonly x: (ratio: number) => number;
 }
 
 /** From a power of two to a power of two, with everything and 1 between them. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the contenders boot: Debian's kernel, and an initramfs with the program of guests/bench as its first process.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeCpio } from '../src/formats/cpio.ts';
 import type { CpioEntry } from '../src/formats/cpio.ts';
@@ -86,4 +86,15 @@ function innerFiles(initrd: Uint8Array, rows: readonly string[]): CpioEntry[] {
     { kind: 'file', path: 'guest/initrd', mode: 0o644, bytes: initrd },
     { kind: 'file', path: 'guest/command-line', mode: 0o644, bytes: new TextEncoder().encode(text) },
   ];
+}
+
+/** `image FOLDER`: for runs by hand. */
+export async function imageBench(args: readonly string[]): Promise<void> {
+  const [folder] = args;
+  if (folder === undefined || args.length > 1) throw new Error('image: name one folder');
+  mkdirSync(folder, { recursive: true });
+  const { kernel, initrd, commandLine, program } = await makeImage(folder);
+  console.log(`turtles run linux --bare --batch --kernel ${kernel} --initrd ${initrd} \\`);
+  console.log(`  --append "${commandLine} quiet ${rowsWords(['integer', 'getpid'])}"`);
+  console.log(`${program} integer getpid`);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The programs of guests/bench on every contender, one after the other in each round.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chartSvg } from './chart.ts';
@@ -81,7 +81,10 @@ function report(rounds: readonly Round[], { json, svg }: Options): void {
     `\nmedians of ${rounds.length} rounds\n${tableText(lines)}\n${pricesText(prices(rounds))}\n${memoryText(rounds)}`,
   );
   if (json !== undefined)
-    writeFileSync(json, `${JSON.stringify({ lines, prices: prices(rounds), rounds }, undefined, 2)}\n`);
+    writeFileSync(
+      json,
+      `${JSON.stringify({ computer: cpus()[0]?.model, node: process.version, lines, prices: prices(rounds), rounds }, undefined, 2)}\n`,
+    );
   if (svg !== undefined)
     writeFileSync(svg, chartSvg(lines, `CPU time, medians of ${rounds.length} rounds: less is better`));
 }

@@ -43,8 +43,8 @@ export function resultLines(rounds: readonly Round[]): ResultLine[] {
 }
 
 /** L2's way to userspace begins with L1's: the ratio of the two says nothing. */
-function withoutNesting({ name, cpu, ratios: { 'l2/l1': _, ...ratios } }: ResultLine): ResultLine {
-  return { name, cpu, ratios };
+function withoutNesting({ name, cpu, ratios }: ResultLine): ResultLine {
+  return { name, cpu, ratios: Object.fromEntries(Object.entries(ratios).filter(([pair]) => pair !== 'l2/l1')) };
 }
 
 const columnsOf = (round: Round): ColumnReadings[] => Object.values(round);

@@ -3,7 +3,7 @@
 // its display, without which it does not start.
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { PassThrough } from 'node:stream';
 import type { Readable } from 'node:stream';
 
@@ -16,7 +16,7 @@ export interface Attachment {
   /** Of the serial port's server. */
   readonly port: number;
   readonly output: Readable;
-  close(): void;
+  readonly close: () => void;
 }
 
 /** Call it before Bochs is started: it finds out which display that is going to be. */
@@ -25,12 +25,12 @@ export async function attach(): Promise<Attachment> {
   const server = createServer((socket) => socket.on('error', () => {}).pipe(output));
   server.listen(0, HERE);
   await once(server, 'listening');
-  const display = new Display(await firstFree(DISPLAYS));
+  const endView = view(await firstFree(DISPLAYS));
   return {
     port: (server.address() as AddressInfo).port,
     output,
     close: () => {
-      display.close();
+      endView();
       server.close();
       output.end();
     },
@@ -55,33 +55,24 @@ function listens(server: Server, port: number): Promise<boolean> {
   });
 }
 
-/** A viewer that says hello (RFC 6143, 7.1 and 7.3.1) and never asks for a picture. */
-class Display {
-  readonly #port: number;
-  #socket: Socket | undefined;
-  #timer: NodeJS.Timeout | undefined;
-
-  constructor(port: number) {
-    this.#port = port;
-    this.#connect();
-  }
-
-  close(): void {
-    clearTimeout(this.#timer);
-    this.#socket?.destroy();
-    this.#socket = undefined;
-  }
-
-  #connect(): void {
-    const socket = connect(this.#port, HERE);
-    this.#socket = socket;
-    socket.on('error', () => (this.#timer = setTimeout(() => this.#connect(), RETRY)));
-    socket.once('data', () => {
-      socket.write('RFB 003.003\n');
-      socket.once('data', () => {
-        socket.write(Uint8Array.of(1));
-        socket.resume();
+/** A viewer that says hello (RFC 6143, 7.1 and 7.3.1) and never asks for a picture. Returns what ends it. */
+function view(port: number): () => void {
+  let ended = false;
+  let socket = dial();
+  function dial() {
+    const dialled = connect(port, HERE);
+    dialled.on('error', () => setTimeout(() => ended || (socket = dial()), RETRY));
+    dialled.once('data', () => {
+      dialled.write('RFB 003.003\n');
+      dialled.once('data', () => {
+        dialled.write(Uint8Array.of(1));
+        dialled.resume();
       });
     });
+    return dialled;
   }
+  return () => {
+    ended = true;
+    socket.destroy();
+  };
 }
