@@ -28,15 +28,22 @@ export async function runContender(contender: Contender, image: Image): Promise<
   }).catch((error: unknown) => {
     throw new Error(`${contender.name}: ${(error as Error).message}`);
   });
-  const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  console.log(`  ${contender.name}: ${watched.map((one) => one.says).join('; ')}; ${seconds} s`);
   let before = 0;
   const columns = watched.map((one) => {
     const readings = one.readings(contender.name, before);
     before += one.cpu;
-    return [one.console.column, readings];
+    return [one.console.column, readings] as const;
   });
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  console.log(
+    `  ${contender.name}: ${columns.map(([column, readings]) => says(column, readings)).join('; ')}; ${seconds} s`,
+  );
   return Object.fromEntries(columns);
+}
+
+function says(column: Column, { rows, userspace }: ColumnReadings): string {
+  const inRows = Object.values(rows).reduce((sum, { cpu }) => sum + cpu, 0);
+  return `${column}: ${userspace.toFixed(1)} CPU s to userspace, ${inRows.toFixed(1)} in rows`;
 }
 
 class WatchedConsole {
@@ -57,11 +64,6 @@ class WatchedConsole {
   /** Of all rows, in seconds. */
   get cpu(): number {
     return total(this.#ledger);
-  }
-
-  get says(): string {
-    const { userspace } = this.#ledger;
-    return `${this.console.column}: ${userspace?.toFixed(1)} CPU s to userspace, ${this.cpu.toFixed(1)} in rows`;
   }
 
   /** `before`: what rows of outer levels took until the first row of this one. */
