@@ -4,7 +4,7 @@ import type { Bar, Group } from './chart-groups.ts';
 import type { ResultLine } from './results.ts';
 
 const WIDTH = 760;
-const LEFT = 270;
+const LEFT = 240;
 const RIGHT = 60;
 const LINE = 20;
 const HEADING = 44;
@@ -70,7 +70,7 @@ function drawGroup({ heading, bars }: Group, top: number, scale: Scale): string[
     ];
   });
   const drawn = bars.flatMap((bar, at) => drawBar(bar, top + HEADING + at * LINE, scale));
-  return [text(16, top + 22, 'heading', heading), ...grid, ...drawn];
+  return [text(16, top + 18, 'heading', heading), ...grid, ...drawn];
 }
 
 function drawBar({ label, ratio, others }: Bar, top: number, { x }: Scale): string[] {
