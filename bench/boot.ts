@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { prepareGuest } from '../src/images/prepare.ts';
 import { plainGuest } from '../src/images/recipes.ts';
 import { nodeImageHost } from '../src/platform/node/image-host.ts';
-import { measure, median } from './measure.ts';
+import { measure } from './measure.ts';
 import type { Measurement } from './measure.ts';
+import { median } from './statistics.ts';
 
 const MEMORY = '256M';
 /** What follows `--` are the first process's arguments. */

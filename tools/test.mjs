@@ -28,7 +28,7 @@ function testFiles(folder, isWanted = () => true) {
 }
 
 const inBoot = (name) => name.startsWith(join('tests', 'boot'));
-const units = [...testFiles('src'), ...testFiles('tests', (name) => !inBoot(name))];
+const units = [...testFiles('src'), ...testFiles('bench'), ...testFiles('tests', (name) => !inBoot(name))];
 const boots = testFiles(join('tests', 'boot'));
 const reporter = ['--test', '--test-reporter=./tools/test-reporter.mjs'];
 
