@@ -7,6 +7,9 @@ import { CR0, CR4, EFER, RFLAGS } from '../cpu/register-bits.ts';
 import type { LinearAddress, Processor } from '../cpu/processor.ts';
 import { MODE } from '../cpu/mode.ts';
 import { AFTER, CS, STATE } from '../cpu/state.ts';
+import { AddressSpace } from './address-space.ts';
+import { readDevice, writeDevice } from './device-access.ts';
+import { GLOBAL_KIND } from './global-translations.ts';
 import { NO_CONTEXT, TranslationBuffers } from './tlb.ts';
 import { CLASS, PageWalker, WALK } from './walk.ts';
 import type { PagingMode } from './walk.ts';
@@ -45,7 +48,7 @@ export class Mmu {
   walks = 0;
   private readonly cpu: Processor;
   private readonly memory: Memory;
-  private space = 0;
+  private readonly space: AddressSpace;
   private alignmentChecked = false;
   /** A data breakpoint is enabled: compiled code finds no translation, so that every access comes here and is noted. */
   private watching = false;
@@ -59,6 +62,7 @@ export class Mmu {
     this.cpu = cpu;
     this.memory = cpu.memory;
     this.buffers = new TranslationBuffers(cpu.memory, cpu.index);
+    this.space = new AddressSpace(this.buffers);
     this.walker = new PageWalker(cpu.memory);
   }
 
@@ -99,7 +103,7 @@ export class Mmu {
       (paging.smap ? 32 : 0) |
       (paging.noExecute ? 64 : 0) |
       (paging.pageSizeExtension ? 128 : 0);
-    this.chooseSpace((this.currentPcid << 8) | bits);
+    this.space.choose(this.guestKey, this.currentPcid, bits, paging.globals);
     this.alignmentChecked =
       cpu.cpl === 3 && (words[STATE.flagsOther >> 2] & RFLAGS.AC) !== 0 && (cpu.cr0 & CR0.AM) !== 0;
     this.watching = cpu.breakpoints.watching;
@@ -113,26 +117,8 @@ export class Mmu {
     words[STATE.fetchHash >> 2] = this.buffers.fetchHash(fetch);
   }
 
-  /** Ring crossings come here often, and nearly always stay in the same space. */
-  private chooseSpace(pcidAndBits: number): void {
-    const { buffers } = this;
-    if (
-      pcidAndBits === this.chosenBits &&
-      buffers.generation === this.chosenGeneration &&
-      this.guestKey === this.chosenGuest
-    )
-      return;
-    this.space = buffers.space(`${this.pcidKey(pcidAndBits >> 8)}${pcidAndBits & 0xff}`);
-    this.chosenBits = pcidAndBits;
-    this.chosenGeneration = buffers.generation;
-    this.chosenGuest = this.guestKey;
-  }
-  private chosenBits = -1;
-  private chosenGeneration = -1;
-  private chosenGuest = '';
-
   private context(accessClass: number): number {
-    return this.space * 4 + accessClass;
+    return this.space.context(accessClass);
   }
 
   /** MOV to CR3 that flushes, INVPCID and the like: all translations of a PCID (globals too: that is allowed). */
@@ -199,6 +185,8 @@ export class Mmu {
     const context = this.context(accessClass);
     const cached = this.buffers.findData(low, high, context, write);
     if (cached !== -1) return cached;
+    const shared = this.fromGlobals(low, high, accessClass, write ? GLOBAL_KIND.write : GLOBAL_KIND.read);
+    if (shared !== -1) return shared;
     this.walks++;
     const { walker, cpu } = this;
     walker.secondLevel?.begin(low, high, write, false);
@@ -209,9 +197,31 @@ export class Mmu {
     if (cpu.faulted) return -1;
     const host = this.memory.host(physical);
     if (host === -1) return -1;
-    const writable = walker.writable && this.secondLevelWritable() && !this.holdsCode(host);
-    if (this.cacheable()) this.buffers.fillData(low, high, context, host, writable);
+    const writable = walker.writable && this.secondLevelWritable();
+    if (this.cacheable()) {
+      this.buffers.fillData(low, high, context, host, writable && !this.holdsCode(host));
+      this.shareGlobal(low, high, accessClass, host, GLOBAL_KIND.read | (writable ? GLOBAL_KIND.write : 0));
+    }
     return host;
+  }
+
+  /** Fills the first level from the global pages; -1 when the page is not there for this kind of access. */
+  private fromGlobals(low: number, high: number, accessClass: number, kind: number): HostAddress {
+    if (this.space.globals === 0) return -1;
+    const { buffers } = this;
+    const shared = this.space.globalContext(accessClass);
+    const kinds = buffers.globals.kinds(low, high, shared);
+    if ((kinds & kind) === 0) return -1;
+    const host = buffers.globals.host(low, shared);
+    const context = this.context(accessClass);
+    if (kind === GLOBAL_KIND.fetch) buffers.fillFetch(low, high, context, host);
+    else buffers.fillData(low, high, context, host, (kinds & GLOBAL_KIND.write) !== 0 && !this.holdsCode(host));
+    return host;
+  }
+  /** After a walk. */
+  private shareGlobal(low: number, high: number, accessClass: number, host: HostAddress, kinds: number): void {
+    if (this.walker.global && this.space.globals !== 0)
+      this.buffers.globals.fill(low, high, this.space.globalContext(accessClass), host, kinds);
   }
 
   /** Guest-physical to machine-physical when EPT is on; leaves the result in `walker.physical`. */
@@ -242,6 +252,8 @@ export class Mmu {
     const context = this.context(accessClass);
     const cached = this.buffers.findFetch(low, high, context);
     if (cached !== -1) return cached;
+    const shared = this.fromGlobals(low, high, accessClass, GLOBAL_KIND.fetch);
+    if (shared !== -1) return shared;
     this.walks++;
     this.walker.secondLevel?.begin(low, high, false, true);
     const outcome = this.walker.walk(this.paging, low, high, false, true, accessClass);
@@ -252,8 +264,23 @@ export class Mmu {
     if (this.cpu.faulted) return -1;
     const host = this.memory.host(physical);
     if (host === -1) return -2;
-    if (this.cacheable()) this.buffers.fillFetch(low, high, context, host);
+    if (this.cacheable()) {
+      this.buffers.fillFetch(low, high, context, host);
+      this.shareGlobal(low, high, accessClass, host, GLOBAL_KIND.fetch);
+    }
     return host;
+  }
+
+  /** Whether anything is cached for a linear address in the current address space. */
+  knows(low: number, high: number): boolean {
+    const { buffers } = this;
+    for (let accessClass = 0; accessClass < 3; accessClass++) {
+      const context = this.context(accessClass);
+      if (buffers.findData(low, high, context, false) !== -1 || buffers.findFetch(low, high, context) !== -1)
+        return true;
+      if (buffers.globals.kinds(low, high, this.space.globalContext(accessClass)) !== 0) return true;
+    }
+    return false;
   }
 
   private failed(outcome: number, low: number, high: number): -1 {
@@ -344,12 +371,7 @@ export class Mmu {
     const host = memory.host(address);
     if (host !== -1) return copyFew(memory.u8, slot, host, size);
     this.leaveBlock();
-    for (let done = 0; done < size;) {
-      const width = pieceWidth(address + done, size - done);
-      const value = cpu.bus.readMemory(address + done, width);
-      for (let i = 0; i < width; i++) memory.u8[slot + done + i] = Math.floor(value / 2 ** (8 * i));
-      done += width;
-    }
+    readDevice(cpu, address, size, slot);
   }
 
   private writePhysical(address: PhysicalAddress, size: number, slot: number): void {
@@ -360,13 +382,7 @@ export class Mmu {
       return copyFew(memory.u8, host, slot, size);
     }
     this.leaveBlock();
-    for (let done = 0; done < size;) {
-      const width = pieceWidth(address + done, size - done);
-      let value = 0;
-      for (let i = width - 1; i >= 0; i--) value = value * 256 + memory.u8[slot + done + i];
-      cpu.bus.writeMemory(address + done, width, value);
-      done += width;
-    }
+    writeDevice(cpu, address, size, slot);
   }
 
   /** Asks for attention at the next block boundary. */
@@ -378,9 +394,4 @@ export class Mmu {
 /** For a handful of bytes a loop is several times faster than copyWithin. */
 function copyFew(bytes: Uint8Array, to: number, from: number, size: number): void {
   for (let i = 0; i < size; i++) bytes[to + i] = bytes[from + i];
-}
-
-function pieceWidth(address: PhysicalAddress, left: number): 1 | 2 | 4 {
-  for (const width of [4, 2] as const) if (left >= width && address % width === 0) return width;
-  return 1;
 }

@@ -9,11 +9,15 @@ import {
   processorArea,
 } from '../memory/layout.ts';
 import type { HostAddress, Memory } from '../memory/memory.ts';
+import { GlobalTranslations } from './global-translations.ts';
 
 /** Context numbers fill the low 12 bits of a tag: space * 4 + class. Context 0 is never used, so a zero tag never hits. */
 const SPACES = 1023;
 /** A context that no entry has: with it every access takes the slow path. */
 export const NO_CONTEXT = 0xfff;
+/** Pages of 2 and 4 MiB are remembered by what holds either, pages of 1 GiB by themselves. */
+const LARGE_SHIFT = 22;
+const HUGE_SHIFT = 30;
 
 /**
  * One processor's translation lookaside buffers, in the WebAssembly memory where the engine's fast path reads them.
@@ -25,17 +29,20 @@ export class TranslationBuffers {
   wraps = 0;
   /** Grows whenever a space may have got a new number. */
   generation = 0;
+  /** Global pages under the contexts of spaces that leave the PCID out. */
+  readonly globals: GlobalTranslations;
   private readonly memory: Memory;
   private readonly data: number;
   private readonly instruction: number;
   private readonly spaces = new Map<string, number>();
   private nextSpace = 1;
-  /** 2 MiB and 1 GiB regions of linear addresses that were mapped by large pages: INVLPG there drops everything. */
+  /** 4 MiB and 1 GiB regions of linear addresses that were mapped by large pages: INVLPG there drops the region. */
   private readonly largeRegions = new Set<number>();
   private readonly hugeRegions = new Set<number>();
 
   constructor(memory: Memory, processor: number) {
     this.memory = memory;
+    this.globals = new GlobalTranslations(memory, processor);
     this.data = processorArea(processor) + DATA_TLB_OFFSET;
     this.instruction = processorArea(processor) + INSTRUCTION_TLB_OFFSET;
   }
@@ -44,10 +51,15 @@ export class TranslationBuffers {
   space(key: string): number {
     const found = this.spaces.get(key);
     if (found !== undefined) return found;
-    if (this.nextSpace > SPACES - 1) this.flushAll();
+    this.reserve(1);
     const number = this.nextSpace++;
     this.spaces.set(key, number);
     return number;
+  }
+
+  /** Makes sure that the next `count` new spaces get their numbers without a flush between them. */
+  reserve(count: number): void {
+    if (this.nextSpace + count > SPACES) this.flushAll();
   }
 
   /** Drops what was cached under the keys for which `affected` holds. */
@@ -63,6 +75,7 @@ export class TranslationBuffers {
       this.instruction >>> 2,
       (this.instruction + INSTRUCTION_TLB_ENTRIES * INSTRUCTION_TLB_ENTRY_SIZE) >>> 2,
     );
+    this.globals.clear();
     this.spaces.clear();
     this.largeRegions.clear();
     this.hugeRegions.clear();
@@ -115,21 +128,42 @@ export class TranslationBuffers {
 
   noteLargePage(low: number, high: number, shift: number): void {
     const page = high * 0x100000000 + (low >>> 0);
-    if (shift >= 30) this.hugeRegions.add(Math.floor(page / 2 ** 30));
-    else this.largeRegions.add(Math.floor(page / 2 ** 21));
+    if (shift > LARGE_SHIFT) this.hugeRegions.add(Math.floor(page / 2 ** HUGE_SHIFT));
+    else this.largeRegions.add(Math.floor(page / 2 ** LARGE_SHIFT));
   }
 
   /** One linear page in every space: a global translation may lie in any of them. */
   invalidatePage(low: number, high: number): void {
-    const page = high * 0x100000000 + (low >>> 0);
-    if (this.hugeRegions.has(Math.floor(page / 2 ** 30)) || this.largeRegions.has(Math.floor(page / 2 ** 21)))
-      return this.flushAll();
+    if (this.dropLargePages(low, high)) return;
     for (const space of this.spaces.values()) {
       for (let context = space * 4; context < space * 4 + 3; context++) {
         this.dropData(low, high, context);
         this.dropFetch(low, high, context);
+        this.globals.drop(low, high, context);
       }
     }
+  }
+
+  /** Whether the page lay in a region of large pages; then the whole region is dropped. */
+  private dropLargePages(low: number, high: number): boolean {
+    const page = high * 0x100000000 + (low >>> 0);
+    const huge = this.hugeRegions.delete(Math.floor(page / 2 ** HUGE_SHIFT));
+    const large = this.largeRegions.delete(Math.floor(page / 2 ** LARGE_SHIFT));
+    if (huge) this.dropRegion(low, high, HUGE_SHIFT);
+    else if (large) this.dropRegion(low, high, LARGE_SHIFT);
+    return huge || large;
+  }
+
+  /** A few microseconds: less than filling the buffers again. */
+  private dropRegion(low: number, high: number, shift: number): void {
+    const words = this.memory.i32;
+    const sweep = (start: number, entries: number, size: number): void => {
+      for (let i = start >>> 2; i < (start + entries * size) >>> 2; i += size >>> 2)
+        if ((words[i] ^ low) >>> shift === 0 && words[i + 1] === high) words.fill(0, i, i + (size >>> 2));
+    };
+    sweep(this.data, DATA_TLB_ENTRIES, DATA_TLB_ENTRY_SIZE);
+    sweep(this.instruction, INSTRUCTION_TLB_ENTRIES, INSTRUCTION_TLB_ENTRY_SIZE);
+    this.globals.dropRegion(low, high, shift);
   }
 
   /** A page got translated code: nobody may write it directly any longer. `host` is the page's host address. */
