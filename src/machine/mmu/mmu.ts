@@ -3,7 +3,7 @@ import type { PhysicalAddress } from '../../hardware/memory.ts';
 import { SCRATCH_OFFSET } from '../memory/layout.ts';
 import type { HostAddress, Memory } from '../memory/memory.ts';
 import { ACCESS, RECORD } from '../cpu/interpreter/record.ts';
-import { CR0, CR4, EFER, RFLAGS } from '../cpu/register-bits.ts';
+import { CR0, CR4, RFLAGS } from '../cpu/register-bits.ts';
 import type { LinearAddress, Processor } from '../cpu/processor.ts';
 import { MODE } from '../cpu/mode.ts';
 import { AFTER, CS, STATE } from '../cpu/state.ts';
@@ -11,6 +11,7 @@ import { AddressSpace } from './address-space.ts';
 import { readDevice, writeDevice } from './device-access.ts';
 import { GLOBAL_KIND } from './global-translations.ts';
 import { NO_CONTEXT, TranslationBuffers } from './tlb.ts';
+import { initialPagingMode, translationBits, updatePagingMode } from './paging-mode.ts';
 import { CLASS, PageWalker, WALK } from './walk.ts';
 import type { PagingMode } from './walk.ts';
 
@@ -31,17 +32,7 @@ const STORE_SLOT = SCRATCH_OFFSET + 64;
 export class Mmu {
   readonly buffers: TranslationBuffers;
   readonly walker: PageWalker;
-  readonly paging: PagingMode = {
-    levels: 0,
-    root: 0,
-    pageSizeExtension: false,
-    noExecute: false,
-    writeProtect: false,
-    smep: false,
-    smap: false,
-    globals: false,
-    pdpte: new Int32Array(8),
-  };
+  readonly paging: PagingMode = initialPagingMode();
   /** VPID and EPT pointer, part of a space's key. */
   guestKey = '';
   /** Times a walk was made, for tests and profiles. */
@@ -68,19 +59,7 @@ export class Mmu {
 
   /** After CR0, CR3, CR4 or EFER changed: works out the paging mode and the space. */
   pagingChanged(): void {
-    const { cpu, paging } = this;
-    const { cr0, cr4, efer } = cpu;
-    const on = (cr0 & CR0.PG) !== 0;
-    paging.levels = !on ? 0 : efer & EFER.LMA ? 4 : cr4 & CR4.PAE ? 3 : 2;
-    const cr3 = cpu.getSigned(STATE.cr3);
-    const base = cr3 % 0x10000000000;
-    paging.root = paging.levels === 3 ? base - (base % 32) : base - (base % 4096);
-    paging.pageSizeExtension = (cr4 & CR4.PSE) !== 0;
-    paging.noExecute = (efer & EFER.NXE) !== 0;
-    paging.writeProtect = (cr0 & CR0.WP) !== 0;
-    paging.smep = (cr4 & CR4.SMEP) !== 0;
-    paging.smap = (cr4 & CR4.SMAP) !== 0;
-    paging.globals = (cr4 & CR4.PGE) !== 0;
+    updatePagingMode(this.paging, this.cpu);
     this.contextChanged();
   }
 
@@ -96,14 +75,7 @@ export class Mmu {
   contextChanged(): void {
     const { cpu, paging } = this;
     const { words } = cpu;
-    const bits =
-      paging.levels |
-      (paging.writeProtect ? 8 : 0) |
-      (paging.smep ? 16 : 0) |
-      (paging.smap ? 32 : 0) |
-      (paging.noExecute ? 64 : 0) |
-      (paging.pageSizeExtension ? 128 : 0);
-    this.space.choose(this.guestKey, this.currentPcid, bits, paging.globals);
+    this.space.choose(this.guestKey, this.currentPcid, translationBits(paging), paging.globals);
     this.alignmentChecked =
       cpu.cpl === 3 && (words[STATE.flagsOther >> 2] & RFLAGS.AC) !== 0 && (cpu.cr0 & CR0.AM) !== 0;
     this.watching = cpu.breakpoints.watching;
@@ -121,7 +93,7 @@ export class Mmu {
     return this.space.context(accessClass);
   }
 
-  /** MOV to CR3 that flushes, INVPCID and the like: all translations of a PCID (globals too: that is allowed). */
+  /** MOV to CR3 that flushes, INVPCID and the like: all translations of a PCID but the global ones. */
   forgetPcid(pcid: number): void {
     const prefix = this.pcidKey(pcid);
     this.buffers.forget((key) => key.startsWith(prefix));
@@ -199,11 +171,20 @@ export class Mmu {
     if (host === -1) return -1;
     const writable = walker.writable && this.secondLevelWritable();
     if (this.cacheable()) {
-      this.buffers.fillData(low, high, context, host, writable && !this.holdsCode(host));
+      this.fill(low, high, context, host, writable);
       this.shareGlobal(low, high, accessClass, host, GLOBAL_KIND.read | (writable ? GLOBAL_KIND.write : 0));
     }
     return host;
   }
+
+  /** As `reach`, to write zeros over the whole page: if nobody ever wrote it, it gets no write tag by this. */
+  reachToClear(address: LinearAddress, accessClass: number): HostAddress {
+    this.clearing = true;
+    const host = this.reach(address, true, accessClass);
+    this.clearing = false;
+    return host;
+  }
+  private clearing = false;
 
   /** Fills the first level from the global pages; -1 when the page is not there for this kind of access. */
   private fromGlobals(low: number, high: number, accessClass: number, kind: number): HostAddress {
@@ -215,8 +196,14 @@ export class Mmu {
     const host = buffers.globals.host(low, shared);
     const context = this.context(accessClass);
     if (kind === GLOBAL_KIND.fetch) buffers.fillFetch(low, high, context, host);
-    else buffers.fillData(low, high, context, host, (kinds & GLOBAL_KIND.write) !== 0 && !this.holdsCode(host));
+    else this.fill(low, high, context, host, (kinds & GLOBAL_KIND.write) !== 0);
     return host;
+  }
+  private fill(low: number, high: number, context: number, host: HostAddress, writable: boolean): void {
+    const { written } = this.memory;
+    const direct = writable && !this.holdsCode(host) && (!this.clearing || written[host >>> 12] !== 0);
+    if (direct) written[host >>> 12] = 1;
+    this.buffers.fillData(low, high, context, host, direct);
   }
   /** After a walk. */
   private shareGlobal(low: number, high: number, accessClass: number, host: HostAddress, kinds: number): void {

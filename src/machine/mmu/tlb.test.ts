@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Processor } from '../cpu/processor.ts';
+import { memoryLayout } from '../memory/layout.ts';
 import { Memory } from '../memory/memory.ts';
 import { INVEPT_TYPE, INVVPID_TYPE } from '../vtx/capability-questions.ts';
 import { forgetEpt, forgetVpid, forgetVpid0, guestKey } from '../vtx/translations.ts';
@@ -11,7 +12,7 @@ import { TranslationBuffers } from './tlb.ts';
 
 const HIGH = 0x7f;
 const PAGE = 0x12345000;
-const HOST = 0x4000000;
+const HOST = memoryLayout(1, 1 << 20).ram;
 const LARGE = 21;
 const PSE = 22;
 const HUGE = 30;
@@ -118,6 +119,52 @@ describe('translation buffers', () => {
     assert.equal(otherPcid[1], globals);
     space.choose('', 1, 4, false);
     assert.deepEqual([space.number, space.globals], [first, 0]);
+  });
+});
+
+describe('a page that gets translated code', () => {
+  const other = HOST + 0x1000;
+  /** What may still be written without a walk of pages that were filled one after the other. */
+  const writable = (fills: readonly (readonly [low: number, host: number])[], times = 1): boolean[] => {
+    const { buffers, context } = new Filled();
+    for (let time = 0; time < times; time++) {
+      for (const [low, host] of fills) buffers.fillData(low, HIGH, context, host, true);
+      buffers.dropWriteTags(HOST + 0x123);
+    }
+    return fills.map(([low]) => buffers.findData(low, HIGH, context, true) !== -1);
+  };
+
+  test('loses its write tags, all of them, and no other page does', () => {
+    assert.deepEqual(writable([[PAGE, HOST]]), [false]);
+    assert.deepEqual(writable([[PAGE, HOST], [PAGE + 0x1000, HOST], [PAGE + 0x2000, other]]), [false, false, true]); // prettier-ignore
+    assert.deepEqual(writable([[PAGE, other]]), [true]);
+  });
+  test('loses them each time', () => {
+    assert.deepEqual(writable([[PAGE, HOST]], 2), [false]);
+    assert.deepEqual(
+      writable(
+        [
+          [PAGE, HOST],
+          [PAGE + 0x1000, HOST],
+        ],
+        2,
+      ),
+      [false, false],
+    );
+  });
+  test('does not cost another page the tag that took the place of its own', () => {
+    const { buffers, context } = new Filled();
+    buffers.fillData(PAGE, HIGH, context, HOST, true);
+    buffers.fillData(PAGE, HIGH + 1, context, other, true);
+    buffers.dropWriteTags(HOST);
+    assert.notEqual(buffers.findData(PAGE, HIGH + 1, context, true), -1);
+    assert.equal(buffers.findData(PAGE, HIGH, context, false), -1);
+  });
+  test('may still be read', () => {
+    const { buffers, context } = new Filled();
+    buffers.fillData(PAGE, HIGH, context, HOST, true);
+    buffers.dropWriteTags(HOST);
+    assert.equal(buffers.findData(PAGE + 5, HIGH, context, false), HOST + 5);
   });
 });
 

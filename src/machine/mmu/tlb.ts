@@ -6,6 +6,7 @@ import {
   INSTRUCTION_TLB_ENTRIES,
   INSTRUCTION_TLB_ENTRY_SIZE,
   INSTRUCTION_TLB_OFFSET,
+  PAGE_SIZE,
   processorArea,
 } from '../memory/layout.ts';
 import type { HostAddress, Memory } from '../memory/memory.ts';
@@ -18,6 +19,8 @@ export const NO_CONTEXT = 0xfff;
 /** Pages of 2 and 4 MiB are remembered by what holds either, pages of 1 GiB by themselves. */
 const LARGE_SHIFT = 22;
 const HUGE_SHIFT = 30;
+/** More entries than one had a write tag for a page. */
+const SEVERAL = -1;
 
 /**
  * One processor's translation lookaside buffers, in the WebAssembly memory where the engine's fast path reads them.
@@ -40,8 +43,12 @@ export class TranslationBuffers {
   private readonly largeRegions = new Set<number>();
   private readonly hugeRegions = new Set<number>();
 
+  /** By host page: which entry (its word index) ever got a write tag for it; 0 for none. */
+  private readonly writeTagAt: Int32Array;
+
   constructor(memory: Memory, processor: number) {
     this.memory = memory;
+    this.writeTagAt = new Int32Array(memory.layout.size / PAGE_SIZE);
     this.globals = new GlobalTranslations(memory, processor);
     this.data = processorArea(processor) + DATA_TLB_OFFSET;
     this.instruction = processorArea(processor) + INSTRUCTION_TLB_OFFSET;
@@ -101,6 +108,12 @@ export class TranslationBuffers {
     words[i + 2] = writable ? tagLow : 0;
     words[i + 3] = writable ? high : 0;
     words[i + 4] = (host & ~0xfff) - (low & ~0xfff);
+    if (writable) this.noteWriteTag(host >>> 12, i);
+  }
+  private noteWriteTag(page: number, entry: number): void {
+    const known = this.writeTagAt[page];
+    if (known === 0) this.writeTagAt[page] = entry;
+    else if (known !== entry) this.writeTagAt[page] = SEVERAL;
   }
 
   /** Host address of the byte when an access of this kind hits, else -1. */
@@ -168,12 +181,15 @@ export class TranslationBuffers {
 
   /** A page got translated code: nobody may write it directly any longer. `host` is the page's host address. */
   dropWriteTags(host: HostAddress): void {
-    const words = this.memory.i32;
-    const page = host & ~0xfff;
+    const at = this.writeTagAt[host >>> 12];
+    this.writeTagAt[host >>> 12] = 0;
+    if (at !== SEVERAL) return at === 0 ? undefined : this.dropWriteTag(at, host);
     const end = (this.data + DATA_TLB_ENTRIES * DATA_TLB_ENTRY_SIZE) >>> 2;
-    for (let i = this.data >>> 2; i < end; i += 8) {
-      if (words[i + 2] !== 0 && ((words[i + 2] + words[i + 4]) & ~0xfff) === page) words[i + 2] = words[i + 3] = 0;
-    }
+    for (let i = this.data >>> 2; i < end; i += DATA_TLB_ENTRY_SIZE / 4) this.dropWriteTag(i, host);
+  }
+  private dropWriteTag(i: number, host: HostAddress): void {
+    const words = this.memory.i32;
+    if (words[i + 2] !== 0 && ((words[i + 2] + words[i + 4]) ^ host) >>> 12 === 0) words[i + 2] = words[i + 3] = 0;
   }
 
   private dropData(low: number, high: number, context: number): void {
