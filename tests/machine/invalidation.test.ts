@@ -17,6 +17,7 @@ const CR3_KEPT = BigInt(AT.pml4);
 const CODE = {
   read:       [0x10000, '8b 04 25 00 10 40 00 f4                         ; mov eax, [401000h]'],
   readHigh:   [0x10040, '8b 04 25 00 20 40 00 f4                         ; mov eax, [402000h]'],
+  readFar:    [0x10180, '8b 04 25 00 10 c0 00 f4                         ; mov eax, [C01000h]'],
   invalidate: [0x10080, '0f 01 3c 25 00 10 40 00 8b 04 25 00 10 40 00 f4 ; invlpg [401000h]; mov eax, [401000h]'],
   switchCr3:  [0x100c0, '0f 22 d9 8b 04 25 00 10 40 00 f4                ; mov cr3, rcx; mov eax, [401000h]'],
   switchCr4:  [0x10100, '0f 22 e1 8b 04 25 00 10 40 00 f4                ; mov cr4, rcx; mov eax, [401000h]'],
@@ -92,6 +93,68 @@ describe('translations of addresses', () => {
     bench.map(2, SECOND);
     assert.equal(bench.do('invalidate').value, OLD, 'the table maps it to the same word');
     assert.equal(bench.do('readHigh').value, NEW);
+  });
+
+  test('INVLPG within a large page leaves what lies elsewhere alone', () => {
+    const bench = new Translations();
+    bench.poke64(AT.directory + 16, BigInt(0x200083));
+    // The page table also maps C00000h, and with it C01000h to FIRST.
+    bench.poke64(AT.directory + 48, BigInt(AT.table | PRESENT_WRITABLE));
+    assert.equal(bench.do('readFar').value, OLD);
+    bench.do('read');
+    // The page itself; the code runs on from a large page of its own.
+    assert.equal(bench.do('invalidate').walks, 1);
+    assert.deepEqual(bench.do('readFar'), { value: OLD, walks: 0 });
+  });
+
+  describe('a global page', () => {
+    /** Page 1 is global, and was read. */
+    const shared = (): Translations => {
+      const bench = new Translations();
+      bench.map(1, FIRST, PRESENT_WRITABLE | GLOBAL);
+      bench.cpu.set32(STATE.cr4, bench.cpu.cr4 | CR4.PGE);
+      bench.cpu.mmu.pagingChanged();
+      return bench.warm();
+    };
+    /** Of the fragment that switches: the page it is in. */
+    const OWN_WALKS = 1;
+
+    test('outlives MOV to CR3, and is not walked again', () => {
+      const bench = shared();
+      bench.map(1, SECOND, PRESENT_WRITABLE | GLOBAL);
+      assert.deepEqual(bench.do('switchCr3', CR3_KEPT), { value: OLD, walks: OWN_WALKS });
+    });
+
+    test('that was read lets no store past the dirty bit after MOV to CR3', () => {
+      const bench = shared();
+      bench.do('switchCr3', CR3_KEPT);
+      assert.equal(bench.do('write', 7n).walks, 1);
+      assert.equal(bench.peek32(AT.table + 8) & 0x60, 0x60);
+      bench.do('switchCr3', CR3_KEPT);
+      assert.equal(bench.do('write', 8n).walks, 0);
+      assert.equal(bench.peek32(FIRST), 8);
+    });
+
+    test('is dropped by INVLPG for every address space', () => {
+      const bench = shared();
+      bench.map(1, SECOND, PRESENT_WRITABLE | GLOBAL);
+      assert.equal(bench.do('invalidate').value, NEW);
+      assert.equal(bench.do('switchCr3', CR3_KEPT).value, NEW);
+    });
+
+    test('that holds code is written through: the code is dropped', () => {
+      const bench = shared();
+      const run = (value: number): void => {
+        bench.call(0x401000);
+        assert.equal(bench.cpu.reg32(RAX), value);
+      };
+      bench.pc.machine.busMaster(0).write(FIRST, constant(1));
+      bench.do('write', 0x000006b8n);
+      run(6);
+      bench.do('switchCr3', CR3_KEPT);
+      bench.do('write', 0x000007b8n);
+      run(7);
+    });
   });
 
   test('MOV to CR3 without PCIDs drops everything that is not global', () => {

@@ -6,18 +6,22 @@
  */
 export const PAGE_SIZE = 4096;
 
-/** Each processor's area: state block, scratch, instruction TLB, data TLB. */
+/** Each processor's area: state block, scratch, instruction TLB, TLB of global pages, data TLB. */
 const PROCESSOR_AREA_BASE = 0x10000;
-export const PROCESSOR_AREA_SIZE = 0x40000;
+export const PROCESSOR_AREA_SIZE = 0x100000;
 
 /** Offsets within a processor's area. */
 export const SCRATCH_OFFSET = 0x1000;
-export const INSTRUCTION_TLB_OFFSET = 0x4000;
-export const DATA_TLB_OFFSET = 0x20000;
+export const INSTRUCTION_TLB_OFFSET = 0x10000;
+export const GLOBAL_TLB_OFFSET = 0x40000;
+export const DATA_TLB_OFFSET = 0x80000;
 
-export const INSTRUCTION_TLB_ENTRIES = 1024;
+export const INSTRUCTION_TLB_ENTRIES = 4096;
 export const INSTRUCTION_TLB_ENTRY_SIZE = 16;
-export const DATA_TLB_ENTRIES = 4096;
+export const GLOBAL_TLB_ENTRIES = 16384;
+export const GLOBAL_TLB_ENTRY_SIZE = 16;
+/** 64 MiB of addresses: what a program uses again and again rarely is more. */
+export const DATA_TLB_ENTRIES = 16384;
 export const DATA_TLB_ENTRY_SIZE = 32;
 
 /** Instruction TLB entry: tag (linear page | context), addend (host-physical minus linear, low 32 bits). */

@@ -3,6 +3,8 @@ import { assert } from '../../base/assert.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
 import { WebAssembly } from '../webassembly.ts';
 import type { WasmMemory } from '../webassembly.ts';
+import { blockOperations } from './block-operations.ts';
+import type { BlockOperations } from './block-operations.ts';
 import { PAGE_SIZE, memoryLayout } from './layout.ts';
 import type { MemoryLayout } from './layout.ts';
 
@@ -31,9 +33,12 @@ export class Memory {
   readonly i32: Int32Array;
   readonly u64: BigUint64Array;
   readonly view: DataView;
+  readonly blocks: BlockOperations;
   readonly ramBytes: number;
   /** Bytes of RAM below the hole. */
   readonly lowRam: number;
+  /** Host pages that compiled code was ever allowed to write, as bytes. */
+  readonly written: Uint8Array;
   /** Grows whenever translated code is dropped. */
   codeGeneration = 0;
   private watcher: CodeWatcher | undefined;
@@ -49,6 +54,8 @@ export class Memory {
     this.i32 = new Int32Array(this.buffer);
     this.u64 = new BigUint64Array(this.buffer);
     this.view = new DataView(this.buffer);
+    this.blocks = blockOperations(this.wasm);
+    this.written = new Uint8Array(this.layout.size / PAGE_SIZE);
     this.ramBytes = ramBytes;
     this.lowRam = Math.min(ramBytes, hole);
   }
@@ -68,6 +75,11 @@ export class Memory {
   physical(host: HostAddress): PhysicalAddress {
     const offset = (host >>> 0) - this.layout.ram;
     return offset < this.lowRam ? offset : offset - this.lowRam + FOUR_GIB;
+  }
+
+  /** Whether the page at a host address is known to be all zeros, without the host backing it for the look. */
+  stillZero(host: HostAddress): boolean {
+    return this.written[host >>> 12] === 0 && this.blocks.isZero(host, PAGE_SIZE);
   }
 
   /** Copies out of guest RAM; bytes that no RAM backs read as all ones. */

@@ -3,11 +3,15 @@ import type { PhysicalAddress } from '../../hardware/memory.ts';
 import { NO_CONTEXT, SCRATCH_OFFSET } from '../memory/layout.ts';
 import type { HostAddress, Memory } from '../memory/memory.ts';
 import { ACCESS, RECORD } from '../cpu/interpreter/record.ts';
-import { CR0, CR4, EFER, RFLAGS } from '../cpu/register-bits.ts';
+import { CR0, CR4, RFLAGS } from '../cpu/register-bits.ts';
 import type { LinearAddress, Processor } from '../cpu/processor.ts';
 import { MODE } from '../cpu/mode.ts';
 import { AFTER, CS, STATE } from '../cpu/state.ts';
+import { AddressSpace } from './address-space.ts';
+import { readDevice, writeDevice } from './device-access.ts';
+import { GLOBAL_KIND } from './global-translations.ts';
 import { TranslationBuffers } from './tlb.ts';
+import { initialPagingMode, translationBits, updatePagingMode } from './paging-mode.ts';
 import { CLASS, PageWalker, WALK } from './walk.ts';
 import type { PagingMode } from './walk.ts';
 
@@ -28,24 +32,14 @@ const STORE_SLOT = SCRATCH_OFFSET + 64;
 export class Mmu {
   readonly buffers: TranslationBuffers;
   readonly walker: PageWalker;
-  readonly paging: PagingMode = {
-    levels: 0,
-    root: 0,
-    pageSizeExtension: false,
-    noExecute: false,
-    writeProtect: false,
-    smep: false,
-    smap: false,
-    globals: false,
-    pdpte: new Int32Array(8),
-  };
+  readonly paging: PagingMode = initialPagingMode();
   /** VPID and EPT pointer, part of a space's key. */
   guestKey = '';
   /** Times a walk was made, for tests and profiles. */
   walks = 0;
   private readonly cpu: Processor;
   private readonly memory: Memory;
-  private space = 0;
+  private readonly space: AddressSpace;
   private alignmentChecked = false;
   /** A data breakpoint is enabled: compiled code finds no translation, so that every access comes here and is noted. */
   private watching = false;
@@ -59,24 +53,13 @@ export class Mmu {
     this.cpu = cpu;
     this.memory = cpu.memory;
     this.buffers = new TranslationBuffers(cpu.memory, cpu.index);
+    this.space = new AddressSpace(this.buffers);
     this.walker = new PageWalker(cpu.memory);
   }
 
   /** After CR0, CR3, CR4 or EFER changed: works out the paging mode and the space. */
   pagingChanged(): void {
-    const { cpu, paging } = this;
-    const { cr0, cr4, efer } = cpu;
-    const on = (cr0 & CR0.PG) !== 0;
-    paging.levels = !on ? 0 : efer & EFER.LMA ? 4 : cr4 & CR4.PAE ? 3 : 2;
-    const cr3 = cpu.getSigned(STATE.cr3);
-    const base = cr3 % 0x10000000000;
-    paging.root = paging.levels === 3 ? base - (base % 32) : base - (base % 4096);
-    paging.pageSizeExtension = (cr4 & CR4.PSE) !== 0;
-    paging.noExecute = (efer & EFER.NXE) !== 0;
-    paging.writeProtect = (cr0 & CR0.WP) !== 0;
-    paging.smep = (cr4 & CR4.SMEP) !== 0;
-    paging.smap = (cr4 & CR4.SMAP) !== 0;
-    paging.globals = (cr4 & CR4.PGE) !== 0;
+    updatePagingMode(this.paging, this.cpu);
     this.contextChanged();
   }
 
@@ -92,14 +75,7 @@ export class Mmu {
   contextChanged(): void {
     const { cpu, paging } = this;
     const { words } = cpu;
-    const bits =
-      paging.levels |
-      (paging.writeProtect ? 8 : 0) |
-      (paging.smep ? 16 : 0) |
-      (paging.smap ? 32 : 0) |
-      (paging.noExecute ? 64 : 0) |
-      (paging.pageSizeExtension ? 128 : 0);
-    this.chooseSpace((this.currentPcid << 8) | bits);
+    this.space.choose(this.guestKey, this.currentPcid, translationBits(paging), paging.globals);
     this.alignmentChecked =
       cpu.cpl === 3 && (words[STATE.flagsOther >> 2] & RFLAGS.AC) !== 0 && (cpu.cr0 & CR0.AM) !== 0;
     this.watching = cpu.breakpoints.watching;
@@ -113,29 +89,11 @@ export class Mmu {
     words[STATE.fetchHash >> 2] = this.buffers.fetchHash(fetch);
   }
 
-  /** Ring crossings come here often, and nearly always stay in the same space. */
-  private chooseSpace(pcidAndBits: number): void {
-    const { buffers } = this;
-    if (
-      pcidAndBits === this.chosenBits &&
-      buffers.generation === this.chosenGeneration &&
-      this.guestKey === this.chosenGuest
-    )
-      return;
-    this.space = buffers.space(`${this.pcidKey(pcidAndBits >> 8)}${pcidAndBits & 0xff}`);
-    this.chosenBits = pcidAndBits;
-    this.chosenGeneration = buffers.generation;
-    this.chosenGuest = this.guestKey;
-  }
-  private chosenBits = -1;
-  private chosenGeneration = -1;
-  private chosenGuest = '';
-
   private context(accessClass: number): number {
-    return this.space * 4 + accessClass;
+    return this.space.context(accessClass);
   }
 
-  /** MOV to CR3 that flushes, INVPCID and the like: all translations of a PCID (globals too: that is allowed). */
+  /** MOV to CR3 that flushes, INVPCID and the like: all translations of a PCID but the global ones. */
   forgetPcid(pcid: number): void {
     const prefix = this.pcidKey(pcid);
     this.buffers.forget((key) => key.startsWith(prefix));
@@ -199,6 +157,8 @@ export class Mmu {
     const context = this.context(accessClass);
     const cached = this.buffers.findData(low, high, context, write);
     if (cached !== -1) return cached;
+    const shared = this.fromGlobals(low, high, accessClass, write ? GLOBAL_KIND.write : GLOBAL_KIND.read);
+    if (shared !== -1) return shared;
     this.walks++;
     const { walker, cpu } = this;
     walker.secondLevel?.begin(low, high, write, false);
@@ -209,9 +169,46 @@ export class Mmu {
     if (cpu.faulted) return -1;
     const host = this.memory.host(physical);
     if (host === -1) return -1;
-    const writable = walker.writable && this.secondLevelWritable() && !this.holdsCode(host);
-    if (this.cacheable()) this.buffers.fillData(low, high, context, host, writable);
+    const writable = walker.writable && this.secondLevelWritable();
+    if (this.cacheable()) {
+      this.fill(low, high, context, host, writable);
+      this.shareGlobal(low, high, accessClass, host, GLOBAL_KIND.read | (writable ? GLOBAL_KIND.write : 0));
+    }
     return host;
+  }
+
+  /** As `reach`, to write zeros over the whole page: if nobody ever wrote it, it gets no write tag by this. */
+  reachToClear(address: LinearAddress, accessClass: number): HostAddress {
+    this.clearing = true;
+    const host = this.reach(address, true, accessClass);
+    this.clearing = false;
+    return host;
+  }
+  private clearing = false;
+
+  /** Fills the first level from the global pages; -1 when the page is not there for this kind of access. */
+  private fromGlobals(low: number, high: number, accessClass: number, kind: number): HostAddress {
+    if (this.space.globals === 0) return -1;
+    const { buffers } = this;
+    const shared = this.space.globalContext(accessClass);
+    const kinds = buffers.globals.kinds(low, high, shared);
+    if ((kinds & kind) === 0) return -1;
+    const host = buffers.globals.host(low, shared);
+    const context = this.context(accessClass);
+    if (kind === GLOBAL_KIND.fetch) buffers.fillFetch(low, high, context, host);
+    else this.fill(low, high, context, host, (kinds & GLOBAL_KIND.write) !== 0);
+    return host;
+  }
+  private fill(low: number, high: number, context: number, host: HostAddress, writable: boolean): void {
+    const { written } = this.memory;
+    const direct = writable && !this.holdsCode(host) && (!this.clearing || written[host >>> 12] !== 0);
+    if (direct) written[host >>> 12] = 1;
+    this.buffers.fillData(low, high, context, host, direct);
+  }
+  /** After a walk. */
+  private shareGlobal(low: number, high: number, accessClass: number, host: HostAddress, kinds: number): void {
+    if (this.walker.global && this.space.globals !== 0)
+      this.buffers.globals.fill(low, high, this.space.globalContext(accessClass), host, kinds);
   }
 
   /** Guest-physical to machine-physical when EPT is on; leaves the result in `walker.physical`. */
@@ -242,6 +239,8 @@ export class Mmu {
     const context = this.context(accessClass);
     const cached = this.buffers.findFetch(low, high, context);
     if (cached !== -1) return cached;
+    const shared = this.fromGlobals(low, high, accessClass, GLOBAL_KIND.fetch);
+    if (shared !== -1) return shared;
     this.walks++;
     this.walker.secondLevel?.begin(low, high, false, true);
     const outcome = this.walker.walk(this.paging, low, high, false, true, accessClass);
@@ -252,8 +251,23 @@ export class Mmu {
     if (this.cpu.faulted) return -1;
     const host = this.memory.host(physical);
     if (host === -1) return -2;
-    if (this.cacheable()) this.buffers.fillFetch(low, high, context, host);
+    if (this.cacheable()) {
+      this.buffers.fillFetch(low, high, context, host);
+      this.shareGlobal(low, high, accessClass, host, GLOBAL_KIND.fetch);
+    }
     return host;
+  }
+
+  /** Whether anything is cached for a linear address in the current address space. */
+  knows(low: number, high: number): boolean {
+    const { buffers } = this;
+    for (let accessClass = 0; accessClass < 3; accessClass++) {
+      const context = this.context(accessClass);
+      if (buffers.findData(low, high, context, false) !== -1 || buffers.findFetch(low, high, context) !== -1)
+        return true;
+      if (buffers.globals.kinds(low, high, this.space.globalContext(accessClass)) !== 0) return true;
+    }
+    return false;
   }
 
   private failed(outcome: number, low: number, high: number): -1 {
@@ -344,12 +358,7 @@ export class Mmu {
     const host = memory.host(address);
     if (host !== -1) return copyFew(memory.u8, slot, host, size);
     this.leaveBlock();
-    for (let done = 0; done < size;) {
-      const width = pieceWidth(address + done, size - done);
-      const value = cpu.bus.readMemory(address + done, width);
-      for (let i = 0; i < width; i++) memory.u8[slot + done + i] = Math.floor(value / 2 ** (8 * i));
-      done += width;
-    }
+    readDevice(cpu, address, size, slot);
   }
 
   private writePhysical(address: PhysicalAddress, size: number, slot: number): void {
@@ -360,13 +369,7 @@ export class Mmu {
       return copyFew(memory.u8, host, slot, size);
     }
     this.leaveBlock();
-    for (let done = 0; done < size;) {
-      const width = pieceWidth(address + done, size - done);
-      let value = 0;
-      for (let i = width - 1; i >= 0; i--) value = value * 256 + memory.u8[slot + done + i];
-      cpu.bus.writeMemory(address + done, width, value);
-      done += width;
-    }
+    writeDevice(cpu, address, size, slot);
   }
 
   /** Asks for attention at the next block boundary. */
@@ -378,9 +381,4 @@ export class Mmu {
 /** For a handful of bytes a loop is several times faster than copyWithin. */
 function copyFew(bytes: Uint8Array, to: number, from: number, size: number): void {
   for (let i = 0; i < size; i++) bytes[to + i] = bytes[from + i];
-}
-
-function pieceWidth(address: PhysicalAddress, left: number): 1 | 2 | 4 {
-  for (const width of [4, 2] as const) if (left >= width && address % width === 0) return width;
-  return 1;
 }

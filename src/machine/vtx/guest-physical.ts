@@ -171,19 +171,9 @@ export class GuestPhysical implements SecondLevel {
   /** A violation invalidates what was cached for the linear address. See: SDM 29.4.3.1 Operations that Invalidate Cached Mappings */
   private forgetLinear(): void {
     if (!this.hasLinear) return;
-    const { cpu } = this.unit;
-    const { buffers } = cpu.mmu;
-    const space = cpu.words[STATE.dataContext >> 2] & ~3;
-    for (let context = space; context < space + 3; context++) {
-      if (
-        buffers.findData(this.linearLow, this.linearHigh, context, false) === -1 &&
-        buffers.findFetch(this.linearLow, this.linearHigh, context) === -1
-      )
-        continue;
-      buffers.invalidatePage(this.linearLow, this.linearHigh);
-      cpu.mmu.contextChanged();
-      return;
-    }
+    const { mmu } = this.unit.cpu;
+    if (mmu.knows(this.linearLow, this.linearHigh))
+      mmu.invalidatePage(this.linearHigh * 0x100000000 + (this.linearLow >>> 0));
   }
 }
 

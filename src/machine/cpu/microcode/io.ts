@@ -7,8 +7,9 @@ import { RAX, RCX, RDX, SEGMENT, STATE, TR, segmentOffset } from '../state.ts';
 import { implicitClass } from './implicit-access.ts';
 import { INTERCEPTED, intercepted } from './intercept.ts';
 import type { Microcode, MicrocodeRoutines } from './microcode.ts';
-import { destination, source, stringMicrocode } from './strings.ts';
-import type { StringStep } from './strings.ts';
+import { destination, source } from './string-step.ts';
+import type { StringStep } from './string-step.ts';
+import { stringMicrocode } from './strings.ts';
 
 type Width = 1 | 2 | 4;
 

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import { OperandKind } from '../../../decode/instruction.ts';
+import type { Instruction } from '../../../decode/instruction.ts';
+import { RFLAGS } from '../register-bits.ts';
+import type { LinearAddress, Processor } from '../processor.ts';
+import { ES, FS, RDI, RSI, STATE } from '../state.ts';
+import { segmentLinear } from './effective-address.ts';
+
+/** What an iteration of a string instruction needs to know of it. */
+export interface StringStep {
+  readonly cpu: Processor;
+  readonly bytes: number;
+  readonly addressSize: number;
+  /** Segment of the source. */
+  readonly segment: number;
+  /** +bytes or -bytes. */
+  readonly stride: number;
+}
+
+export function stepOf(cpu: Processor, instruction: Instruction): StringStep {
+  let bytes = 1;
+  for (let i = 0; i < instruction.operandCount; i++) {
+    const { kind, size } = instruction.operands[i];
+    if (kind === OperandKind.STRING_SOURCE || kind === OperandKind.STRING_DESTINATION) bytes = size / 8;
+  }
+  const down = (cpu.words[STATE.flagsOther >> 2] & RFLAGS.DF) !== 0;
+  return {
+    cpu,
+    bytes,
+    addressSize: instruction.addressSize,
+    segment: instruction.memory.segment,
+    stride: down ? -bytes : bytes,
+  };
+}
+
+export function indexValue(cpu: Processor, register: number, addressSize: number): number {
+  if (addressSize === 64) return cpu.getSigned(register * 8);
+  return addressSize === 32 ? cpu.reg32(register) : cpu.reg16(register);
+}
+
+function address(step: StringStep, segment: number, register: number, write: boolean): LinearAddress {
+  const { cpu, addressSize } = step;
+  if (addressSize === 64 && segment < FS) {
+    const high = cpu.words[register * 2 + 1] >> 15;
+    if (high === 0 || high === -1) return cpu.getSigned(register * 8);
+    cpu.generalProtection();
+    return NaN;
+  }
+  return segmentLinear(cpu, segment, indexValue(cpu, register, addressSize), step.bytes, write);
+}
+
+export const source = (step: StringStep): LinearAddress => address(step, step.segment, RSI, false);
+export const destination = (step: StringStep, write: boolean): LinearAddress => address(step, ES, RDI, write);
