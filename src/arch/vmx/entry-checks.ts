@@ -93,21 +93,25 @@ export function allFailures(view: VmcsView, context: EntryContext): EntryCheck[]
 
 /**
  * For each field, by region offset / 8, the groups that read it: what VMWRITE of the field makes worth checking again.
- * A processor may keep a mask of groups to check: ALL_GROUPS at VMPTRLD (and when the shadow VMCS changes controls),
- * or-ed with GROUPS_READING at VMWRITE, GROUPS_EVERY_ENTRY after an entry that succeeded. The state that a VM exit
- * saves passes the groups left out then, since the guest ran with it.
+ * A processor may keep a mask of groups to check: ALL_GROUPS at VMPTRLD of a VMCS that it knows nothing of,
+ * or-ed with GROUPS_READING at VMWRITE, GROUPS_EVERY_ENTRY after an entry that succeeded, or-ed with GROUPS_SAVED when a
+ * VM exit changes a field. The state that a VM exit saves passes the groups left out then, since the guest ran with it.
  */
-export const GROUPS_READING: Int32Array = groupsReading();
+export const GROUPS_READING: Int32Array = groupsReading(() => true);
 
-/** The groups that are checked at every entry, whatever software wrote since the last. */
+/** The same for a field that a VM exit writes with another value. */
+export const GROUPS_SAVED: Int32Array = groupsReading(({ again }) => again === 'saved');
+
+/** The groups that are checked at every entry, whatever was written since the last. */
 export const GROUPS_EVERY_ENTRY: number = ENTRY_CHECK_GROUPS.reduce(
-  (mask, group, index) => (group.everyEntry ? mask | (1 << index) : mask),
+  (mask, { again }, index) => (again === 'each' ? mask | (1 << index) : mask),
   0,
 );
 
-function groupsReading(): Int32Array {
+function groupsReading(wanted: (group: EntryCheckGroup) => boolean): Int32Array {
   const masks = new Int32Array(FIELDS_END >> 3);
   ENTRY_CHECK_GROUPS.forEach((group, index) => {
+    if (!wanted(group)) return;
     const reads = [...(group.when?.reads ?? []), ...group.checks.flatMap((check) => check.reads)];
     for (const field of reads) masks[OFFSET[field] >> 3] |= 1 << index;
   });

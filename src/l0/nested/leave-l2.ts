@@ -38,7 +38,7 @@ export function leaveL2(nested: NestedVcpu, exit: ExitInformation, hardware: boo
   saveGuestState(nested, view02);
   recordExit(vmcs12, exit);
   if (hardware) recordAddresses(vmcs12, exit, view02);
-  vmcs12.write(VM_ENTRY_INTR_INFO_FIELD, (vmcs12.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff) >>> 0, 0);
+  vmcs12.saveField(VM_ENTRY_INTR_INFO_FIELD, vmcs12.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff, 0);
   traceExit(nested, exit);
   if (storeExitList(vcpu, addressAt(vmcs12, VM_EXIT_MSR_STORE_ADDR), vmcs12.low(VM_EXIT_MSR_STORE_COUNT)) !== 0) {
     return abort(nested, VMX_ABORT.SAVING_GUEST_MSRS);
@@ -72,19 +72,19 @@ export function failEntryAfterLoading(nested: NestedVcpu, reason: number, qualif
 function saveGuestState(nested: NestedVcpu, view02: ProcessorView): void {
   const { vmcs12, vmcs02, ept12, shown } = nested;
   const exit = vmcs12.low(VM_EXIT_CONTROLS);
-  const save = (offset: number): void => vmcs12.write(offset, view02.low(offset), view02.high(offset));
+  const save = (offset: number): void => vmcs12.saveField(offset, view02.low(offset), view02.high(offset));
   vmcs02.saveGuestState(vmcs12);
   if (exit & EXIT.SAVE_DEBUG_CONTROLS) {
     save(GUEST_DR7);
     save(GUEST_IA32_DEBUGCTL);
   }
   if (exit & EXIT.SAVE_IA32_PAT) save(GUEST_IA32_PAT);
-  if (exit & EXIT.SAVE_IA32_EFER) vmcs12.write(GUEST_IA32_EFER, nested.vcpu.efer >>> 0, 0);
+  if (exit & EXIT.SAVE_IA32_EFER) vmcs12.saveField(GUEST_IA32_EFER, nested.vcpu.efer, 0);
   if (exit & EXIT.SAVE_VMX_PREEMPTION_TIMER_VALUE) save(VMX_PREEMPTION_TIMER_VALUE);
   if (ept12) for (let i = 0; i < 4; i++) save(GUEST_PDPTR0 + 8 * i);
   if (extract(MISC.EXIT_STORES_LMA, shown.IA32_VMX_MISC?.low ?? 0) !== 0) {
     const long = view02.low(VM_ENTRY_CONTROLS) & ENTRY.IA32E_MODE_GUEST;
-    vmcs12.write(VM_ENTRY_CONTROLS, ((vmcs12.low(VM_ENTRY_CONTROLS) & ~ENTRY.IA32E_MODE_GUEST) | long) >>> 0, 0);
+    vmcs12.saveField(VM_ENTRY_CONTROLS, (vmcs12.low(VM_ENTRY_CONTROLS) & ~ENTRY.IA32E_MODE_GUEST) | long, 0);
   }
 }
 

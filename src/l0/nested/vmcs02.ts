@@ -5,7 +5,6 @@
 import { REVISION_ID_OFFSET } from '../../arch/vmx/encoding.ts';
 import { fieldExists } from '../../arch/vmx/capabilities.ts';
 import { OFFSET, fieldNamed } from '../../arch/vmx/fields.ts';
-import type { RegionView } from '../../arch/vmx/vmcs-view.ts';
 import type { Halves, HostMemory, HostPhysical, RootProcessor } from '../../hardware/vmx.ts';
 import type { Composition } from './composition.ts';
 import { FIELD_ORIGINS } from './field-origins.ts';
@@ -80,9 +79,9 @@ export class Vmcs02 {
   }
 
   /** vmcs02 is current: guest state goes back into vmcs12. */
-  saveGuestState(to: RegionView): void {
+  saveGuestState(to: Vmcs12): void {
     const processor = this.#processor;
-    for (const offset of this.#saved) to.write(offset, processor.readLow(offset), processor.readHigh(offset));
+    for (const offset of this.#saved) to.saveField(offset, processor.readLow(offset), processor.readHigh(offset));
   }
 
   /** After a snapshot was restored, nothing is taken for granted. */

@@ -5,7 +5,7 @@
 
 import { LAUNCH_STATE_OFFSET, REVISION_ID_OFFSET, VMCS_REGION_SIZE } from '../../arch/vmx/encoding.ts';
 import type { LaunchState } from '../../arch/vmx/encoding.ts';
-import { ALL_GROUPS, GROUPS_EVERY_ENTRY, GROUPS_READING } from '../../arch/vmx/entry-checks.ts';
+import { ALL_GROUPS, GROUPS_EVERY_ENTRY, GROUPS_READING, GROUPS_SAVED } from '../../arch/vmx/entry-checks.ts';
 import { RegionView } from '../../arch/vmx/vmcs-view.ts';
 import { copyState, restoreState } from '../../devices/bus-state.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
@@ -89,6 +89,15 @@ export class Vmcs12 extends RegionView {
     this.write(offset, low, high);
     this.state.changed[offset >> 3] = 1;
     this.state.groups |= GROUPS_READING[offset >> 3];
+  }
+  /** An exit to L1 writes a field that VM entry checks; vmcs02 has the value already. */
+  saveField(offset: number, low: number, high: number): void {
+    const { words } = this;
+    const at = offset >> 2;
+    if (((words[at] ^ low) | (words[at + 1] ^ high)) === 0) return;
+    words[at] = low;
+    words[at + 1] = high;
+    this.state.groups |= GROUPS_SAVED[offset >> 3];
   }
   hasChanged(offset: number): boolean {
     return (this.state.allChanged | this.state.changed[offset >> 3]) !== 0;

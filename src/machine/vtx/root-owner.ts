@@ -116,8 +116,10 @@ export class RootOwner implements RootProcessor {
     return this.unit.vmcs.high(offset);
   }
   write(offset: number, low: number, high: number): void {
-    this.unit.vmcs.write(offset, low, high);
-    this.unit.state.dirtyGroups |= GROUPS_READING[offset >> 3];
+    const { vmcs, state } = this.unit;
+    if (vmcs.low(offset) === low && vmcs.high(offset) === high) return;
+    vmcs.write(offset, low, high);
+    state.dirtyGroups |= GROUPS_READING[offset >> 3];
   }
   readGeneral(register: number, out: Halves): void {
     this.read(register * 8, out);

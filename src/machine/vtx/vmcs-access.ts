@@ -147,6 +147,7 @@ function vmwrite(cpu: Processor, instruction: Instruction): number {
   if (unit.fields.isReadOnly(encoding)) return failValid(cpu, vmcs, 'VMWRITE_READ_ONLY_VMCS_COMPONENT');
   writeField(vmcs, offset, encoding, unit.fields.kind(encoding));
   if (vmcs === unit.vmcs) unit.state.dirtyGroups |= GROUPS_READING[offset >> 3];
+  else unit.checked.forget(unit.shadowAddress);
   return succeed(cpu);
 }
 

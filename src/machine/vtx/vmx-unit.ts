@@ -4,7 +4,6 @@ import { MISC, EPT_CAP } from '../../arch/vmx/capabilities.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import { extract } from '../../arch/vmx/bit-field.ts';
 import { LAUNCH_STATE } from '../../arch/vmx/encoding.ts';
-import { ALL_GROUPS } from '../../arch/vmx/entry-checks.ts';
 import type { EntryCheck } from '../../arch/vmx/entry-check-row.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { processorFacts } from '../../arch/vmx/processor-facts.ts';
@@ -28,6 +27,7 @@ import { ATTENTION, STATE } from '../cpu/state.ts';
 import { PHYSICAL_ADDRESS_BITS } from '../mmu/walk.ts';
 import { ActiveControls, NO_PAGE } from './active-controls.ts';
 import * as boundary from './boundary.ts';
+import { CheckedVmcss } from './checked-vmcs.ts';
 import { allowedControl, shownControl, writtenControl } from './control-registers.ts';
 import { interceptEvent, interceptTaskSwitch, tripleFault } from './event-intercepts.ts';
 import { BLOCKING, makeExit } from './exit.ts';
@@ -62,6 +62,8 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   readonly vmcs: Vmcs;
   /** Any other VMCS, looked at for a moment: the shadow VMCS, one that is cleared. */
   readonly shadow: Vmcs;
+  /** What is known of VMCSs that are not current. */
+  readonly checked = new CheckedVmcss();
   /** The VMCS that VMREAD and VMWRITE reach from non-root operation; -1 when there is none. */
   shadowAddress: PhysicalAddress = -1;
   readonly controls = new ActiveControls();
@@ -127,6 +129,7 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   /** RESET: outside VMX operation, nothing current. */
   reset(): void {
     this.state = initialVmxState();
+    this.checked.forgetAll();
     this.exit.pending = false;
     this.cpu.mmu.walker.secondLevel = undefined;
     this.cpu.mmu.guestKey = '';
@@ -187,13 +190,17 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
 
   /** VMPTRLD of a region in RAM. */
   makeCurrent(address: PhysicalAddress): void {
-    this.state.currentVmcs = address;
-    this.state.dirtyGroups = ALL_GROUPS;
+    const { state, checked } = this;
+    if (state.currentVmcs === address) return;
+    if (state.currentVmcs !== NO_VMCS) checked.keep(state.currentVmcs, state.dirtyGroups);
+    state.currentVmcs = address;
+    state.dirtyGroups = checked.take(address);
     this.vmcs.at(address);
   }
   /** VMCLEAR. */
   clear(address: PhysicalAddress): void {
     if (this.cpu.memory.host(address) !== -1) this.shadow.at(address).launchState = LAUNCH_STATE.clear;
+    this.checked.forget(address);
     if (this.state.currentVmcs === address) this.state.currentVmcs = NO_VMCS;
   }
   /** INVEPT of a supported type: what is cached of the EPT with this root, or of all. */
