@@ -106,6 +106,7 @@ function pendingDebugExceptions(unit: VmxUnit): number {
 export function leaveNonRoot(unit: VmxUnit): void {
   const { cpu, state } = unit;
   cpu.words[STATE.nonRoot >> 2] = 0;
+  cpu.passing = cpu.guestTscAhead = 0;
   state.nonRoot = false;
   state.monitorTrap = MTF.none;
   state.preemptionDeadline = Infinity;
