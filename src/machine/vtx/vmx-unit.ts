@@ -39,6 +39,7 @@ import { intercept } from './intercepts.ts';
 
 import type { EventPorts, NmiOutcome, VmxRunHooks } from './hooks.ts';
 import { VmxRecording } from './recording.ts';
+import { pauseExits } from './pause-loop.ts';
 import { RootOwner } from './root-owner.ts';
 import { guestTsc } from './time-stamp-counter.ts';
 import { forgetEpt, forgetVpid, guestKey } from './translations.ts';
@@ -240,6 +241,9 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
 
   intercept(_cpu: Processor, instruction: Instruction, exit: InstructionExit, details: InterceptDetails): boolean {
     return intercept(this, instruction, exit, details);
+  }
+  pauseExits(): boolean {
+    return pauseExits(this);
   }
   controlAllowed(_cpu: Processor, register: 0 | 4, value: number): boolean {
     return allowedControl(this, register, value);

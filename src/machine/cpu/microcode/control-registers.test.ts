@@ -250,6 +250,7 @@ test('VMX hooks: an exit, masks and the fixed bits', () => {
       seen.push(`${exit} ${details.number} ${details.register} ${details.write}`);
       return exits;
     },
+    pauseExits: () => exits,
     controlAllowed: (_cpu, register, value) => register === 4 || (value & CR0.NE) !== 0,
     shownControl: (_cpu, _register, value) => value & ~CR0.NE,
     writtenControl: (_cpu, register, value) => (register === 0 ? value | CR0.NE : value),

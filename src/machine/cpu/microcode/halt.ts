@@ -15,8 +15,10 @@ function halt(cpu: Processor, instruction: Instruction): number {
   return STATUS.exit;
 }
 
+/** Spinning guests execute millions, also under "PAUSE-loop exiting". */
 function pause(cpu: Processor, instruction: Instruction): number {
-  if ((cpu.passing & PASSING.PAUSE) !== 0) return STATUS.next;
+  if ((cpu.passing & PASSING.PAUSE) !== 0 || cpu.words[STATE.nonRoot >> 2] === 0) return STATUS.next;
+  if (cpu.environment.vmx?.pauseExits(cpu) !== true) return STATUS.next;
   return intercepted(cpu, instruction, 'PAUSE') ? INTERCEPTED : STATUS.next;
 }
 
