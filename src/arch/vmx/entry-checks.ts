@@ -41,9 +41,15 @@ interface CompiledGroup {
   readonly checks: readonly EntryCheck[];
 }
 
-function compile(stage: EntryStage): CompiledGroup[] {
+interface CompiledStage {
+  /** The bits of its groups. */
+  readonly mask: number;
+  readonly groups: readonly CompiledGroup[];
+}
+
+function compile(stage: EntryStage): CompiledStage {
   const numbered = ENTRY_CHECK_GROUPS.map((group, index) => ({ group, bit: 1 << index }));
-  return numbered
+  const groups = numbered
     .filter(({ group }) => group.stage === stage)
     .map(({ group, bit }) => ({
       bit,
@@ -51,9 +57,10 @@ function compile(stage: EntryStage): CompiledGroup[] {
       holds: group.checks.map((check) => check.holds),
       checks: group.checks,
     }));
+  return { mask: groups.reduce((mask, { bit }) => mask | bit, 0), groups };
 }
 
-const STAGES: { readonly [Stage in EntryStage]: readonly CompiledGroup[] } = {
+const STAGES: { readonly [Stage in EntryStage]: CompiledStage } = {
   controls: compile('controls'),
   host: compile('host'),
   guest: compile('guest'),
@@ -73,7 +80,9 @@ export function firstFailure(
   context: EntryContext,
   groups: number = ALL_GROUPS,
 ): EntryCheck | undefined {
-  for (const group of STAGES[stage]) {
+  const compiled = STAGES[stage];
+  if ((groups & compiled.mask) === 0) return undefined;
+  for (const group of compiled.groups) {
     if ((groups & group.bit) === 0) continue;
     if (group.when !== undefined && !group.when(view, context)) continue;
     const { holds } = group;

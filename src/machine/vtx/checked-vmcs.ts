@@ -16,9 +16,15 @@ export class CheckedVmcss {
   private readonly groups = new Int32Array(REMEMBERED);
   private next = 0;
 
+  private slotOf(address: PhysicalAddress): number {
+    const { addresses } = this;
+    for (let slot = 0; slot < REMEMBERED; slot++) if (addresses[slot] === address) return slot;
+    return -1;
+  }
+
   /** The VMCS stops being current, with these groups to be checked. */
   keep(address: PhysicalAddress, groups: number): void {
-    let slot = this.addresses.indexOf(NONE);
+    let slot = this.slotOf(NONE);
     if (slot < 0) {
       slot = this.next;
       this.next = (slot + 1) % REMEMBERED;
@@ -29,7 +35,7 @@ export class CheckedVmcss {
 
   /** Groups to be checked of a VMCS that becomes current; from now on the processor keeps them. */
   take(address: PhysicalAddress): number {
-    const slot = this.addresses.indexOf(address);
+    const slot = this.slotOf(address);
     if (slot < 0) return ALL_GROUPS;
     this.addresses[slot] = NONE;
     return this.groups[slot];
@@ -37,7 +43,7 @@ export class CheckedVmcss {
 
   /** The region is written other than by VMWRITE from now on, or was. */
   forget(address: PhysicalAddress): void {
-    const slot = this.addresses.indexOf(address);
+    const slot = this.slotOf(address);
     if (slot >= 0) this.addresses[slot] = NONE;
   }
   forgetAll(): void {

@@ -20,6 +20,8 @@ const PLAIN: readonly (readonly [field: number, state: number])[] = [
   [OFFSET.GUEST_RIP,          STATE.rip],
 ];
 
+const FLAT = Int32Array.from(PLAIN.flat());
+
 const { GUEST_CR0, GUEST_CR4, GUEST_DR7, GUEST_RFLAGS, GUEST_GDTR_LIMIT, GUEST_IDTR_LIMIT } = OFFSET;
 const { GUEST_ES_SELECTOR, GUEST_ES_BASE, GUEST_ES_LIMIT, GUEST_ES_AR_BYTES } = OFFSET;
 const { GUEST_IA32_EFER, GUEST_IA32_PAT, GUEST_IA32_DEBUGCTL, GUEST_PDPTR0, GUEST_SYSENTER_CS } = OFFSET;
@@ -43,9 +45,17 @@ export function saveField(cpu: Processor, vmcs: Vmcs, field: number, state: numb
   vmcs.save(field, cpu.words[state >> 2], cpu.words[(state >> 2) + 1]);
 }
 
+/** Copies what a table of [field, state] names from the VMCS; the flat form of it is what each world switch goes through. */
+export function loadFields(cpu: Processor, vmcs: Vmcs, flat: Int32Array): void {
+  for (let i = 0; i < flat.length; i += 2) loadField(cpu, vmcs, flat[i], flat[i + 1]);
+}
+function saveFields(cpu: Processor, vmcs: Vmcs, flat: Int32Array): void {
+  for (let i = 0; i < flat.length; i += 2) saveField(cpu, vmcs, flat[i], flat[i + 1]);
+}
+
 /** Loads guest registers; `modeChanged` and `pagingChanged` are the caller's. See: SDM 27.3.2 Loading Guest State */
 export function loadGuestRegisters(cpu: Processor, vmcs: Vmcs, controls: ActiveControls): void {
-  for (const [field, state] of PLAIN) loadField(cpu, vmcs, field, state);
+  loadFields(cpu, vmcs, FLAT);
   cpu.words[STATE.cr0 >> 2] = (vmcs.low(GUEST_CR0) & ~CR0_NOT_LOADED) | (cpu.cr0 & CR0_NOT_LOADED);
   cpu.words[STATE.cr4 >> 2] = vmcs.low(GUEST_CR4);
   cpu.words[STATE.gdtrLimit >> 2] = vmcs.low(GUEST_GDTR_LIMIT);
@@ -88,7 +98,7 @@ function guestEfer(cpu: Processor, vmcs: Vmcs, controls: ActiveControls): number
 
 /** Saves guest registers, RIP and RFLAGS as they are. See: SDM 28.3 Saving Guest State */
 export function saveGuestRegisters(cpu: Processor, vmcs: Vmcs, controls: ActiveControls): void {
-  for (const [field, state] of PLAIN) saveField(cpu, vmcs, field, state);
+  saveFields(cpu, vmcs, FLAT);
   vmcs.save(GUEST_SYSENTER_CS, cpu.words[STATE.sysenterCs >> 2]);
   vmcs.save(GUEST_CR0, cpu.cr0);
   vmcs.save(GUEST_CR4, cpu.cr4);

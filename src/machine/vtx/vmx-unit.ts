@@ -58,6 +58,8 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   readonly facts: ProcessorFacts;
   readonly context: EntryContext;
   readonly fields: FieldTable;
+  /** IA32_VMX_MISC[5]. */
+  readonly exitStoresLma: boolean;
   state: VmxState = initialVmxState();
   /** The current VMCS, while `state.currentVmcs` says there is one. */
   readonly vmcs: Vmcs;
@@ -93,6 +95,7 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     this.capabilities = capabilities;
     this.facts = processorFacts(capabilities, PHYSICAL_ADDRESS_BITS);
     this.fields = new FieldTable(capabilities);
+    this.exitStoresLma = extract(MISC.EXIT_STORES_LMA, this.facts.misc) !== 0;
     this.vmcs = new Vmcs(cpu.memory);
     this.shadow = new Vmcs(cpu.memory);
     this.context = {
@@ -118,10 +121,6 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
 
   get nonRoot(): boolean {
     return this.state.nonRoot;
-  }
-  /** IA32_VMX_MISC[5]. */
-  get exitStoresLma(): boolean {
-    return extract(MISC.EXIT_STORES_LMA, this.facts.misc) !== 0;
   }
   private hasEpt(part: keyof typeof EPT_CAP): boolean {
     return extract(EPT_CAP[part], this.facts.eptCapabilities) !== 0;
