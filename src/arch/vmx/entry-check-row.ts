@@ -39,6 +39,8 @@ export interface EntryCheck {
 export interface GroupCondition {
   readonly sentence: string;
   readonly reads: readonly FieldName[];
+  /** The only bits of the fields' low halves that it looks at; absent: all. */
+  readonly bits?: number;
   readonly holds: Holds;
 }
 

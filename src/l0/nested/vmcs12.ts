@@ -5,7 +5,7 @@
 
 import { LAUNCH_STATE_OFFSET, REVISION_ID_OFFSET, VMCS_REGION_SIZE } from '../../arch/vmx/encoding.ts';
 import type { LaunchState } from '../../arch/vmx/encoding.ts';
-import { ALL_GROUPS, GROUPS_EVERY_ENTRY, GROUPS_READING, GROUPS_SAVED } from '../../arch/vmx/entry-checks.ts';
+import { ALL_GROUPS, GROUPS_EVERY_ENTRY, GROUPS_SAVED, groupsWritten } from '../../arch/vmx/entry-checks.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { RegionView } from '../../arch/vmx/vmcs-view.ts';
 import { copyState, restoreState } from '../../devices/bus-state.ts';
@@ -35,7 +35,7 @@ export type Vmcs12State = {
   controlsChanged: number;
   /** Flag: vmcs02 has been made of another VMCS, or not at all. */
   allChanged: number;
-  /** Groups of entry checks to be made, see GROUPS_READING. */
+  /** Groups of entry checks to be made, see `groupsWritten`. */
   groups: number;
 };
 
@@ -94,10 +94,10 @@ export class Vmcs12 extends RegionView {
 
   /** L1 writes a field; the value has been cut to the field's width. */
   change(offset: number, low: number, high: number): void {
+    this.state.groups |= groupsWritten(offset, this.low(offset), low);
     this.write(offset, low, high);
     this.state.changed[offset >> 3] = 1;
     this.state.controlsChanged |= IS_CONTROL[offset >> 3];
-    this.state.groups |= GROUPS_READING[offset >> 3];
   }
   /** An exit to L1 writes a field that VM entry checks; vmcs02 has the value already. */
   saveField(offset: number, low: number, high: number): void {

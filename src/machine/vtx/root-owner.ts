@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { GROUPS_READING } from '../../arch/vmx/entry-checks.ts';
+import { groupsWritten } from '../../arch/vmx/entry-checks.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import type {
   ExitVerdict,
@@ -117,9 +117,10 @@ export class RootOwner implements RootProcessor {
   }
   write(offset: number, low: number, high: number): void {
     const { vmcs, state } = this.unit;
-    if (vmcs.low(offset) === low && vmcs.high(offset) === high) return;
+    const before = vmcs.low(offset);
+    if (before === low && vmcs.high(offset) === high) return;
     vmcs.write(offset, low, high);
-    state.dirtyGroups |= GROUPS_READING[offset >> 3];
+    state.dirtyGroups |= groupsWritten(offset, before, low);
   }
   readGeneral(register: number, out: Halves): void {
     this.read(register * 8, out);
