@@ -5,6 +5,7 @@ import type { HostMemory, HostPhysical } from '../hardware/vmx.ts';
 
 /** The unit in which an L1's memory is placed in the machine's: what one EPT entry of the second level maps. */
 export const CHUNK_BYTES = 0x20_0000;
+const PAGE_OFFSET = 0xfff;
 const FOUR_GIB = 0x1_0000_0000;
 
 export interface L1MemoryDescription {
@@ -81,11 +82,15 @@ export class L1Memory {
 
   /** Where there is no memory, bytes read as all ones. */
   read(address: PhysicalAddress, bytes: Uint8Array): void {
+    const whole = this.#whole(address, bytes.length);
+    if (whole >= 0) return this.#host.read(whole, bytes);
     this.#pieces(address, bytes, (at, piece) => (at < 0 ? piece.fill(0xff) : this.#host.read(at, piece)));
   }
 
   /** Where there is no memory, nothing is written. */
   write(address: PhysicalAddress, bytes: Uint8Array): void {
+    const whole = this.#whole(address, bytes.length);
+    if (whole >= 0) return this.#host.write(whole, bytes);
     this.#pieces(address, bytes, (at, piece) => {
       if (at >= 0) this.#host.write(at, piece);
     });
@@ -98,6 +103,11 @@ export class L1Memory {
       read: (address, bytes) => this.read(address, bytes),
       write: (address, bytes) => this.write(address, bytes),
     };
+  }
+
+  /** The host-physical address of a range of memory that lies within one page, as nearly all do; else -1. */
+  #whole(address: PhysicalAddress, length: number): HostPhysical {
+    return (address & PAGE_OFFSET) + length <= PAGE_OFFSET + 1 ? this.translate(address) : -1;
   }
 
   /** Splits a range where it crosses a chunk, or the end of memory. */

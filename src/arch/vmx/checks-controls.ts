@@ -298,7 +298,7 @@ const injection: RuleDraft[] = [
 
 export const CONTROL_CHECKS: readonly EntryCheckGroup[] = [
   group('execution', 'controls', SECTION.execution, execution),
-  group('tpr-threshold', 'controls', SECTION.execution, tprThreshold, { when: comparesVtpr, everyEntry: true }),
+  group('tpr-threshold', 'controls', SECTION.execution, tprThreshold, { when: comparesVtpr, again: 'each' }),
   group('secondary', 'controls', SECTION.execution, secondary, { when: secondaryActive }),
   group('exit', 'controls', SECTION.exit, exit),
   group('entry', 'controls', SECTION.entry, entry),

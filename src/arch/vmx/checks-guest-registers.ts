@@ -135,10 +135,10 @@ const rip: RuleDraft[] = [
 ];
 
 export const GUEST_REGISTER_CHECKS: readonly EntryCheckGroup[] = [
-  group('guest-registers', 'guest', SECTION.guestRegisters, registers, { everyEntry: true }),
+  group('guest-registers', 'guest', SECTION.guestRegisters, registers, { again: 'saved' }),
 ];
 
 export const GUEST_TABLE_CHECKS: readonly EntryCheckGroup[] = [
   group('descriptor-tables', 'guest', SECTION.guestTables, tables),
-  group('rip-rflags', 'guest', SECTION.guestRip, rip, { everyEntry: true }),
+  group('rip-rflags', 'guest', SECTION.guestRip, rip, { again: 'saved' }),
 ];

@@ -204,12 +204,18 @@ const inV8086 = (v: VmcsView): boolean => (v.low(GUEST_RFLAGS) & RFLAGS_VM) !== 
 
 export const GUEST_SEGMENT_CHECKS: readonly EntryCheckGroup[] = [
   group('segments-v8086', 'guest', SECTION.guestSegments, SEGMENTS.flatMap(v8086Rules), {
-    when: { sentence: 'the guest will be in virtual-8086 mode', reads: ['GUEST_RFLAGS'], holds: inV8086 },
+    when: {
+      sentence: 'the guest will be in virtual-8086 mode',
+      reads: ['GUEST_RFLAGS'],
+      bits: RFLAGS_VM,
+      holds: inV8086,
+    },
   }),
   group('segments', 'guest', SECTION.guestSegments, [...code, ...stack, ...data], {
     when: {
       sentence: 'the guest will not be in virtual-8086 mode',
       reads: ['GUEST_RFLAGS'],
+      bits: RFLAGS_VM,
       holds: (v) => !inV8086(v),
     },
   }),

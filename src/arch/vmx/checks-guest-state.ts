@@ -93,10 +93,19 @@ const interruptibility: RuleDraft[] = [
     (v) => injectedType(v) !== EXTERNAL_INTERRUPT || !blocks(v, STI_OR_MOV_SS)),
   rule('guest.interruptibility.nmi-mov-ss', 'MOV SS does not block if an NMI is injected', [...INTERRUPTIBILITY, ...INJECTION],
     (v) => injectedType(v) !== NMI || !blocks(v, BLOCKING_BY_MOV_SS)),
+];
+
+/** SMM is the processor's own state. */
+// prettier-ignore
+const smm: RuleDraft[] = [
   rule('guest.interruptibility.smi', 'outside SMM, blocking by SMI is 0', INTERRUPTIBILITY,
     (v, c) => c.inSmm || !blocks(v, BLOCKING_BY_SMI)),
   rule('guest.interruptibility.smm', 'with "entry to SMM", blocking by SMI is 1', [...INTERRUPTIBILITY, ...ENTRY_CONTROLS],
     (v) => !entryHas(v, ENTRY.ENTRY_TO_SMM) || blocks(v, BLOCKING_BY_SMI)),
+];
+
+// prettier-ignore
+const blocking: RuleDraft[] = [
   rule('guest.interruptibility.virtual-nmi', 'with "virtual NMIs", blocking by NMI is 0 if an NMI is injected', [...INTERRUPTIBILITY, ...INJECTION, 'PIN_BASED_VM_EXEC_CONTROL'],
     (v) => injectedType(v) !== NMI || !pinHas(v, PIN.VIRTUAL_NMIS) || !blocks(v, BLOCKING_BY_NMI)),
   rule('guest.interruptibility.enclave', 'enclave interruption is 0 (the processor has no SGX)', INTERRUPTIBILITY,
@@ -191,22 +200,24 @@ function pdpteRules(index: 0 | 1 | 2 | 3): RuleDraft[] {
 }
 
 export const GUEST_STATE_CHECKS: readonly EntryCheckGroup[] = [
-  group('interruptibility', 'guest', SECTION.guestNonRegister, interruptibility, { everyEntry: true }),
+  group('interruptibility', 'guest', SECTION.guestNonRegister, interruptibility, { again: 'saved' }),
+  group('smm', 'guest', SECTION.guestNonRegister, smm, { again: 'each' }),
+  group('blocking', 'guest', SECTION.guestNonRegister, blocking, { again: 'saved' }),
   group('nmi-injection', 'guest', SECTION.guestNonRegister, nmiInjection, {
     qualification: ENTRY_FAILURE_QUALIFICATION.nmiInjection,
-    everyEntry: true,
+    again: 'saved',
   }),
-  group('pending-debug', 'guest', SECTION.guestNonRegister, pendingDebug, { everyEntry: true }),
+  group('pending-debug', 'guest', SECTION.guestNonRegister, pendingDebug, { again: 'saved' }),
   group('link-pointer', 'guest', SECTION.guestNonRegister, linkPointer, {
     when: linked,
     qualification: ENTRY_FAILURE_QUALIFICATION.linkPointer,
-    everyEntry: true,
+    again: 'each',
   }),
 ];
 
 export const PDPTE_CHECKS: readonly EntryCheckGroup[] = [
   group('pdptes', 'pdpte', SECTION.guestPdptes, ([0, 1, 2, 3] as const).flatMap(pdpteRules), {
     when: paePaging,
-    everyEntry: true,
+    again: 'each',
   }),
 ];

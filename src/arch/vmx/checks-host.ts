@@ -120,5 +120,5 @@ const addressSpace: RuleDraft[] = [
 export const HOST_CHECKS: readonly EntryCheckGroup[] = [
   group('host-registers', 'host', SECTION.hostRegisters, registers),
   group('host-segments', 'host', SECTION.hostSegments, segments),
-  group('address-space', 'host', SECTION.addressSpace, addressSpace, { everyEntry: true }),
+  group('address-space', 'host', SECTION.addressSpace, addressSpace, { again: 'each' }),
 ];

@@ -285,7 +285,7 @@ export const ROWS: readonly Row[] = [
   ['guest.pending-debug.reserved', set('GUEST_PENDING_DBG_EXCEPTIONS', 0x500f), set('GUEST_PENDING_DBG_EXCEPTIONS', 0x10)],
   ['guest.pending-debug.bs-set', all(or('GUEST_RFLAGS', 0x100), set('GUEST_INTERRUPTIBILITY_INFO', 2), set('GUEST_PENDING_DBG_EXCEPTIONS', 0x4000)), set('GUEST_PENDING_DBG_EXCEPTIONS', 0)],
   ['guest.pending-debug.bs-clear', all(or('GUEST_RFLAGS', 0x100), hlt, set('GUEST_PENDING_DBG_EXCEPTIONS', 0x4000)), set('GUEST_IA32_DEBUGCTL', 2)],
-  ['guest.pending-debug.rtm', rtm, facts({ rtm: false })],
+  ['guest.pending-debug.rtm', facts({ rtm: false }), set('GUEST_PENDING_DBG_EXCEPTIONS', 0x11000)],
   ['guest.pending-debug.rtm-alone', rtm, or('GUEST_PENDING_DBG_EXCEPTIONS', 1)],
   ['guest.pending-debug.rtm-mov-ss', rtm, set('GUEST_INTERRUPTIBILITY_INFO', 2)],
   ['guest.link-pointer.aligned', linked, or('VMCS_LINK_POINTER', 0x800)],

@@ -39,18 +39,23 @@ export interface EntryCheck {
 export interface GroupCondition {
   readonly sentence: string;
   readonly reads: readonly FieldName[];
+  /** The only bits of the fields' low halves that it looks at; absent: all. */
+  readonly bits?: number;
   readonly holds: Holds;
 }
+
+/**
+ * When rules that were kept must be checked again: once software has `written` a field that they read; also once a VM
+ * exit has `saved` another value in one, for a guest can leave state that its controls do not permit; or at `each`
+ * entry, because they depend on memory or on the processor's own state.
+ */
+export type CheckedAgain = 'written' | 'saved' | 'each';
 
 export interface EntryCheckGroup {
   readonly name: string;
   readonly stage: EntryStage;
   readonly when?: GroupCondition;
-  /**
-   * What these rules depend on can change without VMWRITE: the processor's state, memory, or guest state that a running
-   * guest leaves inconsistent with the controls. They are checked at every entry.
-   */
-  readonly everyEntry: boolean;
+  readonly again: CheckedAgain;
   readonly checks: readonly EntryCheck[];
 }
 
@@ -83,13 +88,13 @@ export function group(
   stage: EntryStage,
   section: string,
   drafts: readonly RuleDraft[],
-  options: { readonly when?: GroupCondition; readonly qualification?: number; readonly everyEntry?: boolean } = {},
+  options: { readonly when?: GroupCondition; readonly qualification?: number; readonly again?: CheckedAgain } = {},
 ): EntryCheckGroup {
-  const { when, qualification, everyEntry = false } = options;
+  const { when, qualification, again = 'written' } = options;
   const failure: EntryFailure =
     qualification === undefined ? FAILURES[stage] : { kind: 'exit', reason: 33, qualification };
   const checks = drafts.map((draft) => ({ ...draft, section, stage, failure }));
-  return when === undefined ? { name, stage, everyEntry, checks } : { name, stage, everyEntry, when, checks };
+  return when === undefined ? { name, stage, again, checks } : { name, stage, again, when, checks };
 }
 
 // Words that many rules share. Each says which fields it reads.

@@ -8,14 +8,15 @@ import {
   ENTRY_CHECKS,
   ENTRY_CHECK_GROUPS,
   GROUPS_EVERY_ENTRY,
-  GROUPS_READING,
   allFailures,
   findEntryCheck,
   firstFailure,
+  groupsWritten,
 } from './entry-checks.ts';
+import { FIELDS_END } from './encoding.ts';
 import { exampleVmcs } from './example-vmcs.ts';
 import type { ExampleVmcs } from './example-vmcs.ts';
-import { fieldAtOffset } from './fields.ts';
+import { OFFSET, fieldAtOffset } from './fields.ts';
 import { PROFILES, PROFILE_NAMES } from './profiles.ts';
 import type { VmcsView } from './vmcs-view.ts';
 import {
@@ -161,9 +162,11 @@ describe('entry checks: rows', () => {
       const before = vmcs.view.words.slice();
       broken(vmcs);
       let written = 0;
-      GROUPS_READING.forEach((mask, slot) => {
-        if ([0, 1].some((half) => before[2 * slot + half] !== vmcs.view.words[2 * slot + half])) written |= mask;
-      });
+      for (let slot = 0; slot < FIELDS_END >> 3; slot++) {
+        const [low, high] = [before[2 * slot], before[2 * slot + 1]];
+        const after = vmcs.view.words[2 * slot];
+        if (low !== after || high !== vmcs.view.words[2 * slot + 1]) written |= groupsWritten(8 * slot, low, after);
+      }
       const { stage } = findEntryCheck(id)!;
       assert.equal(firstFailure(stage, vmcs.view, vmcs.context, GROUPS_EVERY_ENTRY | written)?.id, id);
       assert.equal(
@@ -174,9 +177,29 @@ describe('entry checks: rows', () => {
     }
   });
 
+  it('have conditions that look at some bits of a field, and are checked again when these change', () => {
+    let seen = 0;
+    ENTRY_CHECK_GROUPS.forEach(({ name, when }, index) => {
+      if (when?.bits === undefined) return;
+      seen++;
+      const { view, context } = exampleVmcs(EVERYTHING);
+      const { bits } = when;
+      const values: readonly number[] = [0, 2, 0x246, 0x20202, 0xffffffff, bits];
+      for (const field of when.reads)
+        for (const value of values) {
+          const offset = OFFSET[field];
+          const holds = (low: number): boolean => (view.write(offset, low, 0), when.holds(view, context));
+          assert.equal(holds(value), holds((value ^ ~bits) >>> 0), `${name} looks at more bits`);
+          assert.notEqual(groupsWritten(offset, value, (value ^ bits) >>> 0) & (1 << index), 0, name);
+        }
+    });
+    assert.equal(seen, 2);
+    assert.equal(groupsWritten(OFFSET.GUEST_RFLAGS, 2, 0x246), groupsWritten(OFFSET.GUEST_RFLAGS, 2, 2));
+  });
+
   it('that read memory are checked at every entry', () => {
     for (const group of ENTRY_CHECK_GROUPS) {
-      if (group.checks.some((check) => check.memory !== undefined)) assert.ok(group.everyEntry, group.name);
+      if (group.checks.some((check) => check.memory !== undefined)) assert.equal(group.again, 'each', group.name);
     }
   });
 });

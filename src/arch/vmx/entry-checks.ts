@@ -7,7 +7,7 @@ import { GUEST_REGISTER_CHECKS, GUEST_TABLE_CHECKS } from './checks-guest-regist
 import { GUEST_SEGMENT_CHECKS } from './checks-guest-segments.ts';
 import { GUEST_STATE_CHECKS, PDPTE_CHECKS } from './checks-guest-state.ts';
 import { HOST_CHECKS } from './checks-host.ts';
-import type { EntryCheck, EntryCheckGroup, EntryStage, Holds } from './entry-check-row.ts';
+import type { EntryCheck, EntryCheckGroup, EntryStage, GroupCondition, Holds } from './entry-check-row.ts';
 import { FIELDS_END } from './encoding.ts';
 import { OFFSET } from './fields.ts';
 import type { EntryContext } from './processor-facts.ts';
@@ -41,9 +41,15 @@ interface CompiledGroup {
   readonly checks: readonly EntryCheck[];
 }
 
-function compile(stage: EntryStage): CompiledGroup[] {
+interface CompiledStage {
+  /** The bits of its groups. */
+  readonly mask: number;
+  readonly groups: readonly CompiledGroup[];
+}
+
+function compile(stage: EntryStage): CompiledStage {
   const numbered = ENTRY_CHECK_GROUPS.map((group, index) => ({ group, bit: 1 << index }));
-  return numbered
+  const groups = numbered
     .filter(({ group }) => group.stage === stage)
     .map(({ group, bit }) => ({
       bit,
@@ -51,9 +57,10 @@ function compile(stage: EntryStage): CompiledGroup[] {
       holds: group.checks.map((check) => check.holds),
       checks: group.checks,
     }));
+  return { mask: groups.reduce((mask, { bit }) => mask | bit, 0), groups };
 }
 
-const STAGES: { readonly [Stage in EntryStage]: readonly CompiledGroup[] } = {
+const STAGES: { readonly [Stage in EntryStage]: CompiledStage } = {
   controls: compile('controls'),
   host: compile('host'),
   guest: compile('guest'),
@@ -65,7 +72,7 @@ export const ALL_GROUPS = (1 << ENTRY_CHECK_GROUPS.length) - 1;
 
 /**
  * The first broken rule of a stage, or undefined if all are kept. `groups` may leave out groups that are known to be
- * kept: those whose fields have not changed since they last were (see `GROUPS_READING`).
+ * kept: those whose fields have not changed since they last were (see `groupsWritten`).
  */
 export function firstFailure(
   stage: EntryStage,
@@ -73,7 +80,9 @@ export function firstFailure(
   context: EntryContext,
   groups: number = ALL_GROUPS,
 ): EntryCheck | undefined {
-  for (const group of STAGES[stage]) {
+  const compiled = STAGES[stage];
+  if ((groups & compiled.mask) === 0) return undefined;
+  for (const group of compiled.groups) {
     if ((groups & group.bit) === 0) continue;
     if (group.when !== undefined && !group.when(view, context)) continue;
     const { holds } = group;
@@ -91,25 +100,57 @@ export function allFailures(view: VmcsView, context: EntryContext): EntryCheck[]
   );
 }
 
-/**
- * For each field, by region offset / 8, the groups that read it: what VMWRITE of the field makes worth checking again.
- * A processor may keep a mask of groups to check: ALL_GROUPS at VMPTRLD (and when the shadow VMCS changes controls),
- * or-ed with GROUPS_READING at VMWRITE, GROUPS_EVERY_ENTRY after an entry that succeeded. The state that a VM exit
- * saves passes the groups left out then, since the guest ran with it.
- */
-export const GROUPS_READING: Int32Array = groupsReading();
+/** For each field, by region offset / 8, the groups whose rules, or whose condition as a whole, read it. */
+const GROUPS_READING: Int32Array = groupsReading(
+  () => true,
+  ({ bits }) => bits === undefined,
+);
+/** The groups whose conditions look at some bits of it, and these bits. */
+const GROUPS_BY_BITS: Int32Array = new Int32Array(FIELDS_END >> 3);
+const BITS_READ: Int32Array = new Int32Array(FIELDS_END >> 3);
+ENTRY_CHECK_GROUPS.forEach(({ when }, index) => {
+  if (when?.bits === undefined) return;
+  for (const field of when.reads) {
+    GROUPS_BY_BITS[OFFSET[field] >> 3] |= 1 << index;
+    BITS_READ[OFFSET[field] >> 3] |= when.bits;
+  }
+});
 
-/** The groups that are checked at every entry, whatever software wrote since the last. */
+/**
+ * The groups that VMWRITE of a field makes worth checking again: those that read it. `before` and `after`: bits 31:0.
+ *
+ * A processor may keep a mask of groups to check: ALL_GROUPS at VMPTRLD of a VMCS that it knows nothing of,
+ * or-ed with `groupsWritten` at VMWRITE, GROUPS_EVERY_ENTRY after an entry that succeeded, or-ed with GROUPS_SAVED when a
+ * VM exit changes a field. The state that a VM exit saves passes the groups left out then, since the guest ran with it.
+ */
+export function groupsWritten(offset: number, before: number, after: number): number {
+  const slot = offset >> 3;
+  return GROUPS_READING[slot] | (((before ^ after) & BITS_READ[slot]) === 0 ? 0 : GROUPS_BY_BITS[slot]);
+}
+
+/** By region offset / 8, the groups that a VM exit that writes another value into the field makes worth checking again. */
+export const GROUPS_SAVED: Int32Array = groupsReading(
+  ({ again }) => again === 'saved',
+  () => true,
+);
+
+/** The groups that are checked at every entry, whatever was written since the last. */
 export const GROUPS_EVERY_ENTRY: number = ENTRY_CHECK_GROUPS.reduce(
-  (mask, group, index) => (group.everyEntry ? mask | (1 << index) : mask),
+  (mask, { again }, index) => (again === 'each' ? mask | (1 << index) : mask),
   0,
 );
 
-function groupsReading(): Int32Array {
+function groupsReading(
+  wanted: (group: EntryCheckGroup) => boolean,
+  wantedCondition: (condition: GroupCondition) => boolean,
+): Int32Array {
   const masks = new Int32Array(FIELDS_END >> 3);
   ENTRY_CHECK_GROUPS.forEach((group, index) => {
-    const reads = [...(group.when?.reads ?? []), ...group.checks.flatMap((check) => check.reads)];
-    for (const field of reads) masks[OFFSET[field] >> 3] |= 1 << index;
+    if (!wanted(group)) return;
+    const { when, checks } = group;
+    const conditions = when !== undefined && wantedCondition(when) ? when.reads : [];
+    for (const field of [...conditions, ...checks.flatMap((check) => check.reads)])
+      masks[OFFSET[field] >> 3] |= 1 << index;
   });
   return masks;
 }

@@ -56,15 +56,33 @@ export function msrExits(view: VmcsView, memory: BitmapMemory, index: number, wr
 const X2APIC_FIRST = 0x800 >> 3;
 const X2APIC_LAST = 0x8ff >> 3;
 
-/** One page that the hardware reads for L2: the or of L0's page and L1's. */
+const PAGE_WORDS = PAGE_BYTES / 4;
+
+/** The bytes of a page, and the words in which pages are compared and or-ed: an entry of L2 waits for it. */
+class Page {
+  readonly words = new Int32Array(PAGE_WORDS);
+  readonly bytes = new Uint8Array(this.words.buffer);
+
+  equals(other: Page): boolean {
+    const { words } = this;
+    const others = other.words;
+    for (let i = 0; i < PAGE_WORDS; i++) if (words[i] !== others[i]) return false;
+    return true;
+  }
+}
+
+/** One page that the hardware reads for L2: the or of L0's page and L1's. L0's does not change. */
 export class MergedBitmap {
   readonly page: HostPhysical;
   readonly #memory: HostMemory;
-  readonly #bytes01 = new Uint8Array(PAGE_BYTES);
-  readonly #bytes12 = new Uint8Array(PAGE_BYTES);
-  readonly #written = new Uint8Array(PAGE_BYTES);
+  /** L1's page now, and as it was when the merged page was last written. */
+  readonly #now = new Page();
+  readonly #merged12 = new Page();
+  readonly #written = new Page();
+  /** L0's page that went into the merged one; undefined: nothing is known of it. */
+  #merged01: HostPhysical | undefined;
 
-  /** `page`: of zeroes. */
+  /** `page`: L0's own. */
   constructor(memory: HostMemory, page: HostPhysical) {
     this.#memory = memory;
     this.page = page;
@@ -72,28 +90,29 @@ export class MergedBitmap {
 
   /**
    * `page01`: L0's own; `l1`, `page12`: L1's; -1: none, which wants nothing. `msr`: x2APIC registers exit whatever the
-   * two say, since a hole there would let L2 at a local APIC that is not its own.
+   * two say, since a hole there would let L2 at a local APIC that is not its own. One bitmap is always of one kind.
    */
   merge(page01: HostPhysical, l1: BitmapMemory, page12: PhysicalAddress, msr: boolean): void {
-    if (page01 < 0) this.#bytes01.fill(0);
-    else this.#memory.read(page01, this.#bytes01);
-    if (page12 < 0) this.#bytes12.fill(0);
-    else l1.read(page12, this.#bytes12);
-    const merged = this.#bytes12;
-    for (let i = 0; i < PAGE_BYTES; i++) merged[i] |= this.#bytes01[i];
-    if (msr) for (const half of [0, HALF_PAGE]) merged.fill(0xff, half + X2APIC_FIRST, half + X2APIC_LAST + 1);
-    if (this.#same(merged)) return;
-    this.#memory.write(this.page, merged);
-    this.#written.set(merged);
+    if (page12 < 0) this.#now.words.fill(0);
+    else l1.read(page12, this.#now.bytes);
+    // L1 may write into its page at any time, and nobody tells.
+    if (page01 === this.#merged01 && this.#now.equals(this.#merged12)) return;
+    this.#merged01 = page01;
+    this.#merged12.words.set(this.#now.words);
+    this.#write(page01, msr);
   }
 
   /** After a snapshot was restored: the page is what it was then. */
   restored(): void {
-    this.#memory.read(this.page, this.#written);
+    this.#merged01 = undefined;
   }
 
-  #same(merged: Uint8Array): boolean {
-    for (let i = 0; i < PAGE_BYTES; i++) if (merged[i] !== this.#written[i]) return false;
-    return true;
+  #write(page01: HostPhysical, msr: boolean): void {
+    const { words, bytes } = this.#written;
+    if (page01 < 0) words.fill(0);
+    else this.#memory.read(page01, bytes);
+    for (let i = 0; i < PAGE_WORDS; i++) words[i] |= this.#merged12.words[i];
+    if (msr) for (const half of [0, HALF_PAGE]) bytes.fill(0xff, half + X2APIC_FIRST, half + X2APIC_LAST + 1);
+    this.#memory.write(this.page, bytes);
   }
 }

@@ -17,10 +17,25 @@ import { composeTscMultiplier, composeTscOffset } from './time-stamp-counter.ts'
 export type OriginKind = 'from12' | 'from01' | 'merged' | 'composed' | 'l0Owns' | 'information' | 'absent';
 
 /**
- * When the field is written: at `each` entry that L1 makes, when vmcs12's field has `changed`, or `once`. A field that
- * an exit saves is still in vmcs02 when L1 resumes: only what L1 changed must be written again.
+ * When the field is written: at `each` entry that L1 makes, when one of the `controls` that it is made of has changed
+ * (CONTROLS_12, CONTROLS_01), when vmcs12's field has `changed`, or `once`. A field that an exit saves is still in vmcs02
+ * when L1 resumes: only what L1 changed must be written again.
  */
-export type WrittenWhen = 'each' | 'changed' | 'once' | 'never';
+export type WrittenWhen = 'each' | 'controls' | 'changed' | 'once' | 'never';
+
+/** Fields of vmcs12 that rows written with `controls` read. */
+// prettier-ignore
+export const CONTROLS_12: readonly FieldName[] = [
+  'PIN_BASED_VM_EXEC_CONTROL', 'CPU_BASED_VM_EXEC_CONTROL', 'SECONDARY_VM_EXEC_CONTROL', 'VM_ENTRY_CONTROLS',
+  'EXCEPTION_BITMAP', 'PAGE_FAULT_ERROR_CODE_MASK', 'PAGE_FAULT_ERROR_CODE_MATCH', 'XSS_EXIT_BITMAP', 'TSC_MULTIPLIER',
+  'VIRTUAL_APIC_PAGE_ADDR', 'APIC_ACCESS_ADDR', 'VMREAD_BITMAP', 'VMWRITE_BITMAP', 'VMCS_LINK_POINTER',
+];
+/** Fields of vmcs01 that they read. */
+// prettier-ignore
+export const CONTROLS_01: readonly FieldName[] = [
+  'PIN_BASED_VM_EXEC_CONTROL', 'CPU_BASED_VM_EXEC_CONTROL', 'SECONDARY_VM_EXEC_CONTROL', 'VM_ENTRY_CONTROLS', 'VM_EXIT_CONTROLS',
+  'EXCEPTION_BITMAP', 'XSS_EXIT_BITMAP', 'APIC_ACCESS_ADDR',
+];
 
 /** Computes the value, unsigned halves. */
 export type Compose = (composition: Composition, out: Halves) => void;
@@ -75,9 +90,11 @@ const from12 = (field: FieldName, because: string, written: WrittenWhen = 'chang
   row(field, 'from12', written, because, copy12(field));
 const from01 = (field: FieldName, because: string): FieldOrigin => row(field, 'from01', 'once', because, copy01(field));
 const merged = (field: FieldName, compose: Compose, because: string): FieldOrigin =>
-  row(field, 'merged', 'each', because, compose);
+  row(field, 'merged', 'controls', because, compose);
 const composed = (field: FieldName, compose: Compose, because: string): FieldOrigin =>
-  row(field, 'composed', 'each', because, compose);
+  row(field, 'composed', 'controls', because, compose);
+/** Made of more than controls. */
+const each = (origin: FieldOrigin): FieldOrigin => ({ ...origin, written: 'each' });
 const l0Owns = (field: FieldName, of: number, because: string): FieldOrigin =>
   row(
     field,
@@ -204,7 +221,7 @@ const pageOf12 = (field: FieldName, used: (c: Composition) => boolean): Compose 
 // prettier-ignore
 export const FIELD_ORIGINS: readonly FieldOrigin[] = [
   // 16-bit control fields
-  composed('VIRTUAL_PROCESSOR_ID', value((c) => c.ports.vpid(c.has12(SECONDARY.ENABLE_VPID) ? c.v12.low(OFFSET.VIRTUAL_PROCESSOR_ID) : 0)), 'L1 numbers its guests freely; the tags are L0\'s'),
+  each(composed('VIRTUAL_PROCESSOR_ID', value((c) => c.ports.vpid(c.has12(SECONDARY.ENABLE_VPID) ? c.v12.low(OFFSET.VIRTUAL_PROCESSOR_ID) : 0)), 'L1 numbers its guests freely; the tags are L0\'s')),
   absent('POSTED_INTR_NV'),
   absent('EPTP_INDEX'),
   absent('HLAT_PREFIX_SIZE'),
@@ -227,7 +244,7 @@ export const FIELD_ORIGINS: readonly FieldOrigin[] = [
   from01('VM_ENTRY_MSR_LOAD_ADDR', 'IA32_EFER, where the hardware has no field for it; vmcs12\'s list is processed by enter-l2.ts'),
   l0Owns('EXECUTIVE_VMCS_POINTER', 0, 'for the dual-monitor treatment, which there is not'),
   absent('PML_ADDRESS'),
-  composed('TSC_OFFSET', composeTscOffset, 'offsets add up, level by level'),
+  each(composed('TSC_OFFSET', composeTscOffset, 'offsets add up, level by level')),
   composed('VIRTUAL_APIC_PAGE_ADDR', pageOf12('VIRTUAL_APIC_PAGE_ADDR', (c) => c.tprShadow12), 'L1\'s page, where the machine has it'),
   composed('APIC_ACCESS_ADDR', (c, out) => {
     if (apicAccesses01(c)) c.copy01(OFFSET.APIC_ACCESS_ADDR, out);
@@ -235,7 +252,7 @@ export const FIELD_ORIGINS: readonly FieldOrigin[] = [
   }, 'L1\'s page, where the machine has it: EPT02 leads to the same'),
   absent('POSTED_INTR_DESC_ADDR'),
   absent('VM_FUNCTION_CONTROL'),
-  composed('EPT_POINTER', eptPointer, 'multi-dimensional paging: EPT12 ∘ EPT01; without EPT12, EPT01'),
+  each(composed('EPT_POINTER', eptPointer, 'multi-dimensional paging: EPT12 ∘ EPT01; without EPT12, EPT01')),
   absent('EOI_EXIT_BITMAP0'), absent('EOI_EXIT_BITMAP1'), absent('EOI_EXIT_BITMAP2'), absent('EOI_EXIT_BITMAP3'),
   absent('EPTP_LIST_ADDRESS'),
   composed('VMREAD_BITMAP', pageOf12('VMREAD_BITMAP', (c) => c.shadowing12), 'L2 is a hypervisor whose VMREADs L1 lets pass'),
@@ -282,7 +299,7 @@ export const FIELD_ORIGINS: readonly FieldOrigin[] = [
   merged('VM_EXIT_CONTROLS', value(exitControls), 'the exit goes to L0; the timer\'s value must survive exits that L1 does not see'),
   l0Owns('VM_EXIT_MSR_STORE_COUNT', 0, 'vmcs12\'s list is processed by leave-l2.ts'),
   l0Owns('VM_EXIT_MSR_LOAD_COUNT', 0, 'vmcs12\'s list is processed by leave-l2.ts'),
-  merged('VM_ENTRY_CONTROLS', value(entryControls), 'L0 loads what L2 is to have; IA-32e mode is L2\'s'),
+  each(merged('VM_ENTRY_CONTROLS', value(entryControls), 'L0 loads what L2 is to have; IA-32e mode is L2\'s')),
   from01('VM_ENTRY_MSR_LOAD_COUNT', 'as its address'),
   from12('VM_ENTRY_INTR_INFO_FIELD', 'the event that L1 injects: once, at L1\'s entry', 'each'),
   from12('VM_ENTRY_EXCEPTION_ERROR_CODE', 'as the event', 'each'),

@@ -4,11 +4,11 @@
 
 import { ABORT_INDICATOR_OFFSET } from '../../arch/vmx/encoding.ts';
 import { ENTRY, EXIT, PIN } from '../../arch/vmx/controls.ts';
-import { MISC, fieldExists } from '../../arch/vmx/capabilities.ts';
+import { MISC } from '../../arch/vmx/capabilities.ts';
 import { extract } from '../../arch/vmx/bit-field.ts';
 import { VMX_ABORT } from '../../arch/vmx/errors.ts';
 import { ENTRY_FAILURE_BIT, EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
-import { OFFSET, fieldNamed } from '../../arch/vmx/fields.ts';
+import { OFFSET } from '../../arch/vmx/fields.ts';
 import { ACTIVITY, BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
 import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import { isSet } from '../vmcs-access.ts';
@@ -38,7 +38,7 @@ export function leaveL2(nested: NestedVcpu, exit: ExitInformation, hardware: boo
   saveGuestState(nested, view02);
   recordExit(vmcs12, exit);
   if (hardware) recordAddresses(vmcs12, exit, view02);
-  vmcs12.write(VM_ENTRY_INTR_INFO_FIELD, (vmcs12.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff) >>> 0, 0);
+  vmcs12.saveField(VM_ENTRY_INTR_INFO_FIELD, vmcs12.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff, 0);
   traceExit(nested, exit);
   if (storeExitList(vcpu, addressAt(vmcs12, VM_EXIT_MSR_STORE_ADDR), vmcs12.low(VM_EXIT_MSR_STORE_COUNT)) !== 0) {
     return abort(nested, VMX_ABORT.SAVING_GUEST_MSRS);
@@ -54,7 +54,7 @@ export function failEntryBeforeLoading(nested: NestedVcpu, reason: number, quali
   recordFailedEntry(vmcs12, (reason | ENTRY_FAILURE_BIT) >>> 0, qualification);
   const view01 = new ProcessorView(vcpu.processor);
   const nmiBlocked = isSet(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI);
-  toL1(nested, { cr0: vcpu.cr0, efer: vcpu.efer, ...patOf(nested, view01), nmiBlocked });
+  toL1(nested, leftIn(nested, vcpu.cr0, view01, nmiBlocked));
 }
 
 /** The entry failed on its MSR list, with L2's state loaded; no state is saved and no MSR stored. vmcs02 is current. */
@@ -72,35 +72,35 @@ export function failEntryAfterLoading(nested: NestedVcpu, reason: number, qualif
 function saveGuestState(nested: NestedVcpu, view02: ProcessorView): void {
   const { vmcs12, vmcs02, ept12, shown } = nested;
   const exit = vmcs12.low(VM_EXIT_CONTROLS);
-  const save = (offset: number): void => vmcs12.write(offset, view02.low(offset), view02.high(offset));
+  const save = (offset: number): void => vmcs12.saveField(offset, view02.low(offset), view02.high(offset));
   vmcs02.saveGuestState(vmcs12);
   if (exit & EXIT.SAVE_DEBUG_CONTROLS) {
     save(GUEST_DR7);
     save(GUEST_IA32_DEBUGCTL);
   }
   if (exit & EXIT.SAVE_IA32_PAT) save(GUEST_IA32_PAT);
-  if (exit & EXIT.SAVE_IA32_EFER) vmcs12.write(GUEST_IA32_EFER, nested.vcpu.efer >>> 0, 0);
+  if (exit & EXIT.SAVE_IA32_EFER) vmcs12.saveField(GUEST_IA32_EFER, nested.vcpu.efer, 0);
   if (exit & EXIT.SAVE_VMX_PREEMPTION_TIMER_VALUE) save(VMX_PREEMPTION_TIMER_VALUE);
   if (ept12) for (let i = 0; i < 4; i++) save(GUEST_PDPTR0 + 8 * i);
   if (extract(MISC.EXIT_STORES_LMA, shown.IA32_VMX_MISC?.low ?? 0) !== 0) {
     const long = view02.low(VM_ENTRY_CONTROLS) & ENTRY.IA32E_MODE_GUEST;
-    vmcs12.write(VM_ENTRY_CONTROLS, ((vmcs12.low(VM_ENTRY_CONTROLS) & ~ENTRY.IA32E_MODE_GUEST) | long) >>> 0, 0);
+    vmcs12.saveField(VM_ENTRY_CONTROLS, (vmcs12.low(VM_ENTRY_CONTROLS) & ~ENTRY.IA32E_MODE_GUEST) | long, 0);
   }
 }
 
 function leftByL2(nested: NestedVcpu, view02: ProcessorView, exit: ExitInformation | undefined): LeftByL2 {
-  return {
-    cr0: view02.low(GUEST_CR0),
-    efer: nested.vcpu.efer,
-    ...patOf(nested, view02),
-    nmiBlocked: nmiBlocked(nested, view02, exit),
-  };
+  return leftIn(nested, view02.low(GUEST_CR0), view02, nmiBlocked(nested, view02, exit));
 }
 
-function patOf({ vcpu }: NestedVcpu, view: ProcessorView): { patLow: number; patHigh: number } {
-  if (!fieldExists(vcpu.processor.capabilities, fieldNamed('GUEST_IA32_PAT')))
-    return { patLow: NO_FIELD, patHigh: NO_FIELD };
-  return { patLow: view.low(GUEST_IA32_PAT), patHigh: view.high(GUEST_IA32_PAT) };
+/** IA32_PAT is in the current VMCS if there is a field for it. */
+function leftIn({ vcpu, patInVmcs }: NestedVcpu, cr0: number, view: ProcessorView, blocked: boolean): LeftByL2 {
+  return {
+    cr0,
+    efer: vcpu.efer,
+    patLow: patInVmcs ? view.low(GUEST_IA32_PAT) : NO_FIELD,
+    patHigh: patInVmcs ? view.high(GUEST_IA32_PAT) : NO_FIELD,
+    nmiBlocked: blocked,
+  };
 }
 
 /** With "virtual NMIs" the blocking was of L2's virtual NMIs. See: SDM 28.5.5 Updating Non-Register State */

@@ -2,7 +2,8 @@
 // What nested VMX keeps for one virtual CPU of L1.
 
 import { SECONDARY } from '../../arch/vmx/controls.ts';
-import { OFFSET } from '../../arch/vmx/fields.ts';
+import { fieldExists } from '../../arch/vmx/capabilities.ts';
+import { OFFSET, fieldNamed } from '../../arch/vmx/fields.ts';
 import { processorFacts } from '../../arch/vmx/processor-facts.ts';
 import type { EntryContext } from '../../arch/vmx/processor-facts.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
@@ -57,6 +58,8 @@ export class NestedVcpu implements CompositionPorts {
   readonly vcpu: Vcpu;
   /** What L1 sees of VMX. */
   readonly shown: VmxCapabilities;
+  /** The hardware keeps a guest's IA32_PAT in a field. */
+  readonly patInVmcs: boolean;
   readonly context: EntryContext;
   readonly vmcs12 = new Vmcs12();
   readonly vmcs02: Vmcs02;
@@ -80,6 +83,7 @@ export class NestedVcpu implements CompositionPorts {
     this.#pages = pages;
     this.vcpu = vcpu;
     this.shown = shown;
+    this.patInVmcs = fieldExists(processor.capabilities, fieldNamed('GUEST_IA32_PAT'));
     this.context = {
       facts: processorFacts(shown, physicalAddressBits),
       ...{ longModeActive: false, inSmm: false, currentVmcs: NO_VMCS },

@@ -5,25 +5,28 @@
 import { REVISION_ID_OFFSET } from '../../arch/vmx/encoding.ts';
 import { fieldExists } from '../../arch/vmx/capabilities.ts';
 import { OFFSET, fieldNamed } from '../../arch/vmx/fields.ts';
-import type { RegionView } from '../../arch/vmx/vmcs-view.ts';
+import type { VmcsView } from '../../arch/vmx/vmcs-view.ts';
 import type { Halves, HostMemory, HostPhysical, RootProcessor } from '../../hardware/vmx.ts';
 import type { Composition } from './composition.ts';
-import { FIELD_ORIGINS } from './field-origins.ts';
-import type { Compose, FieldOrigin } from './field-origins.ts';
+import { CONTROLS_01, FIELD_ORIGINS } from './field-origins.ts';
+import type { Compose, FieldOrigin, WrittenWhen } from './field-origins.ts';
 import type { Vmcs12 } from './vmcs12.ts';
 
 interface PlannedRow {
   readonly offset: number;
   readonly compose: Compose;
-  readonly each: boolean;
+  readonly written: WrittenWhen;
 }
 
 export class Vmcs02 {
   readonly address: HostPhysical;
   readonly #processor: RootProcessor;
-  /** Written at most once for as long as the region lives. */
-  readonly #once: readonly PlannedRow[];
+  /** All rows that are ever written, and those that are written more than once. */
+  readonly #all: readonly PlannedRow[];
   readonly #rows: readonly PlannedRow[];
+  /** What `controls` rows are made of in vmcs01: offsets, and the halves that the last composition found. */
+  readonly #offsets01: readonly number[];
+  readonly #controls01: Uint32Array;
   /** Offsets of guest state that an exit to L1 copies back as it is. */
   readonly #saved: readonly number[];
   readonly #values: Uint32Array;
@@ -39,28 +42,46 @@ export class Vmcs02 {
       offset: OFFSET[field],
       compose: compose as Compose,
       written,
-      each: written === 'each',
     }));
     this.#processor = processor;
     this.address = address;
-    this.#once = planned.filter(({ written }) => written === 'once');
-    this.#rows = planned.filter(({ written }) => written === 'each' || written === 'changed');
+    this.#all = planned;
+    this.#rows = planned.filter(({ written }) => written !== 'once');
+    this.#offsets01 = CONTROLS_01.map((field) => OFFSET[field]);
+    this.#controls01 = new Uint32Array(2 * CONTROLS_01.length);
     this.#saved = FIELD_ORIGINS.filter((origin) => origin.saved && exists(origin)).map(({ field }) => OFFSET[field]);
-    const most = Math.max(this.#once.length + this.#rows.length, 1);
-    this.#values = new Uint32Array(2 * most);
-    this.#chosen = new Uint8Array(most);
+    this.#values = new Uint32Array(2 * planned.length);
+    this.#chosen = new Uint8Array(planned.length);
     memory.write32(address + REVISION_ID_OFFSET, processor.capabilities.IA32_VMX_BASIC?.low ?? 0);
   }
 
   /** vmcs01 is current, and still is afterwards: works out every value that is to be written. */
   compose(composition: Composition, vmcs12: Vmcs12): void {
-    this.#plan().forEach((row, i) => {
-      this.#chosen[i] = row.each || !this.#complete || vmcs12.hasChanged(row.offset) ? 1 : 0;
-      if (this.#chosen[i] === 0) return;
+    const plan = this.#plan();
+    const controls01 = this.#controls01Changed(composition.v01);
+    const controls = controls01 || vmcs12.controlsChanged;
+    for (let i = 0; i < plan.length; i++) {
+      const row = plan[i];
+      const chosen = !this.#complete || isDue(row, controls, vmcs12);
+      this.#chosen[i] = chosen ? 1 : 0;
+      if (!chosen) continue;
       row.compose(composition, this.#halves);
       this.#values[2 * i] = this.#halves.low;
       this.#values[2 * i + 1] = this.#halves.high;
-    });
+    }
+  }
+
+  #controls01Changed(v01: VmcsView): boolean {
+    const found = this.#controls01;
+    let changed = false;
+    for (let i = 0; i < this.#offsets01.length; i++) {
+      const low = v01.low(this.#offsets01[i]);
+      const high = v01.high(this.#offsets01[i]);
+      changed ||= found[2 * i] !== low || found[2 * i + 1] !== high;
+      found[2 * i] = low;
+      found[2 * i + 1] = high;
+    }
+    return changed;
   }
 
   /** Makes vmcs02 current, and writes what `compose` worked out. */
@@ -80,9 +101,9 @@ export class Vmcs02 {
   }
 
   /** vmcs02 is current: guest state goes back into vmcs12. */
-  saveGuestState(to: RegionView): void {
+  saveGuestState(to: Vmcs12): void {
     const processor = this.#processor;
-    for (const offset of this.#saved) to.write(offset, processor.readLow(offset), processor.readHigh(offset));
+    for (const offset of this.#saved) to.saveField(offset, processor.readLow(offset), processor.readHigh(offset));
   }
 
   /** After a snapshot was restored, nothing is taken for granted. */
@@ -93,7 +114,9 @@ export class Vmcs02 {
   #plan(): readonly PlannedRow[] {
     return this.#complete ? this.#rows : this.#all;
   }
-  get #all(): readonly PlannedRow[] {
-    return [...this.#once, ...this.#rows];
-  }
+}
+
+function isDue({ written, offset }: PlannedRow, controls: boolean, vmcs12: Vmcs12): boolean {
+  if (written === 'controls') return controls;
+  return written === 'each' || vmcs12.hasChanged(offset);
 }

@@ -5,14 +5,19 @@
 
 import { LAUNCH_STATE_OFFSET, REVISION_ID_OFFSET, VMCS_REGION_SIZE } from '../../arch/vmx/encoding.ts';
 import type { LaunchState } from '../../arch/vmx/encoding.ts';
-import { ALL_GROUPS, GROUPS_EVERY_ENTRY, GROUPS_READING } from '../../arch/vmx/entry-checks.ts';
+import { ALL_GROUPS, GROUPS_EVERY_ENTRY, GROUPS_SAVED, groupsWritten } from '../../arch/vmx/entry-checks.ts';
+import { OFFSET } from '../../arch/vmx/fields.ts';
 import { RegionView } from '../../arch/vmx/vmcs-view.ts';
 import { copyState, restoreState } from '../../devices/bus-state.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
+import { CONTROLS_12 } from './field-origins.ts';
 
 /** The pointer when no VMCS is current. */
 export const NO_VMCS = -1;
 const SHADOW_INDICATOR = 0x80000000;
+/** By region offset / 8: 1 for CONTROLS_12. */
+const IS_CONTROL = new Uint8Array(VMCS_REGION_SIZE / 8);
+for (const field of CONTROLS_12) IS_CONTROL[OFFSET[field] >> 3] = 1;
 
 /** Where L1's regions lie. */
 export interface RegionMemory {
@@ -26,9 +31,11 @@ export type Vmcs12State = {
   words: Uint32Array;
   /** A byte for each 8 bytes of the region: the field has changed since vmcs02 was last made of it. */
   changed: Uint8Array;
+  /** Flag: so has one of CONTROLS_12. */
+  controlsChanged: number;
   /** Flag: vmcs02 has been made of another VMCS, or not at all. */
   allChanged: number;
-  /** Groups of entry checks to be made, see GROUPS_READING. */
+  /** Groups of entry checks to be made, see `groupsWritten`. */
   groups: number;
 };
 
@@ -44,6 +51,7 @@ export class Vmcs12 extends RegionView {
       pointer: NO_VMCS,
       words,
       changed: new Uint8Array(VMCS_REGION_SIZE / 8),
+      controlsChanged: 1,
       allChanged: 1,
       groups: ALL_GROUPS,
     };
@@ -86,17 +94,30 @@ export class Vmcs12 extends RegionView {
 
   /** L1 writes a field; the value has been cut to the field's width. */
   change(offset: number, low: number, high: number): void {
+    this.state.groups |= groupsWritten(offset, this.low(offset), low);
     this.write(offset, low, high);
     this.state.changed[offset >> 3] = 1;
-    this.state.groups |= GROUPS_READING[offset >> 3];
+    this.state.controlsChanged |= IS_CONTROL[offset >> 3];
+  }
+  /** An exit to L1 writes a field that VM entry checks; vmcs02 has the value already. */
+  saveField(offset: number, low: number, high: number): void {
+    const { words } = this;
+    const at = offset >> 2;
+    if (((words[at] ^ low) | (words[at + 1] ^ high)) === 0) return;
+    words[at] = low;
+    words[at + 1] = high;
+    this.state.groups |= GROUPS_SAVED[offset >> 3];
   }
   hasChanged(offset: number): boolean {
     return (this.state.allChanged | this.state.changed[offset >> 3]) !== 0;
   }
+  get controlsChanged(): boolean {
+    return (this.state.allChanged | this.state.controlsChanged) !== 0;
+  }
   /** An entry was made of it. */
   entered(): void {
     this.state.changed.fill(0);
-    this.state.allChanged = 0;
+    this.state.allChanged = this.state.controlsChanged = 0;
     this.state.groups = GROUPS_EVERY_ENTRY;
   }
   /** vmcs02 is no longer what was made of it. */

@@ -36,6 +36,8 @@ export interface MutableHalves {
 export interface VmxHooks {
   /** In VMX non-root operation: whether this instruction exits; if so, the exit has been made. */
   intercept(cpu: Processor, instruction: Instruction, exit: InstructionExit, details: InterceptDetails): boolean;
+  /** In non-root operation: whether this PAUSE exits. Asked twice of the same one, it gives the same answer. */
+  pauseExits(cpu: Processor): boolean;
   /** In VMX operation, root or not: whether CR0 or CR4 may have this value (unsigned). */
   controlAllowed(cpu: Processor, register: 0 | 4, value: number): boolean;
   /** In non-root operation: what a read of CR0 or CR4 shows of `value`. */

@@ -52,6 +52,11 @@ export class Processor {
   /** Set by instructions after which RFLAGS.TF, although set when they began, causes no single-step trap: INT n, SYSCALL. */
   trapSuppressed = false;
 
+  /** In VMX non-root operation: a bit (PASSING) for each instruction whose exit the controls rule out. */
+  passing = 0;
+  /** In non-root operation: how much more the guest's time-stamp counter shows than the processor's; NaN: VMX is to be asked. */
+  guestTscAhead = 0;
+
   faulted = false;
   faultVector = 0;
   /** -1: the exception pushes no error code. */

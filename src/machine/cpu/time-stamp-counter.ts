@@ -3,6 +3,14 @@ import type { TimeStampCounter } from '../../hardware/processor.ts';
 import type { MutableHalves } from './environment.ts';
 
 const TWO_32 = 0x100000000;
+/** Sums of ticks and a few offsets below this are exact Numbers: the machine never gets to so many ticks. */
+const LARGEST_AHEAD = 2 ** 51;
+
+/** A 64-bit offset as a signed Number, or NaN where sums with it would not be exact. */
+export function exactOffset(low: number, high: number): number {
+  const offset = (high | 0) * TWO_32 + low;
+  return Math.abs(offset) < LARGEST_AHEAD ? offset : NaN;
+}
 
 /** The part of a processor that counts. */
 export interface TickSource {
@@ -17,6 +25,8 @@ export class TimeStampCounterState implements TimeStampCounter {
   readonly frequencyHz: number;
   readonly offset: MutableHalves = { low: 0, high: 0 };
   readonly adjust: MutableHalves = { low: 0, high: 0 };
+  /** `offset` as a signed Number, or NaN where that is not exact: for RDTSC, which guests execute by the million. */
+  ahead = 0;
   private readonly source: TickSource;
 
   constructor(source: TickSource, frequencyHz: number) {
@@ -27,9 +37,10 @@ export class TimeStampCounterState implements TimeStampCounter {
   /** Now, as unsigned halves. */
   read(out: MutableHalves): void {
     const { ticks } = this.source;
-    out.low = ticks >>> 0;
-    out.high = Math.floor(ticks / TWO_32);
-    add(out, this.offset);
+    const { offset } = this;
+    const low = (ticks >>> 0) + offset.low;
+    out.low = low >>> 0;
+    out.high = (Math.floor(ticks / TWO_32) + offset.high + (low >= TWO_32 ? 1 : 0)) >>> 0;
   }
 
   /** WRMSR of IA32_TIME_STAMP_COUNTER. */
@@ -47,6 +58,7 @@ export class TimeStampCounterState implements TimeStampCounter {
   private move(by: MutableHalves): void {
     add(this.offset, by);
     add(this.adjust, by);
+    this.ahead = exactOffset(this.offset.low, this.offset.high);
   }
 
   nanosecondsAt(low: number, high: number): number {
@@ -63,7 +75,7 @@ export class TimeStampCounterState implements TimeStampCounter {
   }
 }
 
-/** Without a remainder of floating-point numbers: RDTSC is in the kernel's delay loops. */
+/** Without a remainder of floating-point numbers, which is a call into C. */
 function add(to: MutableHalves, by: MutableHalves): void {
   const low = to.low + by.low;
   to.low = low >>> 0;

@@ -3,6 +3,7 @@ import { ENTRY, EXIT, PIN, PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
+import { exactOffset } from '../cpu/time-stamp-counter.ts';
 import type { Vmcs } from './vmcs.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, SECONDARY_VM_EXEC_CONTROL } = OFFSET;
@@ -10,7 +11,9 @@ const { VM_EXIT_CONTROLS, VM_ENTRY_CONTROLS, EXCEPTION_BITMAP } = OFFSET;
 const { PAGE_FAULT_ERROR_CODE_MASK, PAGE_FAULT_ERROR_CODE_MATCH } = OFFSET;
 const { CR0_GUEST_HOST_MASK, CR4_GUEST_HOST_MASK, CR0_READ_SHADOW, CR4_READ_SHADOW } = OFFSET;
 const { IO_BITMAP_A, IO_BITMAP_B, MSR_BITMAP, VIRTUAL_APIC_PAGE_ADDR, APIC_ACCESS_ADDR } = OFFSET;
-const { VIRTUAL_PROCESSOR_ID, TPR_THRESHOLD } = OFFSET;
+const { VIRTUAL_PROCESSOR_ID, TPR_THRESHOLD, PLE_GAP, PLE_WINDOW, TSC_OFFSET, TSC_MULTIPLIER } = OFFSET;
+/** 1.0 as a multiplier: fixed point with 48 fractional bits. */
+const ONE_HIGH = 0x10000;
 
 /** No page: an address that nothing has. */
 export const NO_PAGE = -1;
@@ -41,6 +44,16 @@ export class ActiveControls {
   /** NO_PAGE unless "virtualize APIC accesses" is 1. */
   apicAccessPage: PhysicalAddress = NO_PAGE;
   tprThreshold = 0;
+  /** Of PAUSE-loop exiting, in increments of the time-stamp counter. */
+  pauseLoopGap = 0;
+  pauseLoopWindow = 0;
+  /** 0 without "use TSC offsetting". */
+  tscOffsetLow = 0;
+  tscOffsetHigh = 0;
+  /** The offset as a signed Number; NaN where that is not exact, and with scaling. */
+  tscAhead = 0;
+  /** "Use TSC scaling", together with offsetting and by another multiplier than 1. */
+  tscScaled = false;
 
   load(vmcs: Vmcs): void {
     this.pin = vmcs.low(PIN_BASED_VM_EXEC_CONTROL);
@@ -62,6 +75,18 @@ export class ActiveControls {
     this.virtualApicPage = addressAt(vmcs, VIRTUAL_APIC_PAGE_ADDR);
     this.apicAccessPage = this.has2(SECONDARY.VIRTUALIZE_APIC_ACCESSES) ? addressAt(vmcs, APIC_ACCESS_ADDR) : NO_PAGE;
     this.tprThreshold = vmcs.low(TPR_THRESHOLD) & 0xf;
+    this.pauseLoopGap = vmcs.low(PLE_GAP);
+    this.pauseLoopWindow = vmcs.low(PLE_WINDOW);
+    this.loadTsc(vmcs);
+  }
+
+  private loadTsc(vmcs: Vmcs): void {
+    const offsetting = this.has(PRIMARY.USE_TSC_OFFSETTING);
+    this.tscOffsetLow = offsetting ? vmcs.low(TSC_OFFSET) : 0;
+    this.tscOffsetHigh = offsetting ? vmcs.high(TSC_OFFSET) : 0;
+    const one = vmcs.low(TSC_MULTIPLIER) === 0 && vmcs.high(TSC_MULTIPLIER) === ONE_HIGH;
+    this.tscScaled = offsetting && this.has2(SECONDARY.USE_TSC_SCALING) && !one;
+    this.tscAhead = this.tscScaled ? NaN : exactOffset(this.tscOffsetLow, this.tscOffsetHigh);
   }
 
   /** Whether a primary control is 1. */

@@ -15,6 +15,7 @@ import { ATTENTION, STATE } from '../cpu/state.ts';
 import { BLOCKING, leaveNonRoot, loadHost } from './exit.ts';
 import { loadGuestRegisters } from './guest-state.ts';
 import { injectEvent } from './injection.ts';
+import { passing } from './intercepts.ts';
 import { processMsrList } from './msr-lists.ts';
 import { preemptionDeadline } from './preemption-timer.ts';
 import { tprBelowThreshold } from './tpr-shadow.ts';
@@ -90,6 +91,8 @@ function loadGuest(unit: VmxUnit): void {
   loadNonRegisterState(unit);
   if (controls.vpid === 0) forgetVpid0(unit.cpu);
   cpu.words[STATE.nonRoot >> 2] = 1;
+  cpu.passing = passing(unit);
+  cpu.guestTscAhead = controls.tscAhead;
   state.nonRoot = true;
   unit.shadowAddress = controls.has2(SECONDARY.VMCS_SHADOWING) ? addressAt(vmcs, VMCS_LINK_POINTER) : -1;
   unit.enterSecondDimension();

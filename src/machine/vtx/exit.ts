@@ -43,7 +43,9 @@ export function makeExit(unit: VmxUnit): void {
   eventHooks(cpu).deliveringEvent = undefined;
   saveGuest(unit);
   exit.write(vmcs);
-  vmcs.set(VM_ENTRY_INTR_INFO_FIELD, (vmcs.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff) >>> 0);
+  vmcs.save(VM_ENTRY_INTR_INFO_FIELD, vmcs.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff);
+  unit.state.dirtyGroups |= vmcs.savedGroups;
+  vmcs.savedGroups = 0;
   leaveNonRoot(unit);
   if (
     processMsrList(cpu, 'exitStore', addressAt(vmcs, VM_EXIT_MSR_STORE_ADDR), vmcs.low(VM_EXIT_MSR_STORE_COUNT)) !== 0
@@ -70,13 +72,14 @@ function realNmiBlocking(unit: VmxUnit): number {
 function saveGuest(unit: VmxUnit): void {
   const { cpu, vmcs, controls, exit, state } = unit;
   saveGuestRegisters(cpu, vmcs, controls);
-  if (exit.resumeFlag >= 0) vmcs.set(GUEST_RFLAGS, (cpu.rflags & ~RFLAGS.RF) | (exit.resumeFlag === 0 ? 0 : RFLAGS.RF));
+  if (exit.resumeFlag >= 0)
+    vmcs.save(GUEST_RFLAGS, (cpu.rflags & ~RFLAGS.RF) | (exit.resumeFlag === 0 ? 0 : RFLAGS.RF));
   if (unit.exitStoresLma) saveLongMode(cpu, vmcs);
-  vmcs.set(GUEST_ACTIVITY_STATE, cpu.words[STATE.activity >> 2]);
-  vmcs.set(GUEST_INTERRUPTIBILITY_INFO, cpu.words[STATE.interruptibility >> 2]);
-  vmcs.set(GUEST_PENDING_DBG_EXCEPTIONS, pendingDebugExceptions(unit));
+  vmcs.save(GUEST_ACTIVITY_STATE, cpu.words[STATE.activity >> 2]);
+  vmcs.save(GUEST_INTERRUPTIBILITY_INFO, cpu.words[STATE.interruptibility >> 2]);
+  vmcs.save(GUEST_PENDING_DBG_EXCEPTIONS, pendingDebugExceptions(unit));
   if (controls.onExit(EXIT.SAVE_VMX_PREEMPTION_TIMER_VALUE))
-    vmcs.set(VMX_PREEMPTION_TIMER_VALUE, savedPreemptionTimer(state, cpu.ticks));
+    vmcs.save(VMX_PREEMPTION_TIMER_VALUE, savedPreemptionTimer(state, cpu.ticks));
 }
 
 /** Reasons that leave pending debug exceptions pending. See: SDM 28.3.4 Saving Non-Register State */
@@ -103,6 +106,7 @@ function pendingDebugExceptions(unit: VmxUnit): number {
 export function leaveNonRoot(unit: VmxUnit): void {
   const { cpu, state } = unit;
   cpu.words[STATE.nonRoot >> 2] = 0;
+  cpu.passing = cpu.guestTscAhead = 0;
   state.nonRoot = false;
   state.monitorTrap = MTF.none;
   state.preemptionDeadline = Infinity;

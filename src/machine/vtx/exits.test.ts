@@ -166,6 +166,40 @@ describe('instructions that non-root operation changes', () => {
     assert.ok(value >= 0x2000 - 16 && value < 0x2000 + 16, value.toString(16));
     assert.equal(bench.cpu.reg32(RDX), 0);
   });
+  it('RDTSC is offset modulo 2^64, and only for the guest', () => {
+    const read = (): bigint => (bench.cpu.reg64(RDX) << 32n) | bench.cpu.reg64(RAX);
+    for (const offset of [5n, -5n, 2n ** 40n, -(2n ** 40n), 2n ** 52n + 1n, 2n ** 63n]) {
+      bench.reset().primary(PRIMARY.USE_TSC_OFFSETTING);
+      bench.set('TSC_OFFSET', Number(offset & 0xffffffffn), Number((offset >> 32n) & 0xffffffffn));
+      bench.cpu.environment.tsc.write(0, 1);
+      bench.host('0f 31');
+      const before = read();
+      assert.equal(bench.launch('0f 31 0f a2'), 'CPUID');
+      const past = BigInt.asIntN(64, read() - before - offset);
+      assert.ok(past > 0 && past < 20, `${offset}: ${past}`);
+      bench.host('0f 31');
+      assert.ok(read() - before < 40n);
+    }
+  });
+  it('RDTSC, RDTSCP and PAUSE exit or not as the controls of the last entry say', () => {
+    const RDTSC = '0f 31 0f a2';
+    const RDTSCP = '0f 01 f9 0f a2';
+    const PAUSE = 'f3 90 0f a2';
+    for (const code of [RDTSC, PAUSE]) assert.equal(bench.reset().launch(code), 'CPUID');
+    assert.equal(
+      bench
+        .reset()
+        .set('EXCEPTION_BITMAP', 1 << 6)
+        .launch(RDTSCP),
+      'EXCEPTION_NMI',
+    );
+    assert.equal(bench.reset().secondary(SECONDARY.ENABLE_RDTSCP).launch(RDTSCP), 'CPUID');
+    bench.set('GUEST_RIP', AT.guestCode).primary(PRIMARY.RDTSC_EXITING);
+    assert.equal(bench.resume(), 'RDTSCP');
+    assert.equal(bench.reset().primary(PRIMARY.RDTSC_EXITING).launch(RDTSC), 'RDTSC');
+    assert.equal(bench.reset().primary(PRIMARY.PAUSE_EXITING).launch(PAUSE), 'PAUSE_INSTRUCTION');
+    assert.equal(bench.cpu.passing, 0, 'root operation');
+  });
   it('PAUSE in a loop exits after the window', () => {
     bench.reset().secondary(SECONDARY.PAUSE_LOOP_EXITING).set('PLE_GAP', 10).set('PLE_WINDOW', 100);
     assert.equal(bench.launch('f3 90 eb fc'), 'PAUSE_INSTRUCTION');

@@ -20,6 +20,8 @@ const PLAIN: readonly (readonly [field: number, state: number])[] = [
   [OFFSET.GUEST_RIP,          STATE.rip],
 ];
 
+const FLAT = Int32Array.from(PLAIN.flat());
+
 const { GUEST_CR0, GUEST_CR4, GUEST_DR7, GUEST_RFLAGS, GUEST_GDTR_LIMIT, GUEST_IDTR_LIMIT } = OFFSET;
 const { GUEST_ES_SELECTOR, GUEST_ES_BASE, GUEST_ES_LIMIT, GUEST_ES_AR_BYTES } = OFFSET;
 const { GUEST_IA32_EFER, GUEST_IA32_PAT, GUEST_IA32_DEBUGCTL, GUEST_PDPTR0, GUEST_SYSENTER_CS } = OFFSET;
@@ -40,12 +42,20 @@ export function loadField(cpu: Processor, vmcs: Vmcs, field: number, state: numb
 }
 /** Copies 64 bits from the state block to the VMCS. */
 export function saveField(cpu: Processor, vmcs: Vmcs, field: number, state: number): void {
-  vmcs.write(field, cpu.words[state >> 2], cpu.words[(state >> 2) + 1]);
+  vmcs.save(field, cpu.words[state >> 2], cpu.words[(state >> 2) + 1]);
+}
+
+/** Copies what a table of [field, state] names from the VMCS; the flat form of it is what each world switch goes through. */
+export function loadFields(cpu: Processor, vmcs: Vmcs, flat: Int32Array): void {
+  for (let i = 0; i < flat.length; i += 2) loadField(cpu, vmcs, flat[i], flat[i + 1]);
+}
+function saveFields(cpu: Processor, vmcs: Vmcs, flat: Int32Array): void {
+  for (let i = 0; i < flat.length; i += 2) saveField(cpu, vmcs, flat[i], flat[i + 1]);
 }
 
 /** Loads guest registers; `modeChanged` and `pagingChanged` are the caller's. See: SDM 27.3.2 Loading Guest State */
 export function loadGuestRegisters(cpu: Processor, vmcs: Vmcs, controls: ActiveControls): void {
-  for (const [field, state] of PLAIN) loadField(cpu, vmcs, field, state);
+  loadFields(cpu, vmcs, FLAT);
   cpu.words[STATE.cr0 >> 2] = (vmcs.low(GUEST_CR0) & ~CR0_NOT_LOADED) | (cpu.cr0 & CR0_NOT_LOADED);
   cpu.words[STATE.cr4 >> 2] = vmcs.low(GUEST_CR4);
   cpu.words[STATE.gdtrLimit >> 2] = vmcs.low(GUEST_GDTR_LIMIT);
@@ -88,13 +98,13 @@ function guestEfer(cpu: Processor, vmcs: Vmcs, controls: ActiveControls): number
 
 /** Saves guest registers, RIP and RFLAGS as they are. See: SDM 28.3 Saving Guest State */
 export function saveGuestRegisters(cpu: Processor, vmcs: Vmcs, controls: ActiveControls): void {
-  for (const [field, state] of PLAIN) saveField(cpu, vmcs, field, state);
-  vmcs.set(GUEST_SYSENTER_CS, cpu.words[STATE.sysenterCs >> 2]);
-  vmcs.set(GUEST_CR0, cpu.cr0);
-  vmcs.set(GUEST_CR4, cpu.cr4);
-  vmcs.set(GUEST_GDTR_LIMIT, cpu.words[STATE.gdtrLimit >> 2]);
-  vmcs.set(GUEST_IDTR_LIMIT, cpu.words[STATE.idtrLimit >> 2]);
-  vmcs.set(GUEST_RFLAGS, cpu.rflags);
+  saveFields(cpu, vmcs, FLAT);
+  vmcs.save(GUEST_SYSENTER_CS, cpu.words[STATE.sysenterCs >> 2]);
+  vmcs.save(GUEST_CR0, cpu.cr0);
+  vmcs.save(GUEST_CR4, cpu.cr4);
+  vmcs.save(GUEST_GDTR_LIMIT, cpu.words[STATE.gdtrLimit >> 2]);
+  vmcs.save(GUEST_IDTR_LIMIT, cpu.words[STATE.idtrLimit >> 2]);
+  vmcs.save(GUEST_RFLAGS, cpu.rflags);
   saveSegments(cpu, vmcs);
   saveModelSpecific(cpu, vmcs, controls);
   if (controls.ept) for (let i = 0; i < 4; i++) saveField(cpu, vmcs, GUEST_PDPTR0 + 8 * i, STATE.pdpte0 + 8 * i);
@@ -106,17 +116,17 @@ function saveSegments(cpu: Processor, vmcs: Vmcs): void {
     const at = segmentOffset(segment) >> 2;
     const field = 8 * segment;
     const rights = words[at + (SEGMENT.accessRights >> 2)];
-    vmcs.write(GUEST_ES_BASE + field, words[at], words[at + 1]);
-    vmcs.set(GUEST_ES_LIMIT + field, words[at + (SEGMENT.limit >> 2)]);
-    vmcs.set(GUEST_ES_SELECTOR + field, words[at + (SEGMENT.selector >> 2)]);
-    vmcs.set(GUEST_ES_AR_BYTES + field, segment === SS ? (rights & ~DPL) | (cpu.cpl << 5) : rights);
+    vmcs.save(GUEST_ES_BASE + field, words[at], words[at + 1]);
+    vmcs.save(GUEST_ES_LIMIT + field, words[at + (SEGMENT.limit >> 2)]);
+    vmcs.save(GUEST_ES_SELECTOR + field, words[at + (SEGMENT.selector >> 2)]);
+    vmcs.save(GUEST_ES_AR_BYTES + field, segment === SS ? (rights & ~DPL) | (cpu.cpl << 5) : rights);
   }
 }
 
 function saveModelSpecific(cpu: Processor, vmcs: Vmcs, controls: ActiveControls): void {
   if (controls.onExit(EXIT.SAVE_DEBUG_CONTROLS)) {
     saveField(cpu, vmcs, GUEST_DR7, STATE.dr7);
-    vmcs.set(GUEST_IA32_DEBUGCTL, Number(cpu.environment.msrs.get(IA32_DEBUGCTL)));
+    vmcs.save(GUEST_IA32_DEBUGCTL, Number(cpu.environment.msrs.get(IA32_DEBUGCTL)));
   }
   if (controls.onExit(EXIT.SAVE_IA32_PAT)) saveField(cpu, vmcs, GUEST_IA32_PAT, STATE.pat);
   if (controls.onExit(EXIT.SAVE_IA32_EFER)) saveField(cpu, vmcs, GUEST_IA32_EFER, STATE.efer);
@@ -125,5 +135,5 @@ function saveModelSpecific(cpu: Processor, vmcs: Vmcs, controls: ActiveControls)
 /** Where IA32_VMX_MISC[5] is 1, the VM-entry control follows the guest into and out of IA-32e mode. */
 export function saveLongMode(cpu: Processor, vmcs: Vmcs): void {
   const entry = vmcs.low(VM_ENTRY_CONTROLS);
-  vmcs.set(VM_ENTRY_CONTROLS, cpu.longMode ? entry | ENTRY.IA32E_MODE_GUEST : entry & ~ENTRY.IA32E_MODE_GUEST);
+  vmcs.save(VM_ENTRY_CONTROLS, cpu.longMode ? entry | ENTRY.IA32E_MODE_GUEST : entry & ~ENTRY.IA32E_MODE_GUEST);
 }

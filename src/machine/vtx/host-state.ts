@@ -5,7 +5,7 @@ import { CR4, EFER } from '../cpu/processor.ts';
 import type { Processor } from '../cpu/processor.ts';
 import { CS, DS, ES, FS, GS, LDTR, RSP, SS, STATE, TR } from '../cpu/state.ts';
 import type { ActiveControls } from './active-controls.ts';
-import { CR0_NOT_LOADED, IA32_DEBUGCTL, loadField } from './guest-state.ts';
+import { CR0_NOT_LOADED, IA32_DEBUGCTL, loadField, loadFields } from './guest-state.ts';
 import type { Vmcs } from './vmcs.ts';
 
 /** See: SDM 28.5.2 Loading Host Segment and Descriptor-Table Registers */
@@ -27,6 +27,8 @@ const PLAIN: readonly (readonly [field: number, state: number])[] = [
   [OFFSET.HOST_RIP,               STATE.rip],
 ];
 
+const FLAT = Int32Array.from(PLAIN.flat());
+
 // prettier-ignore
 const DATA_SEGMENTS: readonly (readonly [segment: number, selector: number, base: number])[] = [
   [ES, OFFSET.HOST_ES_SELECTOR, -1],
@@ -41,7 +43,7 @@ const { HOST_CR0, HOST_CR4, HOST_CS_SELECTOR, HOST_TR_SELECTOR, HOST_TR_BASE, HO
 /** Loads the host's registers; `modeChanged` and `pagingChanged` are the caller's. See: SDM 28.5 Loading Host State */
 export function loadHostRegisters(cpu: Processor, vmcs: Vmcs, controls: ActiveControls): void {
   const { host64 } = controls;
-  for (const [field, state] of PLAIN) loadField(cpu, vmcs, field, state);
+  loadFields(cpu, vmcs, FLAT);
   cpu.words[STATE.cr0 >> 2] = (vmcs.low(HOST_CR0) & ~CR0_NOT_LOADED) | (cpu.cr0 & CR0_NOT_LOADED);
   const cr4 = vmcs.low(HOST_CR4);
   cpu.words[STATE.cr4 >> 2] = host64 ? cr4 | CR4.PAE : cr4 & ~CR4.PCIDE;

@@ -67,6 +67,7 @@ function vmxon(cpu: Processor, instruction: Instruction): number {
   state.vmxOperation = true;
   state.vmxonPointer = pointer.address;
   state.currentVmcs = NO_VMCS;
+  unit.checked.forgetAll();
   cpu.environment.monitor.address = -1;
   return succeed(cpu);
 }

@@ -21,6 +21,7 @@ import { OperandKind } from '../../decode/instruction.ts';
 import type { Instruction } from '../../decode/instruction.ts';
 import type { InterceptDetails } from '../cpu/environment.ts';
 import { VECTOR } from '../cpu/microcode/exceptions.ts';
+import { PASSING } from '../cpu/microcode/intercept.ts';
 import { raiseException } from '../cpu/microcode/interrupt-delivery.ts';
 import { ES, FS, RAX, RDI, RDX, RSI, STATE } from '../cpu/state.ts';
 import { ioExits, msrExits } from './bitmaps.ts';
@@ -83,6 +84,17 @@ const INTERCEPTS: { readonly [Exit in InstructionExit]?: Intercept } = {
   'XSAVES':               { reason: EXIT_REASON.XSAVES,              verdict: enabled(SECONDARY.ENABLE_XSAVES_XRSTORS, xssExits), describe: describeMemory },
   'XRSTORS':              { reason: EXIT_REASON.XRSTORS,             verdict: enabled(SECONDARY.ENABLE_XSAVES_XRSTORS, xssExits), describe: describeMemory },
 };
+
+/** The bits of PASSING for the controls in force: what the rows above would let run, whenever they are asked. */
+export function passing({ controls }: VmxUnit): number {
+  const counter = !controls.has(PRIMARY.RDTSC_EXITING);
+  const pause = !controls.has(PRIMARY.PAUSE_EXITING) && !controls.has2(SECONDARY.PAUSE_LOOP_EXITING);
+  return (
+    (counter ? PASSING.RDTSC : 0) |
+    (counter && controls.has2(SECONDARY.ENABLE_RDTSCP) ? PASSING.RDTSCP : 0) |
+    (pause ? PASSING.PAUSE : 0)
+  );
+}
 
 /** Whether the instruction is taken out of the guest's hands; then the exit (or the #UD) has been made. */
 export function intercept(

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
-import { OFFSET } from '../../arch/vmx/fields.ts';
 import type { VmxUnit } from './vmx-unit.ts';
-
-const { PLE_GAP, PLE_WINDOW } = OFFSET;
 
 /**
  * Whether PAUSE exits: always, or at CPL 0 when executions no more than PLE_Gap apart have gone on for more than
  * PLE_Window. Both are in increments of the time-stamp counter. See: SDM 26.1.3 Instructions That Cause VM Exits Conditionally
  */
 export function pauseExits(unit: VmxUnit): boolean {
-  const { controls, cpu, vmcs, state } = unit;
+  const { controls, cpu, state } = unit;
   if (controls.has(PRIMARY.PAUSE_EXITING)) return true;
   if (!controls.has2(SECONDARY.PAUSE_LOOP_EXITING) || cpu.cpl !== 0) return false;
   const now = cpu.ticks;
-  if (now - state.pauseLoopLast > vmcs.low(PLE_GAP)) state.pauseLoopFirst = now;
+  if (now - state.pauseLoopLast > controls.pauseLoopGap) state.pauseLoopFirst = now;
   state.pauseLoopLast = now;
-  return now - state.pauseLoopFirst > vmcs.low(PLE_WINDOW);
+  return now - state.pauseLoopFirst > controls.pauseLoopWindow;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { GROUPS_READING } from '../../arch/vmx/entry-checks.ts';
+import { groupsWritten } from '../../arch/vmx/entry-checks.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import type {
   ExitVerdict,
@@ -116,8 +116,11 @@ export class RootOwner implements RootProcessor {
     return this.unit.vmcs.high(offset);
   }
   write(offset: number, low: number, high: number): void {
-    this.unit.vmcs.write(offset, low, high);
-    this.unit.state.dirtyGroups |= GROUPS_READING[offset >> 3];
+    const { vmcs, state } = this.unit;
+    const before = vmcs.low(offset);
+    if (before === low && vmcs.high(offset) === high) return;
+    vmcs.write(offset, low, high);
+    state.dirtyGroups |= groupsWritten(offset, before, low);
   }
   readGeneral(register: number, out: Halves): void {
     this.read(register * 8, out);

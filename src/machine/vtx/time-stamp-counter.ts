@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import type { MutableHalves } from '../cpu/environment.ts';
 import type { VmxUnit } from './vmx-unit.ts';
 
-const { TSC_OFFSET, TSC_MULTIPLIER } = OFFSET;
+const { TSC_MULTIPLIER } = OFFSET;
 
 /**
  * What the guest reads of the time-stamp counter: the product with the multiplier, shifted right by 48, plus the offset.
@@ -12,18 +11,13 @@ const { TSC_OFFSET, TSC_MULTIPLIER } = OFFSET;
  */
 export function guestTsc(unit: VmxUnit, counter: MutableHalves): void {
   const { controls, vmcs } = unit;
-  if (!controls.has(PRIMARY.USE_TSC_OFFSETTING)) return;
-  if (controls.has2(SECONDARY.USE_TSC_SCALING)) scale(counter, vmcs.low(TSC_MULTIPLIER), vmcs.high(TSC_MULTIPLIER));
-  const low = counter.low + vmcs.low(TSC_OFFSET);
-  counter.high = (counter.high + vmcs.high(TSC_OFFSET) + (low > 0xffffffff ? 1 : 0)) >>> 0;
+  if (controls.tscScaled) scale(counter, vmcs.low(TSC_MULTIPLIER), vmcs.high(TSC_MULTIPLIER));
+  const low = counter.low + controls.tscOffsetLow;
+  counter.high = (counter.high + controls.tscOffsetHigh + (low > 0xffffffff ? 1 : 0)) >>> 0;
   counter.low = low >>> 0;
 }
 
-/** 1.0 as a multiplier: the usual one. */
-const ONE_HIGH = 0x10000;
-
 function scale(counter: MutableHalves, low: number, high: number): void {
-  if (low === 0 && high === ONE_HIGH) return;
   const product = ((BigInt(counter.high) << 32n) | BigInt(counter.low)) * ((BigInt(high) << 32n) | BigInt(low));
   const scaled = product >> 48n;
   counter.low = Number(scaled & 0xffffffffn);

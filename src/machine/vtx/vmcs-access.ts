@@ -2,7 +2,7 @@
 // VMREAD and VMWRITE: on the current VMCS, and from non-root operation on the shadow VMCS.
 // See: SDM 25.10 VMCS Types: Ordinary and Shadow, 31.3 VMX Instructions
 
-import { GROUPS_READING } from '../../arch/vmx/entry-checks.ts';
+import { groupsWritten } from '../../arch/vmx/entry-checks.ts';
 import { SECONDARY } from '../../arch/vmx/controls.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
@@ -145,8 +145,10 @@ function vmwrite(cpu: Processor, instruction: Instruction): number {
   const offset = unit.fields.offset(encoding);
   if (offset === 0) return failValid(cpu, vmcs, 'UNSUPPORTED_VMCS_COMPONENT');
   if (unit.fields.isReadOnly(encoding)) return failValid(cpu, vmcs, 'VMWRITE_READ_ONLY_VMCS_COMPONENT');
+  const before = vmcs.low(offset);
   writeField(vmcs, offset, encoding, unit.fields.kind(encoding));
-  if (vmcs === unit.vmcs) unit.state.dirtyGroups |= GROUPS_READING[offset >> 3];
+  if (vmcs === unit.vmcs) unit.state.dirtyGroups |= groupsWritten(offset, before, vmcs.low(offset));
+  else unit.checked.forget(unit.shadowAddress);
   return succeed(cpu);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ABORT_INDICATOR_OFFSET, LAUNCH_STATE_OFFSET, REVISION_ID_OFFSET } from '../../arch/vmx/encoding.ts';
 import type { LaunchState } from '../../arch/vmx/encoding.ts';
+import { GROUPS_SAVED } from '../../arch/vmx/entry-checks.ts';
 import { RegionView } from '../../arch/vmx/vmcs-view.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
 import type { Memory } from '../memory/memory.ts';
@@ -10,6 +11,8 @@ export const NO_VMCS = -1;
 
 /** A VMCS in guest RAM: fields at their offsets of the region, read and written where they lie. */
 export class Vmcs extends RegionView {
+  /** Groups of entry checks that what VM exits saved makes worth checking again; whoever takes them sets 0. */
+  savedGroups = 0;
   private readonly memory: Memory;
 
   constructor(memory: Memory) {
@@ -21,6 +24,16 @@ export class Vmcs extends RegionView {
   at(address: PhysicalAddress): this {
     this.first = this.memory.host(address) >>> 2;
     return this;
+  }
+
+  /** A VM exit writes a field that VM entry checks, of any width. */
+  save(offset: number, low: number, high = 0): void {
+    const { words } = this;
+    const at = this.first + (offset >> 2);
+    if (((words[at] ^ low) | (words[at + 1] ^ high)) === 0) return;
+    words[at] = low;
+    words[at + 1] = high;
+    this.savedGroups |= GROUPS_SAVED[offset >> 3];
   }
 
   /** Writes a field of 32 or 16 bits. */

@@ -18,7 +18,7 @@ export interface VmxState {
   vmxonPointer: PhysicalAddress;
   /** NO_VMCS when there is none. */
   currentVmcs: PhysicalAddress;
-  /** Groups of entry checks that must be made again, see `GROUPS_READING`. */
+  /** Groups of entry checks that must be made again, see `groupsWritten`. */
   dirtyGroups: number;
   nonRoot: boolean;
   monitorTrap: number;

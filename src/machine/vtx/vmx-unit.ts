@@ -4,7 +4,6 @@ import { MISC, EPT_CAP } from '../../arch/vmx/capabilities.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import { extract } from '../../arch/vmx/bit-field.ts';
 import { LAUNCH_STATE } from '../../arch/vmx/encoding.ts';
-import { ALL_GROUPS } from '../../arch/vmx/entry-checks.ts';
 import type { EntryCheck } from '../../arch/vmx/entry-check-row.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { processorFacts } from '../../arch/vmx/processor-facts.ts';
@@ -28,6 +27,7 @@ import { ATTENTION, STATE } from '../cpu/state.ts';
 import { PHYSICAL_ADDRESS_BITS } from '../mmu/walk.ts';
 import { ActiveControls, NO_PAGE } from './active-controls.ts';
 import * as boundary from './boundary.ts';
+import { CheckedVmcss } from './checked-vmcs.ts';
 import { allowedControl, shownControl, writtenControl } from './control-registers.ts';
 import { interceptEvent, interceptTaskSwitch, tripleFault } from './event-intercepts.ts';
 import { BLOCKING, makeExit } from './exit.ts';
@@ -39,6 +39,7 @@ import { intercept } from './intercepts.ts';
 
 import type { EventPorts, NmiOutcome, VmxRunHooks } from './hooks.ts';
 import { VmxRecording } from './recording.ts';
+import { pauseExits } from './pause-loop.ts';
 import { RootOwner } from './root-owner.ts';
 import { guestTsc } from './time-stamp-counter.ts';
 import { forgetEpt, forgetVpid, guestKey } from './translations.ts';
@@ -57,11 +58,15 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   readonly facts: ProcessorFacts;
   readonly context: EntryContext;
   readonly fields: FieldTable;
+  /** IA32_VMX_MISC[5]. */
+  readonly exitStoresLma: boolean;
   state: VmxState = initialVmxState();
   /** The current VMCS, while `state.currentVmcs` says there is one. */
   readonly vmcs: Vmcs;
   /** Any other VMCS, looked at for a moment: the shadow VMCS, one that is cleared. */
   readonly shadow: Vmcs;
+  /** What is known of VMCSs that are not current. */
+  readonly checked = new CheckedVmcss();
   /** The VMCS that VMREAD and VMWRITE reach from non-root operation; -1 when there is none. */
   shadowAddress: PhysicalAddress = -1;
   readonly controls = new ActiveControls();
@@ -90,6 +95,7 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     this.capabilities = capabilities;
     this.facts = processorFacts(capabilities, PHYSICAL_ADDRESS_BITS);
     this.fields = new FieldTable(capabilities);
+    this.exitStoresLma = extract(MISC.EXIT_STORES_LMA, this.facts.misc) !== 0;
     this.vmcs = new Vmcs(cpu.memory);
     this.shadow = new Vmcs(cpu.memory);
     this.context = {
@@ -116,10 +122,6 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   get nonRoot(): boolean {
     return this.state.nonRoot;
   }
-  /** IA32_VMX_MISC[5]. */
-  get exitStoresLma(): boolean {
-    return extract(MISC.EXIT_STORES_LMA, this.facts.misc) !== 0;
-  }
   private hasEpt(part: keyof typeof EPT_CAP): boolean {
     return extract(EPT_CAP[part], this.facts.eptCapabilities) !== 0;
   }
@@ -127,6 +129,7 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   /** RESET: outside VMX operation, nothing current. */
   reset(): void {
     this.state = initialVmxState();
+    this.checked.forgetAll();
     this.exit.pending = false;
     this.cpu.mmu.walker.secondLevel = undefined;
     this.cpu.mmu.guestKey = '';
@@ -187,13 +190,17 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
 
   /** VMPTRLD of a region in RAM. */
   makeCurrent(address: PhysicalAddress): void {
-    this.state.currentVmcs = address;
-    this.state.dirtyGroups = ALL_GROUPS;
+    const { state, checked } = this;
+    if (state.currentVmcs === address) return;
+    if (state.currentVmcs !== NO_VMCS) checked.keep(state.currentVmcs, state.dirtyGroups);
+    state.currentVmcs = address;
+    state.dirtyGroups = checked.take(address);
     this.vmcs.at(address);
   }
   /** VMCLEAR. */
   clear(address: PhysicalAddress): void {
     if (this.cpu.memory.host(address) !== -1) this.shadow.at(address).launchState = LAUNCH_STATE.clear;
+    this.checked.forget(address);
     if (this.state.currentVmcs === address) this.state.currentVmcs = NO_VMCS;
   }
   /** INVEPT of a supported type: what is cached of the EPT with this root, or of all. */
@@ -233,6 +240,9 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
 
   intercept(_cpu: Processor, instruction: Instruction, exit: InstructionExit, details: InterceptDetails): boolean {
     return intercept(this, instruction, exit, details);
+  }
+  pauseExits(): boolean {
+    return pauseExits(this);
   }
   controlAllowed(_cpu: Processor, register: 0 | 4, value: number): boolean {
     return allowedControl(this, register, value);

@@ -250,6 +250,7 @@ test('VMX hooks: an exit, masks and the fixed bits', () => {
       seen.push(`${exit} ${details.number} ${details.register} ${details.write}`);
       return exits;
     },
+    pauseExits: () => exits,
     controlAllowed: (_cpu, register, value) => register === 4 || (value & CR0.NE) !== 0,
     shownControl: (_cpu, _register, value) => value & ~CR0.NE,
     writtenControl: (_cpu, register, value) => (register === 0 ? value | CR0.NE : value),
@@ -273,6 +274,7 @@ test('VMX hooks: an exit, masks and the fixed bits', () => {
   assert.equal(cpu.reg64(RAX), 5n);
   load(bench, MOV_CR8_RAX, 3n);
   assert.equal(bench.apic.cr8, 0);
+  cpu.guestTscAhead = NaN;
   bench.run('0f 31');
   assert.equal(cpu.reg64(RAX), 77n);
   assert.equal(cpu.selector(CS), 8);

@@ -49,7 +49,7 @@ function componentsInUse(cpu: Processor): number {
 function prelude(cpu: Processor, instruction: Instruction): number {
   if ((cpu.cr4 & CR4.OSXSAVE) === 0) return cpu.undefinedOpcode();
   const exit = instruction.opcode.vmx;
-  if (exit !== undefined && intercepted(cpu, instruction, exit, maskDetails(cpu))) return INTERCEPTED;
+  if (exit !== undefined && intercepted(cpu, instruction, exit)) return INTERCEPTED;
   return cpu.cr0 & CR0.TS ? cpu.fault(VECTOR.NM) : -1;
 }
 
@@ -72,11 +72,6 @@ function save(kind: SaveKind): Microcode {
     if (cpu.faulted || !probeBlock(cpu, linear, AREA_BYTES)) return STATUS.fault;
     return saveTo(cpu, linear, requested(cpu), instruction.operandSize === 64, kind);
   };
-}
-
-/** EDX:EAX, for the XSS-exiting bitmap. */
-function maskDetails(cpu: Processor): { value: bigint } {
-  return { value: (BigInt(cpu.reg32(RDX)) << 32n) | BigInt(cpu.reg32(RAX)) };
 }
 
 function saveTo(cpu: Processor, linear: LinearAddress, rfbm: number, wide: boolean, kind: SaveKind): number {

@@ -3,7 +3,7 @@ import type { Instruction } from '../../../decode/instruction.ts';
 import { STATUS } from '../interpreter/record.ts';
 import type { Processor } from '../processor.ts';
 import { STATE } from '../state.ts';
-import { INTERCEPTED, intercepted } from './intercept.ts';
+import { INTERCEPTED, PASSING, intercepted } from './intercept.ts';
 import type { MicrocodeRoutines } from './microcode.ts';
 
 const HALTED = 1;
@@ -15,7 +15,10 @@ function halt(cpu: Processor, instruction: Instruction): number {
   return STATUS.exit;
 }
 
+/** Spinning guests execute millions, also under "PAUSE-loop exiting". */
 function pause(cpu: Processor, instruction: Instruction): number {
+  if ((cpu.passing & PASSING.PAUSE) !== 0 || cpu.words[STATE.nonRoot >> 2] === 0) return STATUS.next;
+  if (cpu.environment.vmx?.pauseExits(cpu) !== true) return STATUS.next;
   return intercepted(cpu, instruction, 'PAUSE') ? INTERCEPTED : STATUS.next;
 }
 

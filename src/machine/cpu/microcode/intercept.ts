@@ -11,6 +11,14 @@ export const INTERCEPTED = STATUS.exit;
 
 const NO_DETAILS: InterceptDetails = {};
 
+/**
+ * Instructions of which guests execute millions: their bits in `cpu.passing`. VM entry sets those that cannot exit under
+ * its controls, so that nobody need be asked each time.
+ */
+export const PASSING = { RDTSC: 1, RDTSCP: 2, PAUSE: 4 } as const satisfies {
+  readonly [Exit in InstructionExit]?: number;
+};
+
 /** Whether the instruction causes a VM exit, which is then made. See: SDM 26.1.3 Instructions That Cause VM Exits Conditionally. */
 export function intercepted(
   cpu: Processor,

@@ -102,13 +102,18 @@ export function initializeX87(cpu: Processor): void {
 }
 
 export function x87IsInitial(cpu: Processor): boolean {
-  if (cpu.get32(STATE.fcw) !== INITIAL_FCW) return false;
-  if ([STATE.fsw, STATE.ftw, STATE.fop, STATE.fcs, STATE.fds].some((field) => cpu.get32(field) !== 0)) return false;
-  return cpu.get64(STATE.fip) === 0n && cpu.get64(STATE.fdp) === 0n && zeroWords(cpu, STATE.x87, STATE.ymmHigh);
+  const { words } = cpu;
+  if (words[STATE.fcw >> 2] !== INITIAL_FCW) return false;
+  const control = words[STATE.fsw >> 2] | words[STATE.ftw >> 2] | words[STATE.fop >> 2];
+  const selectors = words[STATE.fcs >> 2] | words[STATE.fds >> 2];
+  const pointers = STATE.fip >> 2;
+  const offsets = words[pointers] | words[pointers + 1] | words[pointers + 2] | words[pointers + 3];
+  return (control | selectors | offsets) === 0 && zeroWords(cpu, STATE.x87, STATE.ymmHigh);
 }
 
 function zeroWords(cpu: Processor, start: number, end: number): boolean {
-  for (let i = start >> 2; i < end >> 2; i++) if (cpu.words[i] !== 0) return false;
+  const { words } = cpu;
+  for (let i = start >> 2; i < end >> 2; i++) if (words[i] !== 0) return false;
   return true;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { CAPABILITY_MSRS } from '../../../arch/vmx/capabilities.ts';
 import { PROFILES } from '../../../arch/vmx/profiles.ts';
 import { EFER } from '../register-bits.ts';
@@ -78,6 +79,22 @@ test('the time-stamp counter, its adjustment, and the deadline', () => {
   assert.equal(rdmsr(bench, 0x10), 0x10n, 'it wraps');
   bench.run('0f 31');
   assert.deepEqual([cpu.reg64(RAX), cpu.reg64(RDX)], [0x10n, 0n]);
+});
+
+test('RDTSC is the counter, wherever it was set to', () => {
+  const bench = new SystemBench().long();
+  const { cpu } = bench;
+  const edges = [0n, 1n, 2n ** 32n - 1n, 2n ** 50n, 2n ** 51n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n];
+  fc.assert(
+    fc.property(fc.oneof(fc.bigInt(0n, 2n ** 64n - 1n), fc.constantFrom(...edges)), fc.maxSafeNat(), (value, ticks) => {
+      cpu.runEnd = 5_000;
+      assert.equal(wrmsr(bench, 0x10, value), 'next');
+      cpu.runEnd = (ticks % 2 ** 50) + 5_000;
+      bench.run('0f 31');
+      const read = (cpu.reg64(RDX) << 32n) | cpu.reg64(RAX);
+      assert.equal(read, BigInt.asUintN(64, value + BigInt(ticks % 2 ** 50)));
+    }),
+  );
 });
 
 test('when the counter reaches a value', () => {

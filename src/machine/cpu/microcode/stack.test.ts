@@ -107,6 +107,31 @@ test('POPF: what each level may change; PUSHF hides VM and RF', () => {
   assert.deepEqual(bench.stacked(8, 1), [0x202 | RFLAGS.AC]);
 });
 
+test('PUSHF in 64-bit code: across pages, and what can be wrong with the stack', () => {
+  const bench = new Bench('long');
+  const { cpu } = bench;
+  const flags = 0x202 | RFLAGS.AC;
+  cpu.rflags = flags;
+  cpu.setSigned(RSP * 8, AT.stack0 + 4);
+  assert.equal(bench.run(0x9c), 'ok');
+  assert.equal(cpu.getSigned(RSP * 8), AT.stack0 - 4);
+  assert.equal(bench.peek64(AT.stack0 - 4), BigInt(flags));
+  const faults = (rsp: number, outcome: string): void => {
+    cpu.setSigned(RSP * 8, rsp);
+    assert.equal(bench.run(0x9c), outcome);
+    assert.equal(cpu.getSigned(RSP * 8), rsp);
+  };
+  for (const rsp of [-(2 ** 47) + 4, 2 ** 47 + 8, -(2 ** 47)]) faults(rsp, '#SS(0)');
+  bench.page(AT.stack0, 1);
+  faults(AT.stack0 + 0x800, '#PF(3)');
+  bench.page(AT.stack0, 7);
+  bench.level(3);
+  cpu.set32(STATE.cr0, cpu.cr0 | CR0.AM);
+  cpu.rflags = flags;
+  cpu.modeChanged();
+  faults(AT.stack0 + 0x804, '#AC(0)');
+});
+
 test('POPF asks for attention when IF or TF are set, and only then', () => {
   for (const [image, attention] of [
     [0x202, ATTENTION.interrupt],

@@ -5,7 +5,8 @@ import { STATUS } from '../interpreter/record.ts';
 import { RFLAGS } from '../register-bits.ts';
 import type { LinearAddress, Processor } from '../processor.ts';
 import { RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, SS } from '../state.ts';
-import { operandLinear, segmentLinear } from './effective-address.ts';
+import { alignmentFault, canonical, operandLinear, segmentLinear } from './effective-address.ts';
+import { VECTOR } from './exceptions.ts';
 import { attendToFlags, changeableFlags } from './flags.ts';
 import { readGeneral, writeGeneral } from './general-operand.ts';
 import type { MicrocodeRoutines } from './microcode.ts';
@@ -103,10 +104,26 @@ function flagsForbidden(cpu: Processor): boolean {
 }
 
 function pushFlags(cpu: Processor, instruction: Instruction): number {
+  if (cpu.code64 && instruction.operandSize === 64) return pushFlags64(cpu);
   if (flagsForbidden(cpu)) return cpu.generalProtection();
   frame.onCurrent(cpu);
   frame.push(cpu.rflags & ~(RFLAGS.VM | RFLAGS.RF));
   return finishPush(cpu, instruction.operandSize >> 3);
+}
+
+/** The kernel's way to save RFLAGS.IF: on a flat stack, 8 bytes. */
+function pushFlags64(cpu: Processor): number {
+  const top = cpu.getSigned(RSP * 8) - 8;
+  if (!canonical(top) || !canonical(top + 7)) return cpu.fault(VECTOR.SS, 0);
+  if (alignmentFault(cpu, top, 8)) return STATUS.fault;
+  const host = cpu.mmu.locate(top, 8, true, cpu.dataClass);
+  if (host === -1) return STATUS.fault;
+  const { view } = cpu.memory;
+  view.setInt32(host, cpu.rflags & ~(RFLAGS.VM | RFLAGS.RF), true);
+  view.setInt32(host + 4, 0, true);
+  cpu.mmu.finishStore();
+  cpu.setSigned(RSP * 8, top);
+  return STATUS.next;
 }
 
 function popFlags(cpu: Processor, instruction: Instruction): number {

@@ -102,11 +102,12 @@ function swapgs(cpu: Processor): number {
   const { words } = cpu;
   const base = (segmentOffset(GS) + SEGMENT.base) >> 2;
   const kernel = STATE.kernelGsBase >> 2;
-  for (const half of [0, 1]) {
-    const value = words[base + half];
-    words[base + half] = words[kernel + half];
-    words[kernel + half] = value;
-  }
+  const low = words[base];
+  const high = words[base + 1];
+  words[base] = words[kernel];
+  words[base + 1] = words[kernel + 1];
+  words[kernel] = low;
+  words[kernel + 1] = high;
   return STATUS.next;
 }
 

@@ -5,9 +5,10 @@ import { STATUS } from '../interpreter/record.ts';
 import { CR4 } from '../register-bits.ts';
 import type { Processor } from '../processor.ts';
 import { RAX, RCX, RDX, STATE } from '../state.ts';
-import { INTERCEPTED, intercepted } from './intercept.ts';
+import { INTERCEPTED, PASSING, intercepted } from './intercept.ts';
 import type { MicrocodeRoutines } from './microcode.ts';
 
+const TWO_32 = 0x100000000;
 const counter: MutableHalves = { low: 0, high: 0 };
 
 /** The counter as software on this processor sees it: in VMX non-root operation offset and scaled. */
@@ -18,10 +19,19 @@ export function visibleTsc(cpu: Processor): Readonly<MutableHalves> {
   return counter;
 }
 
+/** The same to EDX:EAX; a single Number holds it unless someone has set a counter very far off. */
 function readCounter(cpu: Processor): void {
+  const { words } = cpu;
+  const now = cpu.ticks + cpu.environment.tsc.ahead + cpu.guestTscAhead;
+  words[RAX * 2 + 1] = words[RDX * 2 + 1] = 0;
+  if (now === now) {
+    words[RAX * 2] = now;
+    words[RDX * 2] = Math.floor(now / TWO_32);
+    return;
+  }
   const { low, high } = visibleTsc(cpu);
-  cpu.setReg32(RAX, low);
-  cpu.setReg32(RDX, high);
+  words[RAX * 2] = low;
+  words[RDX * 2] = high;
 }
 
 function forbidden(cpu: Processor, bit: number, whenSet: boolean): boolean {
@@ -30,14 +40,14 @@ function forbidden(cpu: Processor, bit: number, whenSet: boolean): boolean {
 
 function rdtsc(cpu: Processor, instruction: Instruction): number {
   if (forbidden(cpu, CR4.TSD, true)) return cpu.generalProtection();
-  if (intercepted(cpu, instruction, 'RDTSC')) return INTERCEPTED;
+  if ((cpu.passing & PASSING.RDTSC) === 0 && intercepted(cpu, instruction, 'RDTSC')) return INTERCEPTED;
   readCounter(cpu);
   return STATUS.next;
 }
 
 function rdtscp(cpu: Processor, instruction: Instruction): number {
   if (forbidden(cpu, CR4.TSD, true)) return cpu.generalProtection();
-  if (intercepted(cpu, instruction, 'RDTSCP')) return INTERCEPTED;
+  if ((cpu.passing & PASSING.RDTSCP) === 0 && intercepted(cpu, instruction, 'RDTSCP')) return INTERCEPTED;
   readCounter(cpu);
   cpu.setReg32(RCX, cpu.get32(STATE.tscAux));
   return STATUS.next;
