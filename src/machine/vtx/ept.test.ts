@@ -61,7 +61,7 @@ describe('the EPT walker', () => {
     const read = (address: bigint): bigint =>
       at(address) < 0 ? (1n << 64n) - 1n : memory.view.getBigUint64(at(address), true);
     const walker = new EptWalker(memory);
-    walker.root = 0x1000;
+    walker.use(0x1000, false);
     // Mostly sound entries, so that walks go deep; now and then any bit at all.
     const flags = fc.oneof(
       { weight: 12, arbitrary: fc.constantFrom(7n, 0x37n, 3n, 0x31n, 1n, 5n, 0x35n, 0xb7n, 0xb3n, 0x87n, 0x34n, 4n) },
@@ -90,6 +90,7 @@ describe('the EPT walker', () => {
             path.reduce((sum, each, i) => sum + BigInt(each) * (1n << BigInt(39 - 9 * i)), 0n) + BigInt(offset % 4096);
           walker.features = { executeOnly, page1GByte, page2MByte: true };
           const expected = reference(read, 0x1000n, address, BigInt(needed), executeOnly, page1GByte);
+          walker.mappings.forget(undefined);
           const outcome = walker.walk(Number(address), needed);
           assert.equal(outcome, EPT_WALK[expected.outcome]);
           if (expected.physical !== undefined) assert.equal(BigInt(walker.physical), expected.physical);
@@ -288,15 +289,24 @@ describe('an unrestricted guest', () => {
 });
 
 describe('cached translations', () => {
-  /** Reads the page, exits, moves the page, does `between`, reads again. */
-  function reread(between: (b: VmxBench) => void): bigint {
-    withEpt();
-    return rereadFrom(between);
-  }
-  function rereadFrom(between: (b: VmxBench) => void): bigint {
-    bench.launch(`${LOAD} 0f a2`);
+  /** The page moves in the guest's dimension: its large page is at guest-physical 0 now. */
+  const byGuest = (): void => {
+    bench.poke64(8, 0xbeef);
+    bench.poke64(AT.pageTables + 0x2008, 0xe7);
+  };
+  /** It moves in the EPT's. */
+  const byEpt = (): void => {
     bench.poke64(DATA + 0x5008, 0xbeef);
     entry((DATA + 0x5000) | 0x37);
+  };
+  /** Reads the page, exits, moves the page, does `between`, reads again. */
+  function reread(move: () => void, between: (b: VmxBench) => void): bigint {
+    withEpt();
+    return rereadFrom(move, between);
+  }
+  function rereadFrom(move: () => void, between: (b: VmxBench) => void): bigint {
+    bench.launch(`${LOAD} 0f a2`);
+    move();
     between(bench);
     bench.set('GUEST_RIP', AT.guestCode);
     bench.resume();
@@ -311,34 +321,46 @@ describe('cached translations', () => {
       b.host(`66 0f 38 ${opcode} 04 25 00 c0 00 00`);
     };
   it('survive exit and entry with a VPID', () => {
-    assert.equal(
-      reread(() => {}),
-      0xcafen,
-    );
-    const { walks } = bench.cpu.mmu;
-    bench.set('GUEST_RIP', AT.guestCode);
-    bench.resume();
-    assert.equal(bench.cpu.mmu.walks, walks, 'a round trip refills nothing');
+    for (const move of [byGuest, byEpt]) {
+      assert.equal(
+        reread(move, () => {}),
+        0xcafen,
+      );
+      const { walks } = bench.cpu.mmu;
+      bench.set('GUEST_RIP', AT.guestCode);
+      bench.resume();
+      assert.equal(bench.cpu.mmu.walks, walks, 'a round trip refills nothing');
+    }
   });
-  it('go without a VPID, at exit and entry', () => {
-    withEpt().set('SECONDARY_VM_EXEC_CONTROL', SECONDARY.ENABLE_EPT);
-    assert.equal(
-      rereadFrom(() => {}),
-      0xbeefn,
-    );
+  it('go without a VPID, at exit and entry; guest-physical ones stay', () => {
+    for (const [move, value] of [
+      [byGuest, 0xbeefn],
+      [byEpt, 0xcafen],
+    ] as const) {
+      withEpt().set('SECONDARY_VM_EXEC_CONTROL', SECONDARY.ENABLE_EPT);
+      assert.equal(
+        rereadFrom(move, () => {}),
+        value,
+      );
+    }
   });
   it('go with INVEPT of their root or of all, not of another', () => {
-    assert.equal(reread(execute('80', 1n, AT.ept | 0x1e)), 0xbeefn);
-    assert.equal(reread(execute('80', 2n, 0)), 0xbeefn);
-    assert.equal(reread(execute('80', 1n, AT.free | 0x1e)), 0xcafen);
+    for (const move of [byGuest, byEpt]) {
+      assert.equal(reread(move, execute('80', 1n, AT.ept | 0x1e)), 0xbeefn);
+      assert.equal(reread(move, execute('80', 2n, 0)), 0xbeefn);
+      assert.equal(reread(move, execute('80', 1n, AT.free | 0x1e)), 0xcafen);
+    }
   });
-  it('go with INVVPID of their VPID', () => {
-    for (const type of [0n, 1n, 2n, 3n]) assert.equal(reread(execute('81', type, 1)), 0xbeefn, `type ${type}`);
-    assert.equal(reread(execute('81', 1n, 2)), 0xcafen);
+  it('go with INVVPID of their VPID; guest-physical ones stay', () => {
+    for (const type of [0n, 1n, 2n, 3n]) {
+      assert.equal(reread(byGuest, execute('81', type, 1)), 0xbeefn, `type ${type}`);
+      assert.equal(reread(byEpt, execute('81', type, 1)), 0xcafen, `type ${type}`);
+    }
+    assert.equal(reread(byGuest, execute('81', 1n, 2)), 0xcafen);
   });
   it('are not another VPID’s', () => {
     assert.equal(
-      reread((b) => void b.set('VIRTUAL_PROCESSOR_ID', 2)),
+      reread(byGuest, (b) => void b.set('VIRTUAL_PROCESSOR_ID', 2)),
       0xbeefn,
     );
   });

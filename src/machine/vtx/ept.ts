@@ -3,6 +3,7 @@ import type { PhysicalAddress } from '../../hardware/memory.ts';
 import type { Memory } from '../memory/memory.ts';
 import { EPT_ENTRY, EPT_PERMISSIONS, mapsPage, misconfigured } from './ept-entry.ts';
 import type { EptFeatures } from './ept-entry.ts';
+import { GuestPhysicalMappings } from './guest-physical-mappings.ts';
 
 /** What a walk came to. */
 export const EPT_WALK = { ok: 0, violation: 1, misconfiguration: 2 } as const;
@@ -16,7 +17,7 @@ export const EPT_ACCESS = { read: 1, write: 2, fetch: 4 } as const;
  */
 export class EptWalker {
   /** Machine-physical address of the PML4 table. */
-  root: PhysicalAddress = 0;
+  private root: PhysicalAddress = 0;
   /** Accessed and dirty flags are enabled (bit 6 of the EPTP). */
   accessedDirty = false;
   features: EptFeatures = { executeOnly: false, page1GByte: false, page2MByte: true };
@@ -26,8 +27,9 @@ export class EptWalker {
   permissions = 0;
   /** After `ok`: another write needs no walk, since the dirty flag is set or not used. */
   writable = false;
-  /** log2 of the page's size. */
-  pageShift = 12;
+  /** Times the tables were walked, for tests and profiles. */
+  walks = 0;
+  readonly mappings = new GuestPhysicalMappings();
   private readonly memory: Memory;
   private readonly hosts = new Int32Array(5);
 
@@ -35,8 +37,31 @@ export class EptWalker {
     this.memory = memory;
   }
 
+  /** The EPT pointer in use from now on. */
+  use(root: PhysicalAddress, accessedDirty: boolean): void {
+    this.root = root;
+    this.accessedDirty = accessedDirty;
+    this.mappings.select(root, accessedDirty);
+  }
+
   /** `needed`: EPT_ACCESS bits that must be permitted; with `write` among them the dirty flag is set. */
   walk(address: PhysicalAddress, needed: number): number {
+    const { mappings } = this;
+    const offset = address % 0x1000;
+    if (mappings.find(address, needed, EPT_ACCESS.write)) {
+      this.physical = mappings.page + offset;
+      this.permissions = mappings.permissions;
+      this.writable = mappings.writable;
+      return EPT_WALK.ok;
+    }
+    this.walks++;
+    const outcome = this.walkTables(address, needed);
+    if (outcome === EPT_WALK.ok) mappings.keep(address, this.physical - offset, this.permissions, this.writable);
+    else mappings.drop(address);
+    return outcome;
+  }
+
+  private walkTables(address: PhysicalAddress, needed: number): number {
     const { i32 } = this.memory;
     const low = address | 0;
     const high = Math.floor(address / 0x100000000);
@@ -74,7 +99,6 @@ export class EptWalker {
 
   private finish(low: number, base: number, shift: number, entry: number, level: number, write: boolean): void {
     this.physical = base + (low & (2 ** shift - 1));
-    this.pageShift = shift;
     this.writable = (this.permissions & EPT_ACCESS.write) !== 0;
     if (!this.accessedDirty) return;
     this.writable &&= write || (entry & EPT_ENTRY.DIRTY) !== 0;

@@ -46,8 +46,7 @@ export class GuestPhysical implements SecondLevel {
   /** `root` is -1 without EPT. */
   configure(root: PhysicalAddress, accessedDirty: boolean): void {
     this.enabled = root >= 0;
-    this.walker.root = root;
-    this.walker.accessedDirty = accessedDirty;
+    if (root >= 0) this.walker.use(root, accessedDirty);
   }
 
   begin(low: number, high: number, write: boolean, fetch: boolean): void {

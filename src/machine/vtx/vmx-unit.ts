@@ -42,6 +42,7 @@ import { VmxRecording } from './recording.ts';
 import { pauseExits } from './pause-loop.ts';
 import { RootOwner } from './root-owner.ts';
 import { guestTsc } from './time-stamp-counter.ts';
+import { INVEPT_TYPE } from './capability-questions.ts';
 import { forgetEpt, forgetVpid, guestKey } from './translations.ts';
 import { readVtpr, tprBelowThreshold, writeVtpr } from './tpr-shadow.ts';
 import { NO_VMCS, Vmcs, readPhysical32 } from './vmcs.ts';
@@ -128,6 +129,7 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
 
   /** RESET: outside VMX operation, nothing current. */
   reset(): void {
+    this.guestPhysical.walker.mappings.forget(undefined);
     this.state = initialVmxState();
     this.checked.forgetAll();
     this.exit.pending = false;
@@ -205,6 +207,7 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   }
   /** INVEPT of a supported type: what is cached of the EPT with this root, or of all. */
   invalidateEpt(type: number, root: PhysicalAddress): void {
+    this.guestPhysical.walker.mappings.forget(type === INVEPT_TYPE.allContext ? undefined : root);
     forgetEpt(this.cpu, type, root);
   }
   /** INVVPID of a supported type. */
