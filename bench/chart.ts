@@ -4,7 +4,7 @@ import type { Bar, Group } from './chart-groups.ts';
 import type { ResultLine } from './results.ts';
 
 const WIDTH = 760;
-const LEFT = 240;
+const LEFT = 260;
 const RIGHT = 60;
 const LINE = 20;
 const HEADING = 44;

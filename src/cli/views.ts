@@ -22,14 +22,13 @@ export interface ConsoleView {
 
 const bytesOf = (text: string): Uint8Array => Uint8Array.from(text, (character) => character.charCodeAt(0));
 
-/** Whole lines, each with its level before it, in the order in which they were completed in virtual time. */
+/** Whole lines, each with its level before it, written at the instruction that completes them. */
 export class BatchView implements ConsoleView {
   readonly interactive = false;
   readonly left = false;
   readonly #host: Host;
   readonly #description: GuestDescription;
   readonly #consoles: readonly ConsoleChannel[];
-  #pending = '';
 
   constructor(description: GuestDescription, consoles: readonly ConsoleChannel[], host: Host) {
     this.#description = description;
@@ -38,19 +37,16 @@ export class BatchView implements ConsoleView {
   }
 
   line(console: number, text: string): void {
-    this.#pending += `${this.#description.levels[console]!.name}: ${text}\n`;
+    this.#host.write(bytesOf(`${this.#description.levels[console]!.name}: ${text}\n`));
   }
 
-  show(): void {
-    if (this.#pending !== '') this.#host.write(bytesOf(this.#pending));
-    this.#pending = '';
-  }
+  /** Lines are shown as they come: a slice of nothing but exits can take long. */
+  show(): void {}
 
   close(): void {
     for (const [index, console] of this.#consoles.entries()) {
       if (console.unfinished !== '') this.line(index, console.unfinished);
     }
-    this.show();
   }
 }
 
