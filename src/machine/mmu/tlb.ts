@@ -31,6 +31,8 @@ export class TranslationBuffers {
   wraps = 0;
   /** Grows whenever a space may have got a new number. */
   generation = 0;
+  /** Grows whenever a translation may have been dropped: compiled code must not go on as if nothing had happened. */
+  changes = 0;
   /** Global pages under the contexts of spaces that leave the PCID out. */
   readonly globals: GlobalTranslations;
   private readonly memory: Memory;
@@ -71,6 +73,7 @@ export class TranslationBuffers {
   /** Drops what was cached under the keys for which `affected` holds. */
   forget(affected: (key: string) => boolean): void {
     this.generation++;
+    this.changes++;
     for (const key of this.spaces.keys()) if (affected(key)) this.spaces.delete(key);
   }
 
@@ -87,6 +90,7 @@ export class TranslationBuffers {
     this.hugeRegions.clear();
     this.nextSpace = 1;
     this.generation++;
+    this.changes++;
     this.wraps++;
   }
 
@@ -146,6 +150,7 @@ export class TranslationBuffers {
 
   /** One linear page in every space: a global translation may lie in any of them. */
   invalidatePage(low: number, high: number): void {
+    this.changes++;
     if (this.dropLargePages(low, high)) return;
     for (const space of this.spaces.values()) {
       for (let context = space * 4; context < space * 4 + 3; context++) {

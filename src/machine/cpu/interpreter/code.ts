@@ -74,6 +74,11 @@ export class Code {
     return this;
   }
 
+  returnCallIndirect(type: number): this {
+    this.out.byte(OP.return_call_indirect).unsigned(type).unsigned(0);
+    return this;
+  }
+
   block(): Label {
     this.out.byte(OP.block).byte(VOID);
     return ++this.depth;

@@ -7,7 +7,8 @@ import type { WasmFunction } from '../../webassembly.ts';
 import { MODE } from '../mode.ts';
 import type { Processor } from '../processor.ts';
 import { AFTER, CS, STATE } from '../state.ts';
-import type { Jit } from '../jit/jit.ts';
+import { LEAVE } from '../jit/region.ts';
+import type { Jit, RegionCalls } from '../jit/jit.ts';
 import type { Microcode } from '../microcode/microcode.ts';
 import { addressRecord } from '../microcode/effective-address.ts';
 import type { Translator } from '../translation/translator.ts';
@@ -25,7 +26,7 @@ const UNDEFINED_OPCODE = 6;
 export type FaultDelivery = (cpu: Processor) => number;
 
 /** One processor's interpreter: the WebAssembly functions, and what they call. */
-export class Engine {
+export class Engine implements RegionCalls {
   private readonly cpu: Processor;
   private readonly memory: Memory;
   private readonly translator: Translator;
@@ -60,6 +61,7 @@ export class Engine {
     const { cpu } = this;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: modules.coldCount });
     this.jit.table.attach(table);
+    this.jit.attach(this.cpu.area, this);
     const imports = {
       ...this.jit.runtime,
       m: this.memory.wasm,
@@ -93,6 +95,51 @@ export class Engine {
     if (status !== STATUS.fault) return status;
     this.setRip(record, RECORD.ripOffset);
     return this.deliverFault(cpu);
+  }
+
+  /** At the end of a compiled block: the region goes on if nothing changed that it or its callers rely on. */
+  regionMicrocode(record: number): number {
+    const { cpu, memory } = this;
+    const { words } = cpu;
+    words[STATE.record >> 2] = record;
+    const mode = words[STATE.mode >> 2];
+    const fetchContext = words[STATE.fetchContext >> 2];
+    const generation = memory.codeGeneration;
+    const { changes } = cpu.mmu.buffers;
+    if (this.microcode(record) === STATUS.exit) return this.leaveRegion(LEAVE.exit);
+    const same =
+      words[STATE.attention >> 2] === 0 &&
+      words[STATE.mode >> 2] === mode &&
+      words[STATE.fetchContext >> 2] === fetchContext &&
+      memory.codeGeneration === generation &&
+      cpu.mmu.buffers.changes === changes &&
+      cpu.rip - cpu.getSigned(STATE.ripBase) === memory.i32[(record + RECORD.nextOffset) >> 2];
+    return same ? 0 : this.leaveRegion(LEAVE.dispatch);
+  }
+
+  /** In the middle of a compiled block. */
+  regionHelper(record: number): number {
+    const { cpu, memory } = this;
+    const { words } = cpu;
+    words[STATE.record >> 2] = record;
+    const generation = memory.codeGeneration;
+    const status = this.helper(record);
+    if (status === STATUS.fault) return this.leaveRegion(this.deliver(record) === STATUS.exit ? LEAVE.exit : LEAVE.dispatch);
+    if (status === STATUS.next && memory.codeGeneration === generation) return 0;
+    if (status === STATUS.afterAccess && !cpu.mmu.finishStore() && memory.codeGeneration === generation) return 0;
+    words[STATE.remaining >> 2] += memory.i32[(record + RECORD.unretired) >> 2] - 1;
+    this.setRip(record, RECORD.nextOffset);
+    return this.leaveRegion(LEAVE.dispatch);
+  }
+
+  /** The interpreter takes the flags from where regions leave them. */
+  private leaveRegion(leaving: number): number {
+    const { words } = this.cpu;
+    words[STATE.regionFlagKind >> 2] = 0;
+    words[STATE.regionFlagA >> 2] = words[STATE.flagResult >> 2];
+    words[(STATE.regionFlagA >> 2) + 1] = words[(STATE.flagResult >> 2) + 1];
+    words[STATE.regionFlagB >> 2] = words[STATE.flagCarry >> 2];
+    return leaving;
   }
 
   /** Microcode in the middle of a block: what it did to devices or to code ends the block after it. */

@@ -295,7 +295,7 @@ export class MainFunction {
       .set(this.pc);
     const low = new RecordLowering(this.surroundings());
     const [resume, taken, notTaken, dispatch, block, jumped] = Array.from({ length: 6 }, () => code.block()).reverse();
-    code.get(this.link).i32(LEAVE.mask).op(OP.i32_and).brTable([resume, taken, notTaken, dispatch, block, dispatch, jumped], dispatch);
+    code.get(this.link).i32(LEAVE.mask).op(OP.i32_and).brTable([resume, taken, notTaken, dispatch, block, dispatch, jumped, this.exit], dispatch);
     code.end().br(this.next).end();
     this.goTo(() => code.i32(0), low);
     code.end();

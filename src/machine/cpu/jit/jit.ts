@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ModuleBuilder } from '../../wasm/encoder.ts';
+import { assert } from '../../../base/assert.ts';
+import { I32, ModuleBuilder } from '../../wasm/encoder.ts';
+import type { FunctionType } from '../../wasm/encoder.ts';
 import { WebAssembly } from '../../webassembly.ts';
 import type { WasmFunction } from '../../webassembly.ts';
 import type { HostAddress, Memory } from '../../memory/memory.ts';
@@ -29,6 +31,9 @@ const BATCH = 8;
 /** Samples after which a batch is compiled although it is not full. */
 const PATIENCE = 40;
 
+/** Microcode that goes elsewhere, or waits. */
+const LEAVES = /^(IRET|SYS|INT|RET|JMP|CALL|HLT|MWAIT|VMLAUNCH|VMRESUME|VMCALL|VMFUNC|UD|BOUND|RSM)/;
+
 interface Wanted {
   readonly host: HostAddress;
   readonly mode: number;
@@ -40,6 +45,13 @@ interface Compiled extends Wanted {
   region: Region;
 }
 
+/** What compiled code asks of its processor's engine, state and flags written back: 0 to go on, else LEAVE. */
+export interface RegionCalls {
+  regionMicrocode(record: number): number;
+  regionHelper(record: number): number;
+}
+const CALL_TYPE: FunctionType = { parameters: [I32, I32], results: [I32] };
+
 /** Decides what is compiled, compiles it, and puts regions in the place of their first blocks. */
 export class Jit {
   readonly mode: JitMode;
@@ -48,6 +60,12 @@ export class Jit {
   /** Counts and milliseconds, for the run's summary and for tests. */
   readonly counts = { regions: 0, recompiled: 0, instructions: 0, modules: 0, bytes: 0, dropped: 0, emitMs: 0, compileMs: 0, samples: 0, samplesInRegions: 0 };
   readonly heat: Heat;
+  /** Microcode for regions, by processor: (area, record) -> 0, or how the region is left. */
+  private readonly engines = new Map<number, RegionCalls>();
+  private readonly calls = {
+    regionMicrocode: (area: number, record: number): number => this.engineOf(area).regionMicrocode(record),
+    regionHelper: (area: number, record: number): number => this.engineOf(area).regionHelper(record),
+  };
   private readonly memory: Memory;
   private readonly translator: Translator;
   private readonly forms: FormIndex;
@@ -73,6 +91,16 @@ export class Jit {
     this.jumps = new JumpProfile(memory);
     this.heat = new Heat(mode === 'soon' ? SOON : ORDINARY);
     translator.regions = this;
+  }
+
+  /** Each engine, by its processor's area. */
+  attach(area: number, engine: RegionCalls): void {
+    this.engines.set(area, engine);
+  }
+  private engineOf(area: number): RegionCalls {
+    const engine = this.engines.get(area);
+    assert(engine !== undefined, 'an engine for each area');
+    return engine;
   }
 
   /** The interpreter was found at a block that is not compiled. `head`: its first record. */
@@ -161,12 +189,14 @@ export class Jit {
       flagResult: module.importFunction('flagResult', RUNTIME.flagResult),
       flagCarry: module.importFunction('flagCarry', RUNTIME.flagCarry),
       findRegion: module.importFunction('findRegion', RUNTIME.findRegion),
+      microcode: module.importFunction('regionMicrocode', CALL_TYPE),
+      helper: module.importFunction('regionHelper', CALL_TYPE),
       regionType: module.typeIndex(REGION_TYPE),
     };
   }
 
   private instantiate(bytes: Uint8Array<ArrayBuffer>): Record<string, WasmFunction> {
-    const imports = { m: this.memory.wasm, t: this.table.primary, ...this.runtime };
+    const imports = { m: this.memory.wasm, t: this.table.primary, ...this.runtime, ...this.calls };
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { e: imports });
     return instance.exports as Record<string, WasmFunction>;
   }
@@ -203,10 +233,16 @@ export class Jit {
       forms: this.forms,
       blockAt: (offset) => this.original(this.translator.blockAt(page + offset, mode)),
       original: (record) => this.original(record),
+      goesOn: (record) => this.goesOn(record),
       jumpTargets: (record) => this.jumps.targetsOf(record),
       heat: (record) => this.heat.of(record),
       eager: this.mode === 'eager',
     };
+  }
+
+  private goesOn(record: number): boolean {
+    const { instruction } = this.translator.entries[this.memory.i32[(record + RECORD.entry) >> 2]];
+    return !LEAVES.test(instruction.opcode.mnemonic);
   }
 
   private handler(record: number): number {

@@ -16,6 +16,8 @@ export interface RecordSource {
   jumpTargets(record: number): readonly number[];
   /** Samples that fell on a block. */
   heat(record: number): number;
+  /** Whether the instruction after this record of microcode is what follows it as a rule. */
+  goesOn(record: number): boolean;
   /** Follow what exists, run or not: when everything is compiled at once. */
   readonly eager: boolean;
 }
@@ -76,6 +78,7 @@ function successors(source: RecordSource, block: RegionBlock): readonly number[]
     case 'end':
       return [linked(source, block, RECORD.operand0), 0];
     case 'call':
+    case 'microcode':
       return [0, nextOffset < 0x1000 ? source.blockAt(nextOffset) : 0];
     case 'jump':
       return source.jumpTargets(block.last).map((offset) => source.blockAt(offset));
@@ -100,7 +103,7 @@ function terminatorOf(form: Form, forms: FormIndex): Terminator {
   return forms.operation(form).statements.at(-1)?.kind === 'jump' ? 'jump' : 'branch';
 }
 
-function readBlock({ words, forms }: RecordSource, head: number): RegionBlock {
+function readBlock({ words, forms, goesOn }: RecordSource, head: number): RegionBlock {
   const instructions: RegionInstruction[] = [];
   const base = {
     head,
@@ -117,10 +120,13 @@ function readBlock({ words, forms }: RecordSource, head: number): RegionBlock {
     const handler = words[(record + RECORD.handler) >> 2];
     if (handler === HANDLER.end) return { ...base, terminator: 'end', last: record };
     const form = forms.formOf(words, record);
-    if (form === undefined && handler !== HANDLER.address32) return { ...base, terminator: 'leave', last: begin };
-    instructions.push({ record, form });
+    if (handler === HANDLER.microcode && goesOn(record)) return { ...base, terminator: 'microcode', last: record };
+    const helper = handler === HANDLER.helper;
+    if (form === undefined && handler !== HANDLER.address32 && !helper)
+      return { ...base, terminator: 'leave', last: begin };
+    instructions.push({ record, form, helper });
     if (form?.endsBlock) return { ...base, terminator: terminatorOf(form, forms), isIndirect: form.key.startsWith('JMP64'), last: record };
-    if (form !== undefined) begin = record + RECORD.size;
+    if (form !== undefined || helper) begin = record + RECORD.size;
   }
 }
 

@@ -27,6 +27,8 @@ export interface RegionImports {
   readonly flagResult: number;
   readonly flagCarry: number;
   readonly findRegion: number;
+  readonly microcode: number;
+  readonly helper: number;
   readonly regionType: number;
 }
 
@@ -72,10 +74,9 @@ export class RegionFunction {
   emit(): FunctionCode {
     const { code, frame } = this;
     code.get(AREA).memory(OP.i64_load, STATE.ripBase).set(frame.ripBase);
-    code.get(AREA).memory(OP.i64_load, STATE.dataContext).set(frame.dataContext);
-    code.get(AREA).memory(OP.i32_load, STATE.dataHash).set(frame.dataHash);
     this.enter();
     frame.leave = code.block();
+    frame.chain = code.block();
     structure<Label>(this.region.blocks.map(edgesOf), 0, {
       block: () => code.block(),
       loop: () => code.loop(),
@@ -84,15 +85,31 @@ export class RegionFunction {
       node: (node, destination) => this.block(this.region.blocks[node], node, destination),
     });
     code.end();
+    this.chain();
+    code.end();
     this.writeBack();
     code.get(frame.exitCode);
     return code.out;
+  }
+
+  /** To the region that begins at `target`, if there is one and nothing asks for attention; else the interpreter goes there. */
+  private chain(): void {
+    const { code, frame, left } = this;
+    this.writeBack();
+    code.get(AREA).memory(OP.i32_load, STATE.attention).op(OP.i32_eqz);
+    code.if_(() => {
+      code.get(AREA).get(frame.target).call(this.imports.findRegion).tee(left);
+      code.if_(() => code.get(AREA).get(DEPTH).get(left).returnCallIndirect(this.imports.regionType));
+    });
+    code.get(AREA).get(frame.target).memory(OP.i64_store, STATE.rip);
+    code.i32(LEAVE.dispatch).op(OP.return);
   }
 
   /** Takes over what the state block holds for a region. */
   enter(): void {
     const { code, frame } = this;
     code.get(AREA).memory(OP.i32_load, STATE.remaining).set(frame.remaining);
+    this.takeContexts();
     code.get(AREA).memory(OP.i32_load, STATE.regionFlagKind).set(frame.flagKind);
     code.get(AREA).memory(OP.i64_load, STATE.regionFlagA).set(frame.flagA);
     code.get(AREA).memory(OP.i64_load, STATE.regionFlagB).set(frame.flagB);
@@ -109,6 +126,29 @@ export class RegionFunction {
     frame.registers.store();
   }
 
+  private takeContexts(): void {
+    const { code, frame } = this;
+    code.get(AREA).memory(OP.i64_load, STATE.dataContext).set(frame.dataContext);
+    code.get(AREA).memory(OP.i32_load, STATE.dataHash).set(frame.dataHash);
+  }
+
+  /** Calls TypeScript for a record, with everything where it expects it; leaves if that says so. */
+  private callOut(call: number, record: number): void {
+    const { code, frame, left } = this;
+    this.lowering.settle();
+    code.get(AREA).get(frame.flagA).memory(OP.i64_store, STATE.flagResult);
+    code.get(AREA).get(frame.flagB).op(OP.i32_wrap_i64).memory(OP.i32_store, STATE.flagCarry);
+    code.get(AREA).get(frame.remaining).memory(OP.i32_store, STATE.remaining);
+    frame.registers.store();
+    code.get(AREA).i32(record).call(call).tee(left);
+    code.if_(() => code.get(left).op(OP.return));
+    code.get(AREA).memory(OP.i32_load, STATE.remaining).set(frame.remaining);
+    this.takeContexts();
+    code.get(AREA).memory(OP.i64_load, STATE.flagResult).set(frame.flagA);
+    code.get(AREA).memory(OP.i64_load32_u, STATE.flagCarry).set(frame.flagB);
+    frame.registers.load();
+  }
+
   leave(leaving: number): void {
     this.code.i32(leaving).set(this.frame.exitCode).br(this.frame.leave);
   }
@@ -119,8 +159,13 @@ export class RegionFunction {
     this.budget(block);
     lowering.onBranch = (statement) => this.branch(block, statement, destination);
     for (const instruction of block.instructions) {
-      if (instruction.form === undefined) lowering.addressRecord(instruction.record);
+      if (instruction.helper) this.callOut(this.imports.helper, instruction.record);
+      else if (instruction.form === undefined) lowering.addressRecord(instruction.record);
       else lowering.instruction(instruction, this.forms.operation(instruction.form).statements);
+    }
+    if (block.terminator === 'microcode') {
+      this.callOut(this.imports.microcode, block.last);
+      this.follow(block, 'next', destination);
     }
     if (block.terminator === 'end') this.follow(block, 'taken', destination);
     if (block.terminator === 'leave') this.leave(block.last | LEAVE.resume);
@@ -142,13 +187,21 @@ export class RegionFunction {
     if (block.terminator === 'jump' && statement.kind === 'jump')
       return this.indirectJump(block, statement, destination);
     if (statement.kind === 'jump') {
-      this.lowering.storeState('i64', STATE.rip, () => this.lowering.emit(statement.target));
-      return this.leave(LEAVE.returned);
+      this.lowering.emit(statement.target);
+      return this.return();
     }
     if (statement.condition === undefined) return this.follow(block, 'taken', destination);
     this.lowering.emit(statement.condition);
     this.followIf(block, destination);
     this.follow(block, 'next', destination);
+  }
+
+  /** To the region that called this one, or to whatever region is there. */
+  private return(): void {
+    const { code, frame } = this;
+    code.set(frame.target).get(DEPTH).op(OP.i32_eqz).brIf(frame.chain);
+    code.get(AREA).get(frame.target).memory(OP.i64_store, STATE.rip);
+    this.leave(LEAVE.returned);
   }
 
   /** Within the page by a table of bytes, one for each offset: 0 where it has not been seen to go. */
@@ -168,15 +221,15 @@ export class RegionFunction {
       }
     }
     code.end();
+    if (!block.isIndirect || !this.jumps.learns(block.last)) return void code.get(target).set(frame.target).br(frame.chain);
     lowering.storeState('i64', STATE.rip, () => code.get(target));
-    const asks = block.isIndirect && this.jumps.learns(block.last);
-    this.leave(asks ? block.last | LEAVE.jumped : LEAVE.dispatch);
+    this.leave(block.last | LEAVE.jumped);
   }
 
   /** Branches to the taken side if the i32 on the stack is not zero. */
   private followIf(block: RegionBlock, destination: Targets): void {
     const { code } = this;
-    if (block.taken < 0) return this.lowering.leaveIf(block.last | LEAVE.taken);
+    if (block.taken < 0) return void code.if_(() => this.leaveBy(block, 'taken'));
     const { label, choice } = destination(block.taken);
     if (choice >= 0) return void code.if_(() => this.follow(block, 'taken', destination));
     this.arrivals.note(block.taken, this.lowering.kind);
@@ -185,8 +238,19 @@ export class RegionFunction {
 
   private follow(block: RegionBlock, side: 'taken' | 'next', destination: Targets): void {
     const target = block[side];
-    if (target < 0) return this.leave(leaveBy(block, side));
+    if (target < 0) return this.leaveBy(block, side);
     this.goTo(target, destination);
+  }
+
+  /** By the link of the interpreter, unless the way leads to another page or was taken before. */
+  private leaveBy({ terminator, last }: RegionBlock, side: 'taken' | 'next'): void {
+    const { code, frame, words } = this;
+    const link = words[(last + (side === 'taken' ? RECORD.operand0 : RECORD.operand1)) >> 2];
+    const continues = terminator === 'call' || terminator === 'microcode';
+    if (!continues && link === 0) return this.leave(last | (side === 'taken' ? LEAVE.taken : LEAVE.notTaken));
+    const field = side === 'taken' ? RECORD.displacement : RECORD.nextOffset;
+    code.get(frame.ripBase).i64(BigInt(words[(last + field) >> 2])).op(OP.i64_add).set(frame.target);
+    code.br(frame.chain);
   }
 
   private goTo(target: number, destination: Targets): void {
@@ -216,6 +280,7 @@ function makeFrame(code: Code, imports: RegionImports, registers: Registers): Re
     remaining: code.temporary(I32),
     exitCode: code.temporary(I32),
     ripBase: code.temporary(I64),
+    target: code.temporary(I64),
     dataContext: code.temporary(I64),
     dataHash: code.temporary(I32),
     flagKind: code.temporary(I32),
@@ -223,6 +288,7 @@ function makeFrame(code: Code, imports: RegionImports, registers: Registers): Re
     flagB: code.temporary(I64),
     registers,
     leave: 0,
+    chain: 0,
     flagResult: imports.flagResult,
     flagCarry: imports.flagCarry,
   };
@@ -232,11 +298,6 @@ function makeFrame(code: Code, imports: RegionImports, registers: Registers): Re
 
 function edgesOf({ taken, next, targets }: RegionBlock): number[] {
   return [...new Set([taken, next, ...targets.map(({ block }) => block)])].filter((target) => target >= 0);
-}
-
-function leaveBy({ terminator, last }: RegionBlock, side: 'taken' | 'next'): number {
-  if (terminator === 'call') return LEAVE.dispatch;
-  return last | (side === 'taken' ? LEAVE.taken : LEAVE.notTaken);
 }
 
 /** Which kind of flags comes along each edge: where all agree and none is still to be emitted, the kind is known. */

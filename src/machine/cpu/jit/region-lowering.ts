@@ -27,6 +27,8 @@ export interface RegionFrame {
   readonly remaining: number;
   readonly exitCode: number;
   readonly ripBase: number;
+  /** Where to go when the region is left by `chain`. */
+  readonly target: number;
   readonly dataContext: number;
   readonly dataHash: number;
   readonly flagKind: number;
@@ -35,6 +37,8 @@ export interface RegionFrame {
   readonly registers: Registers;
   /** The code behind it writes everything back and returns `exitCode`. */
   leave: Label;
+  /** The code behind it goes to `target`: straight to its region if there is one. */
+  chain: Label;
   /** Functions: see runtime.ts. */
   readonly flagResult: number;
   readonly flagCarry: number;
@@ -289,7 +293,7 @@ export class RegionLowering extends Lowering {
   }
 
   /** Brings the flags into the interpreter's form. */
-  private settle(): void {
+  settle(): void {
     const { code, kind } = this;
     const { flagKind, flagA, flagB } = this.frame;
     if (kind === FLAGS.pair) return;

@@ -19,14 +19,17 @@ export const LEAVE = {
   returned: 5,
   /** As `dispatch`, by the indirect jump of this record, to a place the region does not know yet. */
   jumped: 6,
+  /** Microcode said that the run is over. */
+  exit: 7,
   mask: 63,
 } as const;
 
 /** One instruction, or the half of it that works out a 32-bit address. */
 export interface RegionInstruction {
   readonly record: number;
-  /** Absent for the address half. */
+  /** Absent for the address half, and for microcode in the middle of a block. */
   readonly form: Form | undefined;
+  readonly helper: boolean;
 }
 
 /** How a block ends. */
@@ -36,6 +39,8 @@ export type Terminator =
   | 'call'
   | 'return'
   | 'jump'
+  /** Microcode, after which the next block follows as a rule. */
+  | 'microcode'
   /** It runs into the next block: HANDLER.end. */
   | 'end'
   /** The interpreter does the rest, from `last` on. */

@@ -15,7 +15,8 @@ export interface RegisterUse {
 export function registersOf(region: Region, forms: FormIndex, words: Int32Array): RegisterUse {
   const use: RegisterUse = { touched: new Set(), written: new Set() };
   for (const block of region.blocks) {
-    for (const { record, form } of block.instructions) {
+    for (const { record, form, helper } of block.instructions) {
+      if (helper) continue;
       const offsetOf = (place: Place): number =>
         'offset' in place ? place.offset : words[(record + (form?.fused ? FUSED_SLOTS : SLOT_FIELDS)[place.slot]) >> 2];
       if (form === undefined) noteAddress(use, words, record);
