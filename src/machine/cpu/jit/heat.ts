@@ -10,7 +10,7 @@ export interface Thresholds {
   readonly worth: number;
   readonly leastSamples: number;
 }
-export const ORDINARY: Thresholds = { interval: 8192, worth: 24_000, leastSamples: 2 };
+export const ORDINARY: Thresholds = { interval: 8192, worth: 80_000, leastSamples: 2 };
 export const SOON: Thresholds = { interval: 64, worth: 16, leastSamples: 1 };
 
 /** A block that a region covers already is compiled once more, as an entry of its own, only if it stays this hot. */
