@@ -25,6 +25,7 @@ import { Processor } from './cpu/processor.ts';
 import { resetProcessor } from './cpu/reset.ts';
 import { ACTIVITY, RunLoop } from './cpu/run-loop.ts';
 import { STATE } from './cpu/state.ts';
+import { timeChanged } from './cpu/timing.ts';
 import { TimeStampCounterState } from './cpu/time-stamp-counter.ts';
 import { Translator } from './cpu/translation/translator.ts';
 import type { Memory } from './memory/memory.ts';
@@ -146,6 +147,8 @@ export class ProcessorUnit {
     }
     resetProcessor(cpu, 'reset', PROCESSOR_SIGNATURE);
     resetMsrs(cpu);
+    tsc.moved = () => timeChanged(cpu);
+    timeChanged(cpu);
     if (index > 0) cpu.set32(STATE.activity, ACTIVITY.waitForSipi);
   }
 

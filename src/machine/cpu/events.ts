@@ -10,6 +10,7 @@ import type { Processor } from './processor.ts';
 import { resetProcessor, startUp } from './reset.ts';
 import { ACTIVITY } from './run-loop.ts';
 import type { EventSource } from './run-loop.ts';
+import { timeChanged } from './timing.ts';
 import { ATTENTION, CS, STATE } from './state.ts';
 import type { EventPorts, VmxRunHooks } from '../vtx/hooks.ts';
 
@@ -145,6 +146,7 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
     this.pendingInit = false;
     this.localApic?.initialize();
     resetProcessor(this.cpu, 'init', this.signature);
+    timeChanged(this.cpu);
     if (!this.bootProcessor) this.cpu.words[STATE.activity >> 2] = ACTIVITY.waitForSipi;
     return true;
   }

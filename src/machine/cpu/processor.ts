@@ -65,7 +65,7 @@ export class Processor {
   faultLinearLow = 0;
   faultLinearHigh = 0;
   /** Where the current run's budget ends, in ticks: now = this - remaining. */
-  runEnd = 0;
+  private lastTick = 0;
   /** Ticks that passed while this processor did not run. */
   idleTicks = 0;
 
@@ -302,7 +302,15 @@ export class Processor {
    * of the block is not yet retired.
    */
   get ticks(): number {
-    return this.runEnd - this.words[STATE.remaining >> 2];
+    return this.lastTick - this.words[STATE.remaining >> 2];
+  }
+  /** Ticks at which the budget of the run is used up. */
+  get runEnd(): number {
+    return this.lastTick;
+  }
+  set runEnd(tick: number) {
+    this.lastTick = tick;
+    this.setSigned(STATE.ticksAtEnd, tick);
   }
   /** Instructions retired since power-on. */
   get instructions(): number {

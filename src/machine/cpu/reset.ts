@@ -46,6 +46,7 @@ export function resetProcessor(cpu: Processor, kind: 'reset' | 'init', signature
   cpu.set64(STATE.cr0, BigInt(kind === 'reset' ? RESET_CR0 : 0x10 | cacheBits) & 0xffffffffn);
   for (const field of [STATE.cpl, STATE.interruptibility, STATE.nonRoot, STATE.attention]) cpu.set32(field, 0);
   cpu.passing = cpu.guestTscAhead = 0;
+  cpu.set32(STATE.timeDirect, 0);
   cpu.set32(STATE.activity, ACTIVITY.active);
   if (kind === 'reset') resetFloatingPoint(cpu);
   cpu.modeChanged();

@@ -52,6 +52,12 @@ export const STATE = {
   sample: 0x358,
   /** Not zero: no event waits for IF, for the end of a shadow or for a window: who opens one need not ask for attention. */
   noEventWaits: 0x35c,
+  /** Virtual time at the end of the run's budget, in ticks. */
+  ticksAtEnd: 0x360,
+  /** What is added to ticks for the time-stamp counter that is seen now, and what of it may be used: see timing.ts. */
+  tscAhead: 0x368, timeDirect: 0x370,
+  /** PAUSE-loop exiting: its limits, and the ticks of the first and the last PAUSE of the loop. */
+  pauseGap: 0x374, pauseWindow: 0x378, pauseFirst: 0x380, pauseLast: 0x388,
   /** Scratch for microcode that hands a 64-bit value to compiled code. */
   temporary: 0x0f8,
 

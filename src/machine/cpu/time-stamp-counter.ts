@@ -27,6 +27,8 @@ export class TimeStampCounterState implements TimeStampCounter {
   readonly adjust: MutableHalves = { low: 0, high: 0 };
   /** `offset` as a signed Number, or NaN where that is not exact: for RDTSC, which guests execute by the million. */
   ahead = 0;
+  /** Told after `ahead` changed. */
+  moved: () => void = () => {};
   private readonly source: TickSource;
 
   constructor(source: TickSource, frequencyHz: number) {
@@ -59,6 +61,7 @@ export class TimeStampCounterState implements TimeStampCounter {
     add(this.offset, by);
     add(this.adjust, by);
     this.ahead = exactOffset(this.offset.low, this.offset.high);
+    this.moved();
   }
 
   nanosecondsAt(low: number, high: number): number {

@@ -44,7 +44,7 @@ export const CODE_TABLE_MODE_SHIFT = 7;
 export const CODE_TABLE = { hostAddress: 0, mode: 4, record: 8 } as const;
 
 /** Space for decoded records; when it is full, all translations are dropped. */
-const RECORD_POOL_SIZE = 48 << 20;
+const RECORD_POOL_SIZE = 96 << 20;
 
 /** Indirect jumps that may have a table at a time. */
 export const JUMP_TABLES = 256;

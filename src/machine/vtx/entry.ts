@@ -2,6 +2,7 @@
 // VM entries, from the checks of the controls to the delivery of the injected event.
 // See: SDM Chapter 27 VM Entries
 
+import { timeChanged, watchPauseLoops } from '../cpu/timing.ts';
 import { PIN, PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
 import { LAUNCH_STATE } from '../../arch/vmx/encoding.ts';
 import { GROUPS_EVERY_ENTRY, firstFailure } from '../../arch/vmx/entry-checks.ts';
@@ -93,6 +94,7 @@ function loadGuest(unit: VmxUnit): void {
   cpu.words[STATE.nonRoot >> 2] = 1;
   cpu.passing = passing(unit);
   cpu.guestTscAhead = controls.tscAhead;
+  timeChanged(cpu);
   state.nonRoot = true;
   unit.shadowAddress = controls.has2(SECONDARY.VMCS_SHADOWING) ? addressAt(vmcs, VMCS_LINK_POINTER) : -1;
   unit.enterSecondDimension();
@@ -130,7 +132,7 @@ function startGuest(unit: VmxUnit): void {
     state.preemptionDeadline = preemptionDeadline(vmcs.low(VMX_PREEMPTION_TIMER_VALUE), cpu.ticks);
   state.tprBelowThreshold =
     controls.tprShadow && controls.has2(SECONDARY.VIRTUALIZE_APIC_ACCESSES) && tprBelowThreshold(unit);
-  state.pauseLoopLast = -Infinity;
+  watchPauseLoops(cpu, controls.pauseLoopGap, controls.pauseLoopWindow);
   let attention = ATTENTION.interrupt;
   if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & BREAKPOINTS) attention |= ATTENTION.debug;
   if (words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)) attention |= ATTENTION.shadow;

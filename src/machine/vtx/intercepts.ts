@@ -2,6 +2,7 @@
 // Table: which instructions of a guest exit, and with which information.
 // See: SDM 26.1 Instructions That Cause VM Exits
 
+import { TIME_DIRECT } from '../cpu/timing.ts';
 import type { InstructionExit } from '../../arch/instructions/row.ts';
 import { compose } from '../../arch/vmx/bit-field.ts';
 import { PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
@@ -92,7 +93,7 @@ export function passing({ controls }: VmxUnit): number {
   return (
     (counter ? PASSING.RDTSC : 0) |
     (counter && controls.has2(SECONDARY.ENABLE_RDTSCP) ? PASSING.RDTSCP : 0) |
-    (pause ? PASSING.PAUSE : 0)
+    (pause ? PASSING.PAUSE : controls.has(PRIMARY.PAUSE_EXITING) ? 0 : TIME_DIRECT.pauseLoop)
   );
 }
 

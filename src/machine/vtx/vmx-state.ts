@@ -31,8 +31,6 @@ export interface VmxState {
   /** VTPR was written through the APIC-access page: bits 31:8 are to be cleared, and the threshold compared. */
   tprWritten: boolean;
   /** Of the last PAUSE at CPL 0 in a loop, and the first: see PAUSE-loop exiting. */
-  pauseLoopFirst: number;
-  pauseLoopLast: number;
   /** The owner of root operation wants to be asked before the next instruction. */
   kicked: boolean;
   /** Set by a VMX abort: the processor is in shutdown until RESET. */
@@ -51,8 +49,6 @@ export function initialVmxState(): VmxState {
     pendingDebugExceptions: 0,
     tprBelowThreshold: false,
     tprWritten: false,
-    pauseLoopFirst: 0,
-    pauseLoopLast: -Infinity,
     kicked: false,
     aborted: false,
   };

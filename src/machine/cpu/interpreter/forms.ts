@@ -17,6 +17,7 @@ import { Operation } from '../operations/operation.ts';
 import type { Description } from '../operations/operation.ts';
 import { SHIFTS } from '../operations/shift.ts';
 import { SYSTEM_CALLS } from '../operations/system-calls.ts';
+import { TIME } from '../operations/time.ts';
 import { VECTOR_INTEGERS } from '../operations/vector-integer.ts';
 import { VECTOR_LANES } from '../operations/vector-lanes.ts';
 import { VECTOR_MOVES } from '../operations/vector-move.ts';
@@ -33,6 +34,8 @@ export interface Form {
   readonly endsBlock: boolean;
   /** May leave the instruction to microcode, whose entry its records must name. */
   readonly escapes: boolean;
+  /** Ends its block without a target of its own: the next instruction follows. */
+  readonly goesOn: boolean;
   /** The memory operand is base + displacement, nothing else. */
   readonly simpleAddress: boolean;
   /** Two instructions in one record: link cells take the places of the register operands, which move. */
@@ -61,13 +64,14 @@ export const DESCRIPTIONS: readonly Description[] = [
   ...ATOMICS,
   ...CONTROL,
   ...SYSTEM_CALLS,
+  ...TIME,
   ...VECTORS,
   ...FLOATS,
 ];
 
 /** 16-bit arithmetic and 8-bit carries are rare in 64-bit systems: they make room for what is not. */
 function staysHot(mnemonic: string, signature: string): boolean {
-  if (signature.includes('16') && !/^(MOV|MOVZX|MOVSX|CMP|TEST|RET64|PUSH64|POP64)$/.test(mnemonic)) return false;
+  if (signature.includes('16') && !/^(MOV|MOVZX|MOVSX|CMP|TEST|RET64)$/.test(mnemonic)) return false;
   return !/^(ADC|SBB)$/.test(mnemonic) || !/8/.test(signature);
 }
 
@@ -75,13 +79,14 @@ function staysHot(mnemonic: string, signature: string): boolean {
 const SIMPLE = /^(MOV|MOVZX|MOVSX|MOVSXD|CMP|TEST|ADD|SUB|AND|OR|LEA):(?!.*16)(?=.*m)/;
 
 export function formsOf(descriptions: readonly Description[]): Form[] {
-  const plain = descriptions.flatMap(({ mnemonic, signatures, hot, endsBlock, escapes = false, describe }) =>
+  const plain = descriptions.flatMap(({ mnemonic, signatures, hot, endsBlock, escapes = false, goesOn = false, describe }) =>
     signatures.map((signature): Form => ({
       key: `${mnemonic}:${signature}`,
       signature,
       hot: hot && staysHot(mnemonic, signature),
       endsBlock,
       escapes,
+      goesOn,
       simpleAddress: false,
       fused: false,
       describe,
@@ -96,6 +101,7 @@ export function formsOf(descriptions: readonly Description[]): Form[] {
     hot: true,
     endsBlock: true,
     escapes: false,
+    goesOn: false,
     simpleAddress: false,
     fused: true,
     describe: (o) => describeFused(row, o),

@@ -79,6 +79,13 @@ export class RecordLowering extends Lowering {
     this.code.op(OP.i64_add);
   }
 
+  protected ticks(): void {
+    this.loadState('i64', STATE.ticksAtEnd);
+    this.code.get(this.around.remaining);
+    this.loadRecord(OP.i32_load, RECORD.unretired);
+    this.code.op(OP.i32_add).i32(1).op(OP.i32_sub, OP.i64_extend_i32_s, OP.i64_sub);
+  }
+
   protected conditionOperand(): void {
     this.loadRecord(OP.i32_load, RECORD.operand2);
     this.code.call(this.around.evaluateCondition);

@@ -39,6 +39,7 @@ export abstract class Lowering {
   protected abstract write(place: Place, value: Node, extend: boolean): void;
   protected abstract immediate(type: Type): void;
   protected abstract nextRip(): void;
+  protected abstract ticks(): void;
   /** Linear address of the memory operand, i64. */
   protected abstract operandAddress(): void;
   /** The condition whose code is in the record's third operand, i32. */
@@ -141,6 +142,8 @@ export abstract class Lowering {
         return this.immediate(node.type);
       case 'nextRip':
         return this.nextRip();
+      case 'ticks':
+        return this.ticks();
       case 'operandAddress':
         return this.operandAddress();
       case 'load':

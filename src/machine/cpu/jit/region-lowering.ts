@@ -178,6 +178,11 @@ export class RegionLowering extends Lowering {
   protected nextRip(): void {
     this.code.get(this.frame.ripBase).i64(BigInt(this.field(RECORD.nextOffset))).op(OP.i64_add);
   }
+  protected ticks(): void {
+    this.loadState('i64', STATE.ticksAtEnd);
+    this.code.get(this.frame.remaining).i32(this.field(RECORD.unretired) - 1);
+    this.code.op(OP.i32_add, OP.i64_extend_i32_s, OP.i64_sub);
+  }
   protected conditionOperand(): void {
     this.condition(this.field(RECORD.operand2));
   }

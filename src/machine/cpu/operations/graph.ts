@@ -49,6 +49,8 @@ export type Node = (
   | { readonly op: 'read'; readonly place: Place }
   | { readonly op: 'immediate' }
   | { readonly op: 'nextRip' }
+  /** Virtual time when this instruction has retired, in ticks. */
+  | { readonly op: 'ticks' }
   | { readonly op: 'operandAddress' }
   /** `direct`: escapes unless the bytes are RAM that the TLB knows and may be read without further ado. */
   | { readonly op: 'load'; readonly address: Node; readonly stack: boolean; readonly direct: boolean }

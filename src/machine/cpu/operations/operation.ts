@@ -127,6 +127,9 @@ export class Operation extends Graph {
   eflags(): Value {
     return this.value({ op: 'eflags', type: 'i32', uses: 0 });
   }
+  ticks(): Value {
+    return this.value({ op: 'ticks', type: 'i64', uses: 0 });
+  }
   nextRip(): Value {
     return this.value({ op: 'nextRip', type: 'i64', uses: 0 });
   }
@@ -209,6 +212,8 @@ export interface Description {
   readonly endsBlock: boolean;
   /** Leaves some cases to the microcode of the same mnemonic. */
   readonly escapes?: boolean;
+  /** Ends its block, and the next instruction follows. */
+  readonly goesOn?: boolean;
   readonly describe: (operation: Operation) => void;
 }
 

@@ -296,6 +296,7 @@ export class Translator implements CodeWatcher {
     if (place.form.escapes) writer.set(RECORD.entry, this.keep(this.microcode.routineOf(instruction)));
     const first = instruction.operands[0];
     if (first.kind === OperandKind.RELATIVE && instruction.operandCount > 0) this.emitBranch(ripOffset, mode, alone);
+    else if (place.form.goesOn) this.emitNext(ripOffset, mode, alone);
     return place.form.endsBlock;
   }
 
@@ -322,6 +323,12 @@ export class Translator implements CodeWatcher {
     this.emitBranch(ripOffset, mode, alone);
     this.fusedAt = last.at;
     return true;
+  }
+
+  /** The block ends, and the next instruction follows. */
+  private emitNext(ripOffset: number, mode: number, alone: boolean): void {
+    const next = ripOffset + this.instruction.length;
+    this.writer.branch(next, !(mode & MODE.single) && !alone && next < 0x1000, false);
   }
 
   private emitBranch(ripOffset: number, mode: number, alone: boolean): void {
