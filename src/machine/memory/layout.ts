@@ -46,6 +46,11 @@ export const CODE_TABLE = { hostAddress: 0, mode: 4, record: 8 } as const;
 /** Space for decoded records; when it is full, all translations are dropped. */
 const RECORD_POOL_SIZE = 96 << 20;
 
+/** Compiled regions by host address and mode: where compiled code finds other compiled code. Indexed as the code table. */
+export const REGION_TABLE_ENTRIES = 1 << 14;
+export const REGION_TABLE_ENTRY_SIZE = 16;
+export const REGION_TABLE = { hostAddress: 0, mode: 4, slot: 8 } as const;
+
 /** Indirect jumps that may have a table at a time. */
 export const JUMP_TABLES = 256;
 
@@ -56,6 +61,7 @@ export interface MemoryLayout {
   readonly recordPoolEnd: number;
   /** Tables of indirect jumps in compiled code, a page each. */
   readonly jumpTables: number;
+  readonly regionTable: number;
   readonly ram: number;
   /** Bytes of the whole memory, a multiple of 64 KiB. */
   readonly size: number;
@@ -66,8 +72,9 @@ export function memoryLayout(processors: number, ramBytes: number): MemoryLayout
   const recordPool = codeTable + CODE_TABLE_ENTRIES * CODE_TABLE_ENTRY_SIZE;
   const recordPoolEnd = recordPool + RECORD_POOL_SIZE;
   const jumpTables = recordPoolEnd;
-  const ram = Math.ceil((jumpTables + JUMP_TABLES * PAGE_SIZE) / 0x10000) * 0x10000;
-  return { processors, codeTable, recordPool, recordPoolEnd, jumpTables, ram, size: ram + Math.ceil(ramBytes / 0x10000) * 0x10000 };
+  const regionTable = jumpTables + JUMP_TABLES * PAGE_SIZE;
+  const ram = Math.ceil((regionTable + REGION_TABLE_ENTRIES * REGION_TABLE_ENTRY_SIZE) / 0x10000) * 0x10000;
+  return { processors, codeTable, recordPool, recordPoolEnd, jumpTables, regionTable, ram, size: ram + Math.ceil(ramBytes / 0x10000) * 0x10000 };
 }
 
 export function processorArea(index: number): number {

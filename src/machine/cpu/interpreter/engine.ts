@@ -113,8 +113,18 @@ export class Engine implements RegionCalls {
       words[STATE.fetchContext >> 2] === fetchContext &&
       memory.codeGeneration === generation &&
       cpu.mmu.buffers.changes === changes &&
+      this.knowsPage() &&
       cpu.rip - cpu.getSigned(STATE.ripBase) === memory.i32[(record + RECORD.nextOffset) >> 2];
     return same ? 0 : this.leaveRegion(LEAVE.dispatch);
+  }
+
+  /** The interpreter looks the page up after microcode; so that both find the same in the TLB, regions do too. */
+  private knowsPage(): boolean {
+    const { words, mmu } = this.cpu;
+    const base = STATE.ripBase >> 2;
+    const low = (words[base] + words[STATE.codeBase >> 2]) | 0;
+    const high = words[(STATE.codeMask >> 2) + 1] === 0 ? 0 : words[base + 1];
+    return mmu.buffers.findFetch(low, high, words[STATE.fetchContext >> 2]) !== -1;
   }
 
   /** In the middle of a compiled block. */

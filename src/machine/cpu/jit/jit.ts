@@ -55,7 +55,7 @@ const CALL_TYPE: FunctionType = { parameters: [I32, I32], results: [I32] };
 /** Decides what is compiled, compiles it, and puts regions in the place of their first blocks. */
 export class Jit {
   readonly mode: JitMode;
-  readonly table = new RegionTable();
+  readonly table: RegionTable;
   readonly runtime: RuntimeFunctions;
   /** Counts and milliseconds, for the run's summary and for tests. */
   readonly counts = { regions: 0, recompiled: 0, instructions: 0, modules: 0, bytes: 0, dropped: 0, emitMs: 0, compileMs: 0, samples: 0, samplesInRegions: 0 };
@@ -84,6 +84,7 @@ export class Jit {
   ) {
     this.mode = mode;
     this.memory = memory;
+    this.table = new RegionTable(memory);
     this.translator = translator;
     this.forms = new FormIndex(places);
     this.runtime = instantiateRuntime(memory);
@@ -119,7 +120,8 @@ export class Jit {
 
   /** A page's blocks are gone. */
   pageDropped(page: number): void {
-    for (const { slot, head, region } of this.byPage.get(page) ?? []) {
+    for (const { host, mode, slot, head, region } of this.byPage.get(page) ?? []) {
+      this.table.withdraw(host, mode);
       this.table.free(slot);
       this.jumps.free(region.blocks);
       this.jumps.forget(region.blocks);
@@ -189,6 +191,7 @@ export class Jit {
       flagResult: module.importFunction('flagResult', RUNTIME.flagResult),
       flagCarry: module.importFunction('flagCarry', RUNTIME.flagCarry),
       findRegion: module.importFunction('findRegion', RUNTIME.findRegion),
+      fetches: module.importFunction('fetches', RUNTIME.fetches),
       microcode: module.importFunction('regionMicrocode', CALL_TYPE),
       helper: module.importFunction('regionHelper', CALL_TYPE),
       regionType: module.typeIndex(REGION_TYPE),
@@ -208,6 +211,7 @@ export class Jit {
     if (stub === 0) return this.table.free(slot);
     this.translator.replace(host, mode, stub);
     this.relink(host, mode, head, stub);
+    this.table.publish(host, mode, slot);
     const page = host >>> 12;
     this.byPage.set(page, [...(this.byPage.get(page) ?? []), { ...wanted, slot, region }]);
     for (const block of region.blocks) this.heat.covered(block.head);

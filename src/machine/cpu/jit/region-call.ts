@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { I32 } from '../../wasm/encoder.ts';
+import { I32, I64 } from '../../wasm/encoder.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import type { BranchStatement } from '../interpreter/lowering.ts';
 import { HANDLER, RECORD } from '../interpreter/record.ts';
@@ -7,6 +7,7 @@ import { STATE } from '../state.ts';
 import { nextOffset } from './region-function.ts';
 import type { RegionFunction } from './region-function.ts';
 import { LEAVE } from './region.ts';
+import { probeFetch } from './runtime.ts';
 import type { RegionBlock } from './region.ts';
 
 /** So deep may calls from region to region go before they unwind: JavaScript's stack is not endless. */
@@ -32,6 +33,13 @@ export function emitCall(emitter: RegionFunction, block: RegionBlock, statement:
   code.get(frame.area).memory(OP.i64_load, STATE.rip);
   code.get(frame.ripBase).i64(BigInt(nextOffset(words, block.last))).op(OP.i64_add, OP.i64_ne, OP.i32_or);
   code.if_(() => code.get(slot).op(OP.return));
+  // The interpreter looks the page up at each return; so that both find the same in the TLB, this does too.
+  const known = code.block();
+  const unknown = code.block();
+  const locals = { area: frame.area, rip: frame.ripBase, linear: code.temporary(I64), entry: code.temporary(I32) };
+  probeFetch(code, locals, unknown);
+  code.br(known).end();
+  code.i32(LEAVE.dispatch).op(OP.return).end();
   code.get(frame.area).get(frame.ripBase).memory(OP.i64_store, STATE.ripBase);
   emitter.enter();
   emitter.lowering.kind = undefined;

@@ -27,6 +27,7 @@ export interface RegionImports {
   readonly flagResult: number;
   readonly flagCarry: number;
   readonly findRegion: number;
+  readonly fetches: number;
   readonly microcode: number;
   readonly helper: number;
   readonly regionType: number;
@@ -214,6 +215,7 @@ export class RegionFunction {
     if (table !== 0) {
       const labels = block.targets.map(() => code.block()).reverse();
       code.get(target).get(frame.ripBase).op(OP.i64_sub).tee(offset).i64(0xfffn).op(OP.i64_gt_u).brIf(unknown);
+      code.get(AREA).get(target).call(this.imports.fetches).op(OP.i32_eqz).brIf(unknown);
       code.get(offset).op(OP.i32_wrap_i64).memory(OP.i32_load8_u, table).brTable([unknown, ...labels], unknown);
       for (const { block: to } of block.targets) {
         code.end();

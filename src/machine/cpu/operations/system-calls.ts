@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CONTEXT_CLASS_MASK, CONTEXT_SPREAD, DATA_TLB_ENTRIES, INSTRUCTION_TLB_ENTRIES, NO_CONTEXT } from '../../memory/layout.ts';
 import { CR4, EFER, RFLAGS } from '../register-bits.ts';
-import { ATTENTION, CS, GS, RCX, SEGMENT, SS, STATE, segmentOffset } from '../state.ts';
+import { CS, GS, RCX, SEGMENT, SS, STATE, segmentOffset } from '../state.ts';
 import { FLAT, SYSRET_FLAGS } from '../flat-segments.ts';
 import { push } from './move.ts';
 import type { Description, Operation, Value } from './operation.ts';
@@ -19,7 +19,6 @@ export const SUPERVISOR_CLASS = 0;
 export const SUPERVISOR_SMAP_CLASS = 1;
 export const USER_CLASS = 2;
 const SMAP_SHIFT = Math.log2(CR4.SMAP);
-const BLOCKING_BY_STI = 1;
 
 function ending(mnemonic: string, describe: (o: Operation) => void): Description {
   return { mnemonic, signatures: [''], hot: true, endsBlock: true, escapes: true, describe };
@@ -112,17 +111,17 @@ function clearInterruptFlag(o: Operation): void {
   o.writeState(STATE.flagsOther, word(o, STATE.flagsOther).and(~RFLAGS.IF));
 }
 
-/** Interrupts stay blocked for one more instruction when IF was clear. */
+/**
+ * Interrupts stay blocked for one more instruction when IF was clear. Nobody can tell while no event waits, none can
+ * come before that instruction is done (the budget lasts), and no VM exit could record it.
+ */
 function setInterruptFlag(o: Operation): void {
-  o.escape(notAtLevel0(o));
   const flags = word(o, STATE.flagsOther);
-  const wait = word(o, STATE.noEventWaits).isZero().as('i32').mul(ATTENTION.interrupt);
-  o.when(flags.and(RFLAGS.IF).isZero(), () => {
-    o.writeState(STATE.flagsOther, flags.or(RFLAGS.IF));
-    o.writeState(STATE.interruptibility, word(o, STATE.interruptibility).or(BLOCKING_BY_STI));
-    o.writeState(STATE.attention, word(o, STATE.attention).or(ATTENTION.shadow).or(wait));
-  });
-  o.jump(o.nextRip());
+  const left = o.readState(STATE.ticksAtEnd, 'i64').sub(o.ticks());
+  const shadowShows = isSet(word(o, STATE.nonRoot)).or(word(o, STATE.noEventWaits).isZero()).or(left.lts(1));
+  o.escape(notAtLevel0(o).or(flags.and(RFLAGS.IF).isZero().and(shadowShows)));
+  o.writeState(STATE.flagsOther, flags.or(RFLAGS.IF));
+  o.branch();
 }
 
 /** STAC and CLAC: RFLAGS.AC as SMAP looks at it. At level 0 it checks no alignment. */
@@ -145,7 +144,7 @@ function pushFlags(o: Operation): void {
 export const SYSTEM_CALLS: readonly Description[] = [
   ending('SYSCALL64', syscall),
   ending('SYSRET64', sysret),
-  ending('STI64', setInterruptFlag),
+  { ...ending('STI64', setInterruptFlag), goesOn: true },
   within('SWAPGS64', swapgs),
   within('CLI64', clearInterruptFlag),
   within('STAC64', setAccess(true)),
