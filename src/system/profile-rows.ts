@@ -3,9 +3,9 @@
 /** What processor time goes into. */
 export interface ProfileRow {
   readonly name: string;
-  /** Beginnings of what belongs to it: files relative to src/, or URLs of emitted modules. */
-  readonly files: readonly string[];
-  /** Names of the host's own functions. */
+  /** Beginnings of what belongs to it, FILE#FUNCTION: files relative to src/ without suffix, or URLs of emitted modules. */
+  readonly places: readonly string[];
+  /** Names of the host's own functions, when they are not called by the host's files. */
   readonly hostFunctions?: readonly string[];
 }
 
@@ -13,23 +13,31 @@ export interface ProfileRow {
 export const OTHER_THREADS = 'compiler and collector threads';
 export const REST = 'start-up and the rest';
 
+/** Parts of the JIT and of the translator that are called while what they made runs. */
+const WHILE_CODE_RUNS = [
+  ...['sampler#', 'heat#', 'jit#engineOf', 'jit#regionMicrocode', 'jit#regionHelper', 'jit#sampled', 'jit#jumped'].map(
+    (place) => `machine/cpu/jit/${place}`,
+  ),
+  ...['find', 'crosses', 'get full'].map((name) => `machine/cpu/translation/translator#${name}`),
+];
+
 // The longest beginning decides.
 // prettier-ignore
 export const PROFILE_ROWS: readonly ProfileRow[] = [
-  { name: 'decode and translate',     files: ['decode/', 'machine/cpu/translation/', 'machine/cpu/mode.', 'machine/cpu/flat-segments.'] },
-  { name: 'emit',                     files: ['machine/cpu/jit/', 'machine/cpu/interpreter/', 'machine/cpu/operations/', 'machine/wasm/'] },
-  { name: 'compile, main thread',     files: ['machine/webassembly.'], hostFunctions: ['Module', 'Instance'] },
-  { name: OTHER_THREADS,              files: [] },
-  { name: 'interpreter',              files: ['wasm://wasm/interpreter-', 'wasm://wasm/operations-'] },
-  { name: 'compiled regions',         files: ['wasm://wasm/regions-', 'wasm://wasm/runtime-'] },
-  { name: 'microcode',                files: ['machine/cpu/microcode/', 'machine/cpu/softfloat/', 'machine/cpu/sse-float/', 'machine/cpu/x87/'] },
-  { name: 'engine and run loop',      files: ['machine/', 'machine/cpu/interpreter/engine.', 'machine/cpu/jit/sampler.', 'machine/cpu/jit/heat.'] },
-  { name: 'walks, TLB and memory',    files: ['machine/mmu/', 'machine/memory/', 'wasm://wasm/memory-', 'decode/page-walk.'] },
-  { name: 'VT-x',                     files: ['machine/vtx/'] },
-  { name: 'devices',                  files: ['devices/'] },
-  { name: 'L0',                       files: ['l0/'] },
-  { name: 'garbage collection',       files: [], hostFunctions: ['(garbage collector)'] },
-  { name: REST,                       files: [''] },
+  { name: 'decode and translate',     places: ['decode/', 'machine/cpu/translation/', 'machine/cpu/mode#', 'machine/cpu/flat-segments#'] },
+  { name: 'emit',                     places: ['machine/cpu/jit/', 'machine/cpu/interpreter/', 'machine/cpu/operations/', 'machine/wasm/'] },
+  { name: 'compile, main thread',     places: ['machine/webassembly#'], hostFunctions: ['Module', 'Instance'] },
+  { name: OTHER_THREADS,              places: [] },
+  { name: 'interpreter',              places: ['wasm://wasm/interpreter-', 'wasm://wasm/operations-'] },
+  { name: 'compiled regions',         places: ['wasm://wasm/regions-', 'wasm://wasm/runtime-'] },
+  { name: 'microcode',                places: ['machine/cpu/microcode/', 'machine/cpu/softfloat/', 'machine/cpu/sse-float/', 'machine/cpu/x87/', 'arch/'] },
+  { name: 'engine and run loop',      places: ['machine/', 'machine/cpu/interpreter/engine#', ...WHILE_CODE_RUNS] },
+  { name: 'walks, TLB and memory',    places: ['machine/mmu/', 'machine/memory/', 'wasm://wasm/memory-', 'decode/page-walk#'] },
+  { name: 'VT-x',                     places: ['machine/vtx/', 'arch/vmx/'] },
+  { name: 'devices',                  places: ['devices/'] },
+  { name: 'L0',                       places: ['l0/'] },
+  { name: 'garbage collection',       places: [], hostFunctions: ['(garbage collector)'] },
+  { name: REST,                       places: [''] },
 ];
 
 interface Place {
@@ -42,13 +50,14 @@ interface Place {
 
 /** The row of a function. Functions of the host that no row names belong to who called them. */
 export function profileRow({ name, file, caller }: Place): ProfileRow {
-  const ofHost = file === '' && PROFILE_ROWS.find(({ hostFunctions = [] }) => hostFunctions.includes(name));
-  return ofHost || rowOfFile(caller);
+  const fromOurs = file === '' && !caller.startsWith('node:');
+  const ofHost = fromOurs && PROFILE_ROWS.find(({ hostFunctions = [] }) => hostFunctions.includes(name));
+  return ofHost || rowOfPlace(`${caller.replace(/\.[jt]s$/, '')}#${file === '' ? '' : name}`);
 }
 
-function rowOfFile(file: string): ProfileRow {
-  const lengths = PROFILE_ROWS.map(({ files }) => {
-    return Math.max(-1, ...files.filter((start) => file.startsWith(start)).map((start) => start.length));
+function rowOfPlace(place: string): ProfileRow {
+  const lengths = PROFILE_ROWS.map(({ places }) => {
+    return Math.max(-1, ...places.filter((start) => place.startsWith(start)).map((start) => start.length));
   });
   return PROFILE_ROWS[lengths.indexOf(Math.max(...lengths))]!;
 }

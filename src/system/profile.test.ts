@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { compilationText } from './compilation.ts';
@@ -19,6 +19,7 @@ describe('what processor time went into', () => {
     ['machine/cpu/translation/translator.ts',      'decode and translate'],
     ['machine/cpu/jit/jit.ts',                     'emit'],
     ['machine/cpu/jit/sampler.ts',                 'engine and run loop'],
+    ['machine/cpu/jit/region-function.ts',         'emit'],
     ['machine/cpu/interpreter/lower.ts',           'emit'],
     ['machine/cpu/interpreter/engine.ts',          'engine and run loop'],
     ['machine/cpu/operations/alu.ts',              'emit'],
@@ -28,6 +29,8 @@ describe('what processor time went into', () => {
     ['machine/mmu/walk.ts',                        'walks, TLB and memory'],
     ['machine/vtx/entry.ts',                       'VT-x'],
     ['devices/uart.ts',                            'devices'],
+    ['arch/vmx/entry-checks.ts',                   'VT-x'],
+    ['arch/msrs.ts',                               'microcode'],
     ['l0/nested/enter-l2.ts',                      'L0'],
     ['cli/turtles.ts',                             REST],
     ['node:internal/modules/esm/loader',           REST],
@@ -39,26 +42,39 @@ describe('what processor time went into', () => {
   ];
   for (const [file, row] of PLACES) it(`${file}: ${row}`, () => assert.equal(rowOf(file), row));
 
+  it('what is called while code runs is no part of making it, in sources and in compiled files', () => {
+    for (const suffix of ['ts', 'js']) {
+      const jit = `machine/cpu/jit/jit.${suffix}`;
+      assert.equal(rowOf(jit, 'regionMicrocode'), 'engine and run loop');
+      assert.equal(rowOf(jit, 'compile'), 'emit');
+      const translator = `machine/cpu/translation/translator.${suffix}`;
+      assert.equal(rowOf(translator, 'find'), 'engine and run loop');
+      assert.equal(rowOf(translator, 'translate'), 'decode and translate');
+    }
+  });
+
   it("the host's own functions have a row, or are their caller's", () => {
     const jit = 'machine/cpu/jit/jit.ts';
     assert.equal(rowOf('', 'Module', jit), 'compile, main thread');
     assert.equal(rowOf('', 'Instance', jit), 'compile, main thread');
+    assert.equal(rowOf('', 'Module', 'node:internal/deps/amaro/dist/index'), REST, "Node's own module");
     assert.equal(rowOf(jit, 'Module'), 'emit', 'a function of ours with that name');
     assert.equal(rowOf('', 'wasm-to-js', 'wasm://wasm/regions-d9488676'), 'compiled regions');
     assert.equal(rowOf('', '(garbage collector)', ''), 'garbage collection');
     assert.equal(rowOf('', '(program)', ''), REST);
   });
 
-  it('each file of the machine, its devices and L0 is more than the rest, and each beginning is that of a file', () => {
+  it('each file of the machine, its devices and L0 is more than the rest, and each beginning is that of something', () => {
     const ours = sources.filter((file) => /^(decode|devices|machine|l0)\//.test(file));
     assert.ok(ours.length > 200);
     for (const file of ours) assert.notEqual(rowOf(file), REST, file);
-    const beginnings = PROFILE_ROWS.flatMap(({ files }) => files).filter((start) => !start.startsWith('wasm:'));
-    for (const start of beginnings)
-      assert.ok(
-        sources.some((file) => file.startsWith(start)),
-        start,
-      );
+    const beginnings = PROFILE_ROWS.flatMap(({ places }) => places).filter((start) => !start.startsWith('wasm:'));
+    for (const start of beginnings) {
+      const [path, name] = start.split('#') as [string, string?];
+      const file = sources.find((candidate) => candidate.startsWith(name === undefined ? path : `${path}.ts`));
+      assert.ok(file, start);
+      assert.match(readFileSync(`${SOURCES}${file}`, 'utf8'), new RegExp(name ? `\\b${name}\\b` : ''), start);
+    }
   });
 });
 
