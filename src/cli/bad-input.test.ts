@@ -23,6 +23,7 @@ const CASES: readonly [name: string, args: readonly string[], message: RegExp][]
   ['an option without its value', ['run', '--json'],                                          /--json <file>' argument missing/],
   ['too many words',              ['run', 'main', 'linux'],                                   /too many arguments/],
   ['an unknown choice',           ['run', '--paging', 'none'],                                /--paging none: there is no such choice/],
+  ['an unknown --jit',            ['run', '--jit', 'fast'],                                   /--jit fast: there is no such choice\n {2}choose one of: on, off, eager, soon/],
   ['no terminal',                 ['run', '--bare'],                                          /needs a terminal.*\n {2}run with --batch/],
   ['a missing kernel',            [...OWN, '--kernel', 'missing'],                            /cannot read missing: there is no such file/],
   ['a folder as kernel',          [...OWN, '--kernel', '.'],                                  /cannot read \.: it is a folder/],

@@ -66,6 +66,7 @@ export class FakeHost {
       atExit: () => {},
       now: () => performance.now(),
       cpuSeconds: () => 0,
+      startProfile: async () => () => ({ before: 1, mainThread: 0, otherThreads: 0, functions: [] }),
       unixTime: () => 0,
       pause: () => this.#pause(),
       wake: () => {},

@@ -11,8 +11,9 @@ export async function runCommand(words: readonly string[], host: Host, failures:
   if (args === undefined) return 0;
   const description = findDescription(args.description);
   if (!args.batch && args.until === undefined) checkTerminal(host);
+  const endProfile = args.profile ? await host.startProfile() : undefined;
   const { bootRequest } = await import('./boot-request.ts');
   const { runGuest } = await import('./run.ts');
   const boot = await bootRequest(args, description, host);
-  return runGuest({ args, description, boot, host, failures });
+  return runGuest({ args, description, boot, host, failures, endProfile });
 }

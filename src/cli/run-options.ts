@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../base/errors.ts';
+import { JIT_MODES } from '../system/compilation.ts';
 import { DEFAULT_DESCRIPTION, DESCRIPTIONS } from '../system/descriptions.ts';
 import { CPU_PROFILES, PAGING_MODES } from '../system/hypervisor.ts';
 import type { CpuProfile, PagingMode } from '../system/hypervisor.ts';
@@ -27,6 +28,10 @@ export interface RunArguments {
   readonly qemuPackage?: string;
   readonly seed: number;
   readonly frequency: number;
+  /** What of the guests' code is compiled. */
+  readonly jit: (typeof JIT_MODES)[number];
+  /** Say what processor time went into. */
+  readonly profile: boolean;
   /** Ticks; undefined: as the wall clock suggests. */
   readonly slice?: number;
 }
@@ -75,6 +80,8 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   { flags: '--append <words>',         says: 'its command line; with images: words added to theirs' },
   { flags: '--kernel-package <name>',  says: "Debian package of the guests' kernel: NAME or NAME=VERSION" },
   { flags: '--qemu-package <name>',    says: "Debian package of L1's QEMU: NAME or NAME=VERSION" },
+  { flags: '--jit <mode>',             says: `what of the guests' code is compiled; no guest can tell: ${JIT_MODES.join(', ')} (the last two are for tests)`, initial: 'on', parse: oneOf('--jit', JIT_MODES) },
+  { flags: '--profile',                says: 'say at the end what processor time went into' },
   { flags: '--seed <number>',          says: 'of everything random',                 initial: 1, parse: (text) => parseCount(text, '--seed', 0, MOST) },
   { flags: '--frequency <hertz>',      says: 'instructions in a virtual second: 1G', initial: 1e9, parse: (text) => parseFrequency(text, '--frequency') },
   { flags: '--slice <ticks>',          says: 'run this many at a time; no guest can tell', parse: (text) => parseCount(text, '--slice', 1, MOST) },
@@ -110,5 +117,6 @@ export function parseRunArguments(args: readonly string[], write: (text: string)
     description: parser.processedArgs[0] as string,
     bare: options.bare ?? false,
     batch: options.batch ?? false,
+    profile: options.profile ?? false,
   };
 }

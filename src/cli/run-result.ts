@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Host } from '../platform/node/host.ts';
+import { compilationText } from '../system/compilation.ts';
 import type { ConsoleChannel } from '../system/console-channel.ts';
 import type { GuestDescription } from '../system/descriptions.ts';
 import { exitTable, recentExits } from '../system/exit-report.ts';
+import { profileTable } from '../system/profile.ts';
+import type { ProfileSplit } from '../system/profile.ts';
 import { findStop } from '../system/progress.ts';
 import type { Milestones } from '../system/progress.ts';
 import type { makeRecorder } from '../system/recording.ts';
@@ -29,6 +32,8 @@ export interface FinishedRun {
   /** The text of --until has come. */
   readonly found: boolean;
   readonly times: HostTimes;
+  /** Of a run with --profile. */
+  readonly profile: ProfileSplit | undefined;
   readonly host: Host;
 }
 
@@ -42,6 +47,8 @@ export function finishRun(run: FinishedRun): number {
   const result = judge(run);
   const summary = run.session.summary();
   if (run.args.batch) run.host.write(`\n${tables(run)}\n${summaryText(summary, run.times)}\n`);
+  if (run.profile !== undefined)
+    run.host.write(`\n${profileTable(run.profile)}\n${compilationText(run.session.compilation)}\n`);
   if (run.args.json !== undefined) {
     const { host, session } = run;
     const report = reportJson({
@@ -52,6 +59,7 @@ export function finishRun(run: FinishedRun): number {
       memorySha256: host.sha256(session.ram),
       sha256: host.sha256,
       host: run.times,
+      jit: session.compilation,
       nodeVersion: host.nodeVersion,
     });
     host.writeWhole(run.args.json, report, '--json');

@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { InternalError } from '../base/assert.ts';
+import { startProfile } from '../platform/node/profiler.ts';
+import { PROFILE_ROWS } from '../system/profile-rows.ts';
 import { Failures } from './failures.ts';
 import { FakeHost } from './fake-host.test.ts';
 import { parseRunArguments } from './run-options.ts';
-import { echo, halt, powerOff, reset, say, spin, testKernel, tripleFault } from './test-kernels.test.ts';
+import { echo, halt, loop, powerOff, reset, say, spin, testKernel, tripleFault } from './test-kernels.test.ts';
 import { VERSION } from './version.ts';
 
 /** `turtles run linux --bare` with a kernel of this code. */
@@ -80,6 +82,54 @@ describe('turtles run --batch with an own kernel', () => {
     for (const name of Object.keys(JSON.parse(String(host.files.get('out'))) as object))
       assert.match(text, new RegExp(`\`${name}[\`.[]`), name);
   });
+
+  it('says in the report what --jit was, which changes nothing but `host`', async () => {
+    const report = async (mode: string) => {
+      const { host } = await run(
+        [say('hello\n'), loop, powerOff],
+        ['linux', '--batch', '--json', 'out', '--jit', mode],
+      );
+      return JSON.parse(String(host.files.get('out'))) as { host: { jit: { mode: string; regions: number } } };
+    };
+    const reports = [await report('off'), await report('on'), await report('soon'), await report('eager')];
+    for (const one of reports) assert.deepEqual({ ...one, host: 0 }, { ...reports[0], host: 0 });
+    assert.deepEqual(
+      reports.map(({ host }) => host.jit.mode),
+      ['off', 'on', 'soon', 'eager'],
+    );
+    const [off, , soon, eager] = reports.map(({ host }) => host.jit.regions);
+    assert.ok(off === 0 && soon > 0 && eager > 0);
+  });
+});
+
+describe('turtles run --profile', () => {
+  it('says what the processor time of the process went into, all rows of it, and what was compiled', async () => {
+    const cpu = process.cpuUsage();
+    const host = new FakeHost({ startProfile });
+    const { status, output } = await run(
+      [loop, powerOff],
+      ['linux', '--batch', '--profile', '--json', 'out', '--jit', 'soon'],
+      host,
+    );
+    assert.equal(status, 0);
+    for (const { name } of PROFILE_ROWS) assert.match(output, new RegExp(`\n${name} +\\d+\\.\\d\\d +[\\d.]+ %`), name);
+    assert.match(output, /\nguests' code compiled \(--jit soon\): \d+ regions of \d+ instructions/);
+    const report = JSON.parse(String(host.files.get('out'))) as { host: { profile: Record<string, number> } };
+    const { profile } = report.host;
+    assert.deepEqual(
+      Object.keys(profile),
+      PROFILE_ROWS.map(({ name }) => name),
+    );
+    const total = Object.values(profile).reduce((sum, seconds) => sum + seconds);
+    const { user, system } = process.cpuUsage();
+    assert.ok(total >= (cpu.user + cpu.system) / 1e6 && total <= (user + system) / 1e6, String(total));
+  });
+
+  it('is not said unless asked for', async () => {
+    const { output, host } = await run([powerOff], ['linux', '--batch', '--json', 'out']);
+    assert.doesNotMatch(output, /interpreter|compiled/);
+    assert.ok(!String(host.files.get('out')).includes('"profile"'));
+  });
 });
 
 describe('turtles run at a terminal', () => {
@@ -128,12 +178,14 @@ describe('options of turtles run', () => {
       cpu: 'modern',
       seed: 1,
       frequency: 1e9,
+      jit: 'on',
+      profile: false,
     });
   });
 
   it('are read', () => {
     const args =
-      'linux --bare --batch --paging shadow-on-ept --cpu paper --memory 1.5G --json j --until u --timeout 2.5 --trace t --kernel k --initrd i --append a --seed 0x10 --frequency 500M --slice 1000';
+      'linux --bare --batch --paging shadow-on-ept --cpu paper --memory 1.5G --json j --until u --timeout 2.5 --trace t --kernel k --initrd i --append a --seed 0x10 --frequency 500M --slice 1000 --jit soon --profile';
     assert.deepEqual(parse(...args.split(' ')), {
       ...{
         description: 'linux',
@@ -154,6 +206,8 @@ describe('options of turtles run', () => {
         seed: 16,
         frequency: 5e8,
         slice: 1000,
+        jit: 'soon',
+        profile: true,
       },
     });
   });

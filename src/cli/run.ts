@@ -5,6 +5,8 @@ import type { GuestDescription } from '../system/descriptions.ts';
 import { TRACE_HEADER, traceLine } from '../system/exit-report.ts';
 import { CPU_PROFILES } from '../system/hypervisor.ts';
 import { KvmParameters } from '../system/kvm-parameters.ts';
+import { splitProfile } from '../system/profile.ts';
+import type { ProfileSource } from '../system/profile.ts';
 import { Milestones } from '../system/progress.ts';
 import { parseMemory } from '../system/quantities.ts';
 import { makeRecorder } from '../system/recording.ts';
@@ -26,17 +28,19 @@ export interface RunPlan {
   readonly boot: SessionDescription['boot'];
   readonly host: Host;
   readonly failures: Failures;
+  /** Ends the profile that --profile began. */
+  readonly endProfile: (() => ProfileSource) | undefined;
 }
 
 /** Boots the guest, runs it to its end and says how it came out. Returns the exit status; throws UserError. */
-export async function runGuest({ args, description, boot, host, failures }: RunPlan): Promise<number> {
+export async function runGuest({ args, description, boot, host, failures, endProfile }: RunPlan): Promise<number> {
   const trace = args.trace === undefined ? undefined : host.createFile(args.trace, '--trace');
   trace?.write(TRACE_HEADER);
   host.atExit(() => trace?.close());
   const recorder = makeRecorder(trace && ((event) => trace.write(traceLine(event))));
   const joinsTerminal = !args.batch && host.hasTerminal;
   const consoles = description.levels.map(() => new ConsoleChannel(!joinsTerminal));
-  const session = new Session({ pc: machineOf(args, description), consoles, boot, hypervisor: args, recorder });
+  const session = new Session({ pc: machineOf(args, description, host), consoles, boot, hypervisor: args, recorder });
   const options = optionsOf(args, description, boot, host);
   failures.run = { options, instructions: () => session.instructions };
   for (const remark of session.remarks) host.writeError(`turtles: ${remark}\n`);
@@ -47,6 +51,7 @@ export async function runGuest({ args, description, boot, host, failures }: RunP
   const started = { wall: host.now(), cpu: host.cpuSeconds() };
   const how = await toTheEnd(session, args, view, watch, host).finally(() => trace?.close());
   const times = { wall: (host.now() - started.wall) / 1000, cpu: host.cpuSeconds() - started.cpu };
+  const profile = endProfile && splitProfile(endProfile());
   const { found } = watch;
   return finishRun({
     args,
@@ -60,6 +65,7 @@ export async function runGuest({ args, description, boot, host, failures }: RunP
     how,
     found,
     times,
+    profile,
     host,
   });
 }
@@ -88,7 +94,7 @@ async function toTheEnd(
   }
 }
 
-function machineOf(args: RunArguments, description: GuestDescription): SessionDescription['pc'] {
+function machineOf(args: RunArguments, description: GuestDescription, host: Host): SessionDescription['pc'] {
   return {
     ramBytes: args.memory ?? parseMemory(description.memory, '--memory'),
     processors: 1,
@@ -97,6 +103,8 @@ function machineOf(args: RunArguments, description: GuestDescription): SessionDe
     frequencyHz: args.frequency,
     seed: args.seed,
     vmxProfile: CPU_PROFILES[args.cpu],
+    jit: args.jit,
+    hostClock: host.now,
   };
 }
 
@@ -107,7 +115,7 @@ function optionsOf(
   host: Host,
 ): RunOptions {
   const initrd = boot.modules[0];
-  const machine = machineOf(args, description);
+  const machine = machineOf(args, description, host);
   return {
     description: description.name,
     bare: args.bare,

@@ -36,6 +36,8 @@ export const reset: readonly number[] = outByte(0xcf9, 6);
 export const tripleFault: readonly number[] = [0x0f, 0x01, 0x1d, ...word(0x200000), 0xcc];
 /** cli; hlt */
 export const halt: readonly number[] = [0xfa, 0xf4];
+/** Counts down from 100,000. */
+export const loop: readonly number[] = [0xb9, ...word(100_000), 0x49, 0x75, 0xfd]; // mov ecx, n; dec ecx; jnz -3
 /** jmp $ */
 export const spin: readonly number[] = [0xeb, 0xfe];
 /** Waits for a byte on COM1 and sends it back. */

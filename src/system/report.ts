@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { CompilationCounts } from './compilation.ts';
 import type { ConsoleChannel } from './console-channel.ts';
 import type { GuestDescription } from './descriptions.ts';
 import { exitRows } from './exit-report.ts';
 import type { HypervisorChoice, CpuProfile } from './hypervisor.ts';
 import type { KvmParameters } from './kvm-parameters.ts';
+import type { ProfileSplit } from './profile.ts';
 import type { Milestones } from './progress.ts';
 import type { HostTimes, RunSummary } from './summary.ts';
 import type { RunRecorder } from '../trace/recorder.ts';
@@ -48,12 +50,15 @@ export interface ReportParts {
   readonly memorySha256: string;
   readonly sha256: (bytes: Uint8Array) => string;
   readonly host: HostTimes;
+  readonly jit: CompilationCounts;
+  /** Of a run with --profile. */
+  readonly profile: ProfileSplit | undefined;
   readonly nodeVersion: string;
 }
 
 /** The report of `--json`, as docs/json.md describes it. Only `host` differs between runs of the same description. */
 export function reportJson(parts: ReportParts): string {
-  const { options, result, summary, instructions, host } = parts;
+  const { options, result, summary, instructions } = parts;
   const report = {
     schema: REPORT_SCHEMA,
     options,
@@ -67,9 +72,19 @@ export function reportJson(parts: ReportParts): string {
     unknownMsrs: summary.unknownMsrs,
     unclaimed: summary.unclaimed,
     memorySha256: parts.memorySha256,
-    host: { ...host, mips: instructions / 1e6 / Math.max(host.wall, 1e-9), node: parts.nodeVersion },
+    host: hostOf(parts),
   };
   return `${JSON.stringify(report, undefined, 2)}\n`;
+}
+
+function hostOf({ host, instructions, nodeVersion, jit, profile }: ReportParts) {
+  return {
+    ...host,
+    mips: instructions / 1e6 / Math.max(host.wall, 1e-9),
+    node: nodeVersion,
+    jit,
+    profile: profile && Object.fromEntries(profile),
+  };
 }
 
 function levelOf({ consoles, description, milestones, recorder, sha256 }: ReportParts, index: number) {

@@ -2,6 +2,7 @@
 import { editsWithoutEffect } from '../arch/cpuid.ts';
 import type { BootPlan, BootRequest } from '../boot/plan.ts';
 import type { Recorder } from '../trace/recorder.ts';
+import type { CompilationCounts } from './compilation.ts';
 import type { ConsoleChannel } from './console-channel.ts';
 import type { HypervisorChoice } from './hypervisor.ts';
 import { makePc } from './make-pc.ts';
@@ -54,6 +55,12 @@ export class Session implements Runnable {
 
   run(ticks: number): 'limit' | 'idle' | 'ended' {
     return this.pc.run(ticks);
+  }
+
+  /** How this power-on's code was compiled, so far. */
+  get compilation(): CompilationCounts {
+    const { mode, counts } = this.pc.machine.processors[0]!.decoding.jit;
+    return { mode, ...counts };
   }
 
   /** Lets the serial ports look whether input has come. */

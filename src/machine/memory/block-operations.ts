@@ -24,7 +24,7 @@ const VOID = 0x40;
 const WORDS_AT_ONCE = 8;
 
 export function blockOperations(memory: WasmMemory): BlockOperations {
-  const module = new ModuleBuilder();
+  const module = new ModuleBuilder('memory');
   module.define(THREE, threeArguments(MEMORY_COPY, 2), 'copy');
   module.define(THREE, threeArguments(MEMORY_FILL, 1), 'fill');
   module.define(TEST, zeroTest(), 'isZero');

@@ -84,6 +84,8 @@ interface DefinedFunction {
   readonly type: number;
   readonly code: FunctionCode;
   readonly exportName: string | undefined;
+  /** What profiles and stack traces show. */
+  readonly name: string | undefined;
 }
 
 /** The locals and the instruction bytes of one function. */
@@ -111,12 +113,21 @@ export class FunctionCode extends ByteWriter {
   }
 }
 
+/** A subsection of the custom section "name". */
+const NAMES = { module: 0, functions: 1 } as const;
+
 /** One module that imports memory `e.m` (and table `e.t` when asked) and functions of `e`. */
 export class ModuleBuilder {
   private readonly types: FunctionType[] = [];
   private readonly imports: ImportedFunction[] = [];
   private readonly functions: DefinedFunction[] = [];
   private importsTable = false;
+  private readonly name: string;
+
+  /** `name`: of the module, in the URL that profiles show: wasm://wasm/NAME-HASH. ASCII, as all names. */
+  constructor(name: string) {
+    this.name = name;
+  }
 
   importTable(): void {
     this.importsTable = true;
@@ -137,8 +148,8 @@ export class ModuleBuilder {
     return this.imports.length - 1;
   }
 
-  define(type: FunctionType, code: FunctionCode, exportName?: string): number {
-    this.functions.push({ type: this.typeIndex(type), code, exportName });
+  define(type: FunctionType, code: FunctionCode, exportName?: string, name = exportName): number {
+    this.functions.push({ type: this.typeIndex(type), code, exportName, name });
     return this.imports.length + this.functions.length - 1;
   }
 
@@ -161,6 +172,7 @@ export class ModuleBuilder {
       s.unsigned(this.functions.length);
       for (const f of this.functions) f.code.encodeTo(s);
     });
+    section(out, 0, (s) => this.encodeNames(s.name('name')));
     return out.bytes.slice(0, out.length);
   }
 
@@ -190,6 +202,17 @@ export class ModuleBuilder {
       s.name(f.name ?? '')
         .byte(0)
         .unsigned(f.index);
+  }
+
+  private encodeNames(s: ByteWriter): void {
+    const named = this.functions
+      .map(({ name }, i) => ({ name, index: this.imports.length + i }))
+      .filter(({ name }) => name !== undefined);
+    section(s, NAMES.module, (names) => void names.name(this.name));
+    section(s, NAMES.functions, (names) => {
+      names.unsigned(named.length);
+      for (const { name, index } of named) names.unsigned(index).name(name ?? '');
+    });
   }
 }
 

@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { wantsColours } from './console-mux.ts';
 import { createGrowingFile, openDiskFile, readUserFile, writeWholeFile } from './host-files.ts';
 import { nodeImageHost } from './image-host.ts';
+import { startProfile } from './profiler.ts';
 import { exitOnSignals } from './signals.ts';
 import { attachTerminal } from './terminal.ts';
 
@@ -79,6 +80,8 @@ export function nodeHost() {
       const { user, system } = process.cpuUsage();
       return (user + system) / 1e6;
     },
+    /** Samples where this thread is; what is returned ends that and says it. */
+    startProfile,
     unixTime: (): number => Math.floor(Date.now() / 1000),
     pause: (milliseconds: number): Promise<void> => pauses.pause(milliseconds),
     wake: (): void => pauses.wake(),

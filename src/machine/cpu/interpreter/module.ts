@@ -52,7 +52,7 @@ export function emitInterpreter(processor: number, codeTable: number, forms: rea
 
 function emitCold(processor: number, forms: readonly Form[]): Uint8Array<ArrayBuffer> {
   const area = processorArea(processor);
-  const module = new ModuleBuilder();
+  const module = new ModuleBuilder('operations');
   const helpers = defineHelpers(module, area, importShared(module));
   forms.forEach((form, i) => {
     const code = new Code(new FunctionCode(COLD_TYPE));
@@ -76,7 +76,7 @@ function emitCold(processor: number, forms: readonly Form[]): Uint8Array<ArrayBu
     low.statements(describeForm(form).statements);
     if (low.accessed && !low.ended) code.get(after).if_(() => leave(STATUS.afterAccess));
     code.i32(STATUS.next);
-    module.define(COLD_TYPE, code.out, `f${i}`);
+    module.define(COLD_TYPE, code.out, `f${i}`, `operation ${form.key}`);
   });
   return module.encode();
 }
@@ -87,7 +87,7 @@ function emitMain(
   forms: readonly Form[],
 ): { bytes: Uint8Array<ArrayBuffer>; size: number } {
   const area = processorArea(processor);
-  const module = new ModuleBuilder();
+  const module = new ModuleBuilder('interpreter');
   module.importTable();
   const shared = importShared(module);
   const imports = {
@@ -103,6 +103,6 @@ function emitMain(
   const helpers = defineHelpers(module, area, shared);
   const main = new MainFunction(area, codeTable, helpers, imports, module.typeIndex(COLD_TYPE));
   main.emit(forms);
-  module.define({ parameters: [], results: [I32] }, main.code.out, 'run');
+  module.define({ parameters: [], results: [I32] }, main.code.out, 'run', 'interpreter');
   return { bytes: module.encode(), size: main.code.out.length };
 }

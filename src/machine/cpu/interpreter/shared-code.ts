@@ -37,7 +37,7 @@ export function defineHelpers(
     .get(1)
     .memory(OP.i32_store, area + STATE.remaining);
   slow.get(2).op(OP.i32_wrap_i64).get(2).i64(32n).op(OP.i64_shr_u, OP.i32_wrap_i64).get(3).call(imports.access);
-  const slowAccess = module.define(slowType, slow.out);
+  const slowAccess = module.define(slowType, slow.out, undefined, 'slow access');
   const condition = new Code(new FunctionCode(TAKES_I32));
   const low = new RecordLowering({ code: condition, area } as Surroundings);
   const labels: Label[] = Array.from({ length: 16 }, () => condition.block());
@@ -48,7 +48,7 @@ export function defineHelpers(
     condition.op(OP.return);
   }
   condition.op(OP.unreachable);
-  const evaluateCondition = module.define(TAKES_I32, condition.out);
+  const evaluateCondition = module.define(TAKES_I32, condition.out, undefined, 'condition');
   return { slowAccess, raise: imports.raise, finish: imports.finish, evaluateCondition };
 }
 

@@ -170,11 +170,11 @@ export class Jit {
   /** Forms, emits and instantiates regions, all in one module. */
   private build(batch: readonly Wanted[]): { readonly region: Region; readonly code: WasmFunction }[] {
     const begin = this.clock();
-    const module = new ModuleBuilder();
+    const module = new ModuleBuilder('regions');
     const imports = this.declareImports(module);
     const regions = batch.map((wanted) => formRegion(this.source(wanted), wanted.head));
     for (const [i, region] of regions.entries())
-      module.define(REGION_TYPE, new RegionFunction(region, this.forms, this.memory.i32, imports, this.jumps).emit(), `r${i}`);
+      module.define(REGION_TYPE, new RegionFunction(region, this.forms, this.memory.i32, imports, this.jumps).emit(), `r${i}`, 'region');
     const bytes = module.encode();
     const emitted = this.clock();
     const functions = this.instantiate(bytes);

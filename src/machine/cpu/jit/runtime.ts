@@ -32,7 +32,7 @@ export type RuntimeFunctions = Readonly<Record<keyof typeof RUNTIME, WasmFunctio
 
 /** One instance for all processors of a machine. */
 export function instantiateRuntime(memory: Memory): RuntimeFunctions {
-  const module = new ModuleBuilder();
+  const module = new ModuleBuilder('runtime');
   const byKind = (type: FunctionType, push: typeof pushResult): Code => {
     const code = new Code(new FunctionCode(type));
     for (const kind of KINDS) {
