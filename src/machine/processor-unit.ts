@@ -118,7 +118,7 @@ export class ProcessorUnit {
     bus.localApic = this.localApic;
     const modules = emitInterpreter(index, shared.memory.layout.codeTable, formsOf(DESCRIPTIONS));
     this.decoding = earlier[0]?.decoding ?? this.makeDecoding(modules.places, description, shared, earlier);
-    cpu.mmu.codePages = this.decoding.translator.codePages;
+    cpu.mmu.codePages = this.decoding.translator.store.codePages;
     cpu.environment = {
       localApic: this.localApic,
       cpuid: this.cpuid,

@@ -208,7 +208,7 @@ const constant = (value: number): Uint8Array => {
 };
 
 describe('translated code', () => {
-  const dropped = (bench: Bench): number => bench.unit.decoding.translator.counts.pagesDropped;
+  const dropped = (bench: Bench): number => bench.unit.decoding.translator.store.counts.pagesDropped;
   const write = (bench: Bench, address: number, bytes: Uint8Array): void =>
     bench.pc.machine.busMaster(0).write(address, bytes);
 

@@ -121,7 +121,7 @@ describe('how a run is sliced cannot be seen', () => {
     assert.ok(it.peek32(0x34008) >= ROUNDS, 'interrupted in every round');
     assert.equal(it.peek32(0x34008), it.text.length - ROUNDS);
     assert.ok(it.cpu.idleTicks > 0, 'it halted');
-    assert.ok(it.unit.decoding.translator.counts.pagesDropped >= ROUNDS, 'code was written');
+    assert.ok(it.unit.decoding.translator.store.counts.pagesDropped >= ROUNDS, 'code was written');
   });
 
   for (const slice of [1, 7, 1000]) {

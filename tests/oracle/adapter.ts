@@ -84,7 +84,7 @@ class TurtlesCpu implements CpuUnderTest {
     const translator = new Translator(memory, modules.places, routines, features, (host) =>
       cpu.mmu.buffers.dropWriteTags(host),
     );
-    cpu.mmu.codePages = translator.codePages;
+    cpu.mmu.codePages = translator.store.codePages;
     const jit = new Jit(JIT_DEFAULT.mode, memory, translator, modules.places);
     this.engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit, jit);
     this.cpu.environment = new Machine(

@@ -67,7 +67,9 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
   }
 
   waits(): boolean {
-    return this.pendingInit || this.pendingNmi || this.interruptWaits() || (this.vmx?.governs === true && this.vmx.waits);
+    return (
+      this.pendingInit || this.pendingNmi || this.interruptWaits() || (this.vmx?.governs === true && this.vmx.waits)
+    );
   }
 
   /** See: SDM 6.9 Priority Among Concurrent Events (Table Priority Among Concurrent Events). */

@@ -74,7 +74,16 @@ export function memoryLayout(processors: number, ramBytes: number): MemoryLayout
   const jumpTables = recordPoolEnd;
   const regionTable = jumpTables + JUMP_TABLES * PAGE_SIZE;
   const ram = Math.ceil((regionTable + REGION_TABLE_ENTRIES * REGION_TABLE_ENTRY_SIZE) / 0x10000) * 0x10000;
-  return { processors, codeTable, recordPool, recordPoolEnd, jumpTables, regionTable, ram, size: ram + Math.ceil(ramBytes / 0x10000) * 0x10000 };
+  return {
+    processors,
+    codeTable,
+    recordPool,
+    recordPoolEnd,
+    jumpTables,
+    regionTable,
+    ram,
+    size: ram + Math.ceil(ramBytes / 0x10000) * 0x10000,
+  };
 }
 
 export function processorArea(index: number): number {

@@ -109,7 +109,7 @@ export class VmxBench implements EventPorts {
     const translator = new Translator(memory, modules.places, routines, cpuid.features, (host) =>
       cpu.mmu.buffers.dropWriteTags(host),
     );
-    cpu.mmu.codePages = translator.codePages;
+    cpu.mmu.codePages = translator.store.codePages;
     const jit = new Jit(JIT_DEFAULT.mode, memory, translator, modules.places);
     this.engine = new Engine(cpu, translator, modules, routines.list, () => this.unit.settle(raiseException(cpu)), jit);
     this.reset();

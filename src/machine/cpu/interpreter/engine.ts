@@ -134,7 +134,8 @@ export class Engine implements RegionCalls {
     words[STATE.record >> 2] = record;
     const generation = memory.codeGeneration;
     const status = this.helper(record);
-    if (status === STATUS.fault) return this.leaveRegion(this.deliver(record) === STATUS.exit ? LEAVE.exit : LEAVE.dispatch);
+    if (status === STATUS.fault)
+      return this.leaveRegion(this.deliver(record) === STATUS.exit ? LEAVE.exit : LEAVE.dispatch);
     if (status === STATUS.next && memory.codeGeneration === generation) return 0;
     if (status === STATUS.afterAccess && !cpu.mmu.finishStore() && memory.codeGeneration === generation) return 0;
     words[STATE.remaining >> 2] += memory.i32[(record + RECORD.unretired) >> 2] - 1;
@@ -184,7 +185,11 @@ export class Engine implements RegionCalls {
   private jumped(record: number): void {
     const { cpu } = this;
     const from = cpu.getSigned(STATE.ripBase);
-    const host = cpu.mmu.buffers.findFetch(from | 0, Math.floor(from / 0x100000000), cpu.words[STATE.fetchContext >> 2]);
+    const host = cpu.mmu.buffers.findFetch(
+      from | 0,
+      Math.floor(from / 0x100000000),
+      cpu.words[STATE.fetchContext >> 2],
+    );
     if (host !== -1) this.jit.jumped(host, record, cpu.rip - from);
   }
 
@@ -226,7 +231,7 @@ export class Engine implements RegionCalls {
     if (mode & MODE.code64 && !this.canonical()) return this.fetchFault(GENERAL_PROTECTION, 0);
     const host = cpu.mmu.fetch(linear);
     if (host < 0) return host === -2 ? this.fetchFault(UNDEFINED_OPCODE, -1) : this.redirected();
-    let record = translator.find(host, mode);
+    let record = translator.store.find(host, mode);
     if (record === 0 && !translator.crosses(host, mode)) record = translator.translate(host, mode);
     if (record !== 0 && this.jit.mode === 'eager') record = this.jit.compileNow(host, mode, record);
     if (record === 0) record = this.lookupCrossing(host, linear, mode);

@@ -79,18 +79,19 @@ function staysHot(mnemonic: string, signature: string): boolean {
 const SIMPLE = /^(MOV|MOVZX|MOVSX|MOVSXD|CMP|TEST|ADD|SUB|AND|OR|LEA):(?!.*16)(?=.*m)/;
 
 export function formsOf(descriptions: readonly Description[]): Form[] {
-  const plain = descriptions.flatMap(({ mnemonic, signatures, hot, endsBlock, escapes = false, goesOn = false, describe }) =>
-    signatures.map((signature): Form => ({
-      key: `${mnemonic}:${signature}`,
-      signature,
-      hot: hot && staysHot(mnemonic, signature),
-      endsBlock,
-      escapes,
-      goesOn,
-      simpleAddress: false,
-      fused: false,
-      describe,
-    })),
+  const plain = descriptions.flatMap(
+    ({ mnemonic, signatures, hot, endsBlock, escapes = false, goesOn = false, describe }) =>
+      signatures.map((signature): Form => ({
+        key: `${mnemonic}:${signature}`,
+        signature,
+        hot: hot && staysHot(mnemonic, signature),
+        endsBlock,
+        escapes,
+        goesOn,
+        simpleAddress: false,
+        fused: false,
+        describe,
+      })),
   );
   const simple = plain
     .filter((form) => form.hot && SIMPLE.test(form.key))

@@ -147,7 +147,12 @@ export abstract class Lowering {
       case 'operandAddress':
         return this.operandAddress();
       case 'load':
-        this.translate({ address: node.address, bytes: bytesOf(node.type), intent: node.direct ? 'direct' : 'read', stack: node.stack });
+        this.translate({
+          address: node.address,
+          bytes: bytesOf(node.type),
+          intent: node.direct ? 'direct' : 'read',
+          stack: node.stack,
+        });
         this.code.memory(loadOpcode(node.type), 0);
         return;
       case 'probe':

@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import {
-  CODE_TABLE,
-  CODE_TABLE_ENTRIES,
-  CODE_TABLE_MODE_SHIFT,
-  INSTRUCTION_TLB_ENTRIES,
-  INSTRUCTION_TLB_OFFSET,
-  ITLB,
-} from '../../memory/layout.ts';
 import { FunctionCode, I32, I64 } from '../../wasm/encoder.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { STATE } from '../state.ts';
 import { Code } from './code.ts';
 import type { Label } from './code.ts';
+import { lookUpBlock } from './find-block.ts';
 import { describeForm } from './forms.ts';
 import type { Form } from './forms.ts';
 import { RecordLowering } from './lower.ts';
 import type { Surroundings } from './lower.ts';
-import { LEAVE } from '../jit/region.ts';
 import { HANDLER, RECORD, STATUS } from './record.ts';
+import { callRegion } from './region-entry.ts';
 import { storeTarget } from './shared-code.ts';
 import type { Helpers } from './shared-code.ts';
 
@@ -52,13 +45,7 @@ export class MainFunction {
   private helper: Label = 0;
   private microcode: Label = 0;
 
-  constructor(
-    area: number,
-    codeTable: number,
-    helpers: Helpers,
-    imports: MainImports,
-    coldType: number,
-  ) {
+  constructor(area: number, codeTable: number, helpers: Helpers, imports: MainImports, coldType: number) {
     this.area = area;
     this.codeTable = codeTable;
     this.helpers = helpers;
@@ -134,60 +121,10 @@ export class MainFunction {
     this.code.set(this.remaining);
   }
 
-  /** RIP -> linear -> host address by the instruction TLB -> record by the code table; else the translator is asked. */
+  /** The block at RIP, by the tables, else from the translator; the link cell that led here is patched. */
   private findBlock(): void {
-    const { code } = this;
-    const entry = this.link;
-    this.loadState(STATE.rip, OP.i64_load);
-    this.loadState(STATE.codeBase, OP.i64_load).op(OP.i64_add);
-    this.loadState(STATE.codeMask, OP.i64_load).op(OP.i64_and).tee(this.linear);
-    code.i64(12n).op(OP.i64_shr_u, OP.i32_wrap_i64);
-    this.loadState(STATE.fetchHash)
-      .op(OP.i32_xor)
-      .i32(INSTRUCTION_TLB_ENTRIES - 1)
-      .op(OP.i32_and)
-      .i32(4)
-      .op(OP.i32_shl)
-      .set(entry);
-    code.i32(0).set(this.pc);
-    code.get(this.linear).i64(-4096n).op(OP.i64_and);
-    this.loadState(STATE.fetchContext, OP.i64_load).op(OP.i64_or);
-    code
-      .get(entry)
-      .memory(OP.i64_load, this.area + INSTRUCTION_TLB_OFFSET + ITLB.tag)
-      .op(OP.i64_eq);
-    code.if();
-    code
-      .get(this.linear)
-      .op(OP.i32_wrap_i64)
-      .get(entry)
-      .memory(OP.i32_load, this.area + INSTRUCTION_TLB_OFFSET + ITLB.addend)
-      .op(OP.i32_add)
-      .tee(this.host);
-    code
-      .get(this.host)
-      .i32(12)
-      .op(OP.i32_shr_u, OP.i32_xor);
-    this.loadState(STATE.mode)
-      .i32(CODE_TABLE_MODE_SHIFT)
-      .op(OP.i32_shl, OP.i32_xor)
-      .i32(CODE_TABLE_ENTRIES - 1)
-      .op(OP.i32_and)
-      .i32(4)
-      .op(OP.i32_shl)
-      .tee(entry);
-    code
-      .memory(OP.i32_load, this.codeTable + CODE_TABLE.hostAddress)
-      .get(this.host)
-      .op(OP.i32_eq);
-    code.get(entry).memory(OP.i32_load, this.codeTable + CODE_TABLE.mode);
-    this.loadState(STATE.mode).op(OP.i32_eq, OP.i32_and);
-    code.if();
-    code
-      .get(entry)
-      .memory(OP.i32_load, this.codeTable + CODE_TABLE.record)
-      .set(this.pc);
-    code.end().end();
+    const { code, area, codeTable, pc, linear, host, link: entry } = this;
+    lookUpBlock({ code, area, codeTable, pc, linear, host, entry });
     this.askTranslator();
     code.i32(0);
     this.loadState(STATE.rip, OP.i64_load)
@@ -258,7 +195,7 @@ export class MainFunction {
     const { code } = this;
     const low = new RecordLowering(this.surroundings());
     code.end();
-    this.goTo(() => code.i32(0), low);
+    this.goTo(() => code.i32(0));
     code.end();
     code.br(this.microcode);
     code.end();
@@ -280,54 +217,23 @@ export class MainFunction {
     code.releaseLocals();
   }
 
-  /** Runs a compiled region, and does what it leaves to do. */
+  /** Runs a compiled region, and does what it leaves to do: see LEAVE. */
   private enterRegion(): void {
-    const { code } = this;
-    this.storeState(STATE.remaining, this.remaining);
-    this.flagsToRegion();
-    code.i32(this.area).i32(0).get(this.pc).memory(OP.i32_load, RECORD.extra).callIndirect(this.coldType).set(this.link);
-    this.reload();
-    this.flagsFromRegion();
-    code
-      .get(this.link)
-      .i32(LEAVE.mask ^ -1)
-      .op(OP.i32_and)
-      .set(this.pc);
-    const low = new RecordLowering(this.surroundings());
+    const { code, area, pc, link, remaining, imports, coldType: regionType } = this;
+    callRegion({ code, area, pc, link, remaining, regionType, ...imports });
     const [resume, taken, notTaken, dispatch, block, jumped] = Array.from({ length: 6 }, () => code.block()).reverse();
-    code.get(this.link).i32(LEAVE.mask).op(OP.i32_and).brTable([resume, taken, notTaken, dispatch, block, dispatch, jumped, this.exit], dispatch);
+    code.get(link).brTable([resume, taken, notTaken, dispatch, block, dispatch, jumped, this.exit], dispatch);
     code.end().br(this.next).end();
-    this.goTo(() => code.i32(0), low);
+    this.goTo(() => code.i32(0));
     code.end();
-    this.goTo(() => code.i32(1), low);
+    this.goTo(() => code.i32(1));
     code.end().i32(0).set(this.cell).br(this.dispatch).end();
-    code.i32(0).i32(1).memory(OP.i32_store, this.area + STATE.sample);
-    code.br(this.block);
-    code.end().get(this.pc).call(this.imports.jumped);
-    code.i32(0).set(this.cell).br(this.dispatch);
-  }
-
-  private flagsToRegion(): void {
-    const { code, area } = this;
-    code.i32(0).i32(0).memory(OP.i32_store, area + STATE.regionFlagKind);
-    code.i32(0);
-    this.loadState(STATE.flagResult, OP.i64_load).memory(OP.i64_store, area + STATE.regionFlagA);
-    code.i32(0);
-    this.loadState(STATE.flagCarry, OP.i64_load32_u).memory(OP.i64_store, area + STATE.regionFlagB);
-  }
-
-  private flagsFromRegion(): void {
-    const { code, area } = this;
-    const push = (): void => {
-      this.loadState(STATE.regionFlagKind);
-      this.loadState(STATE.regionFlagA, OP.i64_load);
-      this.loadState(STATE.regionFlagB, OP.i64_load);
-    };
-    code.i32(0);
-    push();
-    code.call(this.imports.flagResult).memory(OP.i64_store, area + STATE.flagResult).i32(0);
-    push();
-    code.call(this.imports.flagCarry).memory(OP.i32_store, area + STATE.flagCarry);
+    code
+      .i32(0)
+      .i32(1)
+      .memory(OP.i32_store, area + STATE.sample);
+    code.br(this.block).end();
+    code.get(pc).call(imports.jumped).i32(0).set(this.cell).br(this.dispatch);
   }
 
   private callMicrocode(): void {
@@ -397,13 +303,12 @@ export class MainFunction {
       code.get(this.after).if_(leave);
     }
     const condition = statement.kind === 'branch' ? statement.condition : undefined;
-    this.goTo(() => (condition ? (low.emit(condition), code.op(OP.i32_eqz)) : code.i32(0)), low);
+    this.goTo(() => (condition ? (low.emit(condition), code.op(OP.i32_eqz)) : code.i32(0)));
   }
 
   /** Follows the link of the side that `notTaken` (pushing 0 or 1) chooses, if it is there. */
-  private goTo(notTaken: () => unknown, low: RecordLowering): void {
+  private goTo(notTaken: () => unknown): void {
     const { code } = this;
-    void low;
     code.get(this.pc);
     notTaken();
     code.i32(2).op(OP.i32_shl, OP.i32_add).tee(this.cell).memory(OP.i32_load, RECORD.operand0).tee(this.link);

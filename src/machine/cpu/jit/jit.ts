@@ -10,8 +10,9 @@ import type { FormPlace } from '../interpreter/module.ts';
 import type { Translator } from '../translation/translator.ts';
 import { FormIndex } from './form-index.ts';
 import { Heat, ORDINARY, SOON } from './heat.ts';
-import { RegionFunction, REGION_TYPE } from './region-function.ts';
-import type { RegionImports } from './region-function.ts';
+import { REGION_TYPE } from './region-emitter.ts';
+import type { RegionImports } from './region-emitter.ts';
+import { RegionFunction } from './region-function.ts';
 import { formRegion, lastRecord } from './region-former.ts';
 import type { RecordSource } from './region-former.ts';
 import { JumpProfile } from './jump-profile.ts';
@@ -58,7 +59,18 @@ export class Jit {
   readonly table: RegionTable;
   readonly runtime: RuntimeFunctions;
   /** Counts and milliseconds, for the run's summary and for tests. */
-  readonly counts = { regions: 0, recompiled: 0, instructions: 0, modules: 0, bytes: 0, dropped: 0, emitMs: 0, compileMs: 0, samples: 0, samplesInRegions: 0 };
+  readonly counts = {
+    regions: 0,
+    recompiled: 0,
+    instructions: 0,
+    modules: 0,
+    bytes: 0,
+    dropped: 0,
+    emitMs: 0,
+    compileMs: 0,
+    samples: 0,
+    samplesInRegions: 0,
+  };
   readonly heat: Heat;
   /** Microcode for regions, by processor: (area, record) -> 0, or how the region is left. */
   private readonly engines = new Map<number, RegionCalls>();
@@ -91,7 +103,7 @@ export class Jit {
     this.clock = clock;
     this.jumps = new JumpProfile(memory);
     this.heat = new Heat(mode === 'soon' ? SOON : ORDINARY);
-    translator.regions = this;
+    translator.store.regions = this;
   }
 
   /** Each engine, by its processor's area. */
@@ -108,14 +120,15 @@ export class Jit {
   sampled(host: HostAddress, mode: number, head: number): void {
     const count = this.memory.i32[(head + RECORD.unretired) >> 2];
     if (this.heat.sample(head, count) && this.isCurrent({ host, mode, head })) this.queue.push({ host, mode, head });
-    if (this.queue.length > 0 && (this.queue.length >= BATCH || this.mode === 'soon' || ++this.waited >= PATIENCE)) this.compileQueue();
+    if (this.queue.length > 0 && (this.queue.length >= BATCH || this.mode === 'soon' || ++this.waited >= PATIENCE))
+      this.compileQueue();
   }
 
   /** Compiles a block now; its stub, or the block itself when there is no room. */
   compileNow(host: HostAddress, mode: number, head: number): number {
     if (this.handler(head) === HANDLER.region) return head;
     this.compile([{ host, mode, head }]);
-    return this.translator.find(host, mode);
+    return this.translator.store.find(host, mode);
   }
 
   /** A page's blocks are gone. */
@@ -160,7 +173,7 @@ export class Jit {
   }
 
   private isCurrent({ host, mode, head }: Wanted): boolean {
-    return this.translator.blockAt(host, mode) === head && this.handler(head) !== HANDLER.region;
+    return this.translator.store.blockAt(host, mode) === head && this.handler(head) !== HANDLER.region;
   }
 
   private compile(batch: readonly Wanted[]): void {
@@ -174,7 +187,12 @@ export class Jit {
     const imports = this.declareImports(module);
     const regions = batch.map((wanted) => formRegion(this.source(wanted), wanted.head));
     for (const [i, region] of regions.entries())
-      module.define(REGION_TYPE, new RegionFunction(region, this.forms, this.memory.i32, imports, this.jumps).emit(), `r${i}`, 'region');
+      module.define(
+        REGION_TYPE,
+        new RegionFunction(region, this.forms, this.memory.i32, imports, this.jumps).emit(),
+        `r${i}`,
+        'region',
+      );
     const bytes = module.encode();
     const emitted = this.clock();
     const functions = this.instantiate(bytes);
@@ -209,7 +227,7 @@ export class Jit {
     const slot = this.table.add(code);
     const stub = this.translator.makeStub(head, slot);
     if (stub === 0) return this.table.free(slot);
-    this.translator.replace(host, mode, stub);
+    this.translator.store.replace(host, mode, stub);
     this.relink(host, mode, head, stub);
     this.table.publish(host, mode, slot);
     const page = host >>> 12;
@@ -222,7 +240,7 @@ export class Jit {
   /** Links of the page that lead to the block lead to its stub from now on. */
   private relink(host: HostAddress, mode: number, head: number, stub: number): void {
     const { i32 } = this.memory;
-    for (const other of this.translator.blocksOfPage(host >>> 12, mode)) {
+    for (const other of this.translator.store.blocksOfPage(host >>> 12, mode)) {
       const last = lastRecord(i32, this.forms, this.original(other));
       if (last === 0) continue;
       for (const cell of [RECORD.operand0, RECORD.operand1])
@@ -235,7 +253,7 @@ export class Jit {
     return {
       words: this.memory.i32,
       forms: this.forms,
-      blockAt: (offset) => this.original(this.translator.blockAt(page + offset, mode)),
+      blockAt: (offset) => this.original(this.translator.store.blockAt(page + offset, mode)),
       original: (record) => this.original(record),
       goesOn: (record) => this.goesOn(record),
       jumpTargets: (record) => this.jumps.targetsOf(record),

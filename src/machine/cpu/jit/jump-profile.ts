@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { JUMP_TABLES, PAGE_SIZE } from '../../memory/layout.ts';
 import type { Memory } from '../../memory/memory.ts';
-import type { JumpTables } from './region-function.ts';
+import type { JumpTables } from './region-emitter.ts';
 import type { RegionBlock } from './region.ts';
 
 /** Jumps to places unknown to compiled code until its region is compiled again, if there are new ones among them. */

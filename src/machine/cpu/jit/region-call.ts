@@ -4,8 +4,7 @@ import { OP } from '../../wasm/opcodes.ts';
 import type { BranchStatement } from '../interpreter/lowering.ts';
 import { HANDLER, RECORD } from '../interpreter/record.ts';
 import { STATE } from '../state.ts';
-import { nextOffset } from './region-function.ts';
-import type { RegionFunction } from './region-function.ts';
+import type { RegionEmitter } from './region-emitter.ts';
 import { LEAVE } from './region.ts';
 import { probeFetch } from './runtime.ts';
 import type { RegionBlock } from './region.ts';
@@ -19,7 +18,7 @@ const NEVER_LINKED = 1;
  * A near call, its return address pushed, as a call of the callee's region; when that returns to where a return is to be
  * expected the region goes on, else everything unwinds. Nothing is in locals only while the callee runs.
  */
-export function emitCall(emitter: RegionFunction, block: RegionBlock, statement: BranchStatement): void {
+export function emitCall(emitter: RegionEmitter, block: RegionBlock, statement: BranchStatement): void {
   const { code, frame, words } = emitter;
   const slot = code.temporary(I32);
   const link = words[(block.last + RECORD.operand0) >> 2];
@@ -31,7 +30,10 @@ export function emitCall(emitter: RegionFunction, block: RegionBlock, statement:
   code.get(frame.area).get(frame.depth).i32(1).op(OP.i32_add).get(slot).callIndirect(emitter.imports.regionType);
   code.tee(slot).i32(LEAVE.returned).op(OP.i32_ne);
   code.get(frame.area).memory(OP.i64_load, STATE.rip);
-  code.get(frame.ripBase).i64(BigInt(nextOffset(words, block.last))).op(OP.i64_add, OP.i64_ne, OP.i32_or);
+  code
+    .get(frame.ripBase)
+    .i64(BigInt(words[(block.last + RECORD.nextOffset) >> 2]))
+    .op(OP.i64_add, OP.i64_ne, OP.i32_or);
   code.if_(() => code.get(slot).op(OP.return));
   // The interpreter looks the page up at each return; so that both find the same in the TLB, this does too.
   const known = code.block();
@@ -46,14 +48,14 @@ export function emitCall(emitter: RegionFunction, block: RegionBlock, statement:
 }
 
 /** The callee is not compiled: the interpreter goes there. */
-function leaveForCallee(emitter: RegionFunction, block: RegionBlock, statement: BranchStatement): void {
+function leaveForCallee(emitter: RegionEmitter, block: RegionBlock, statement: BranchStatement): void {
   if (statement.kind === 'branch') return emitter.leave(block.last | LEAVE.taken);
   emitter.lowering.storeState('i64', STATE.rip, () => emitter.lowering.emit(statement.target));
   emitter.leave(LEAVE.dispatch);
 }
 
 /** Within the page: what the call's link leads to, if that is a region. */
-function slotOfLink({ code }: RegionFunction, block: RegionBlock, slot: number, leave: () => void): void {
+function slotOfLink({ code }: RegionEmitter, block: RegionBlock, slot: number, leave: () => void): void {
   code
     .i32(0)
     .memory(OP.i32_load, block.last + RECORD.operand0)
@@ -64,7 +66,7 @@ function slotOfLink({ code }: RegionFunction, block: RegionBlock, slot: number, 
 }
 
 /** Elsewhere: whatever is mapped there now. */
-function slotOfTarget(emitter: RegionFunction, statement: BranchStatement, slot: number, leave: () => void): void {
+function slotOfTarget(emitter: RegionEmitter, statement: BranchStatement, slot: number, leave: () => void): void {
   const { code, frame, lowering } = emitter;
   code.get(frame.area);
   if (statement.kind === 'jump') lowering.emit(statement.target);

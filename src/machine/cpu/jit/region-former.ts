@@ -44,7 +44,9 @@ export function formRegion(source: RecordSource, entry: number): Region {
 /** Of what was found, the blocks that lead to something warm: a path that was taken once is not worth compiling. */
 function wanted(source: RecordSource, blocks: RegionBlock[], entry: number): RegionBlock[] {
   if (source.eager) return blocks;
-  const keep = new Set(blocks.filter((block) => block.head === entry || source.heat(block.head) > 0).map((b) => b.head));
+  const keep = new Set(
+    blocks.filter((block) => block.head === entry || source.heat(block.head) > 0).map((b) => b.head),
+  );
   for (let before = -1; before !== keep.size;) {
     before = keep.size;
     for (const block of blocks) if (successors(source, block).some((head) => keep.has(head))) keep.add(block.head);
@@ -103,7 +105,8 @@ function terminatorOf(form: Form, forms: FormIndex): Terminator {
   return forms.operation(form).statements.at(-1)?.kind === 'jump' ? 'jump' : 'branch';
 }
 
-function readBlock({ words, forms, goesOn }: RecordSource, head: number): RegionBlock {
+function readBlock(source: RecordSource, head: number): RegionBlock {
+  const { words, forms } = source;
   const instructions: RegionInstruction[] = [];
   const base = {
     head,
@@ -120,12 +123,14 @@ function readBlock({ words, forms, goesOn }: RecordSource, head: number): Region
     const handler = words[(record + RECORD.handler) >> 2];
     if (handler === HANDLER.end) return { ...base, terminator: 'end', last: record };
     const form = forms.formOf(words, record);
-    if (handler === HANDLER.microcode && goesOn(record)) return { ...base, terminator: 'microcode', last: record };
+    if (handler === HANDLER.microcode && source.goesOn(record))
+      return { ...base, terminator: 'microcode', last: record };
     const helper = handler === HANDLER.helper;
     if (form === undefined && handler !== HANDLER.address32 && !helper)
       return { ...base, terminator: 'leave', last: begin };
     instructions.push({ record, form, helper });
-    if (form?.endsBlock) return { ...base, terminator: terminatorOf(form, forms), isIndirect: form.key.startsWith('JMP64'), last: record };
+    if (form?.endsBlock)
+      return { ...base, terminator: terminatorOf(form, forms), isIndirect: form.key.startsWith('JMP64'), last: record };
     if (form !== undefined || helper) begin = record + RECORD.size;
   }
 }

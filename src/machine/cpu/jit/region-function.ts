@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { FunctionCode, I32, I64 } from '../../wasm/encoder.ts';
-import type { FunctionType } from '../../wasm/encoder.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { Code } from '../interpreter/code.ts';
 import type { Label } from '../interpreter/code.ts';
@@ -8,6 +7,8 @@ import type { BranchStatement } from '../interpreter/lowering.ts';
 import { RECORD } from '../interpreter/record.ts';
 import { STATE } from '../state.ts';
 import { emitCall } from './region-call.ts';
+import { REGION_TYPE } from './region-emitter.ts';
+import type { JumpTables, RegionEmitter, RegionImports } from './region-emitter.ts';
 import type { FormIndex } from './form-index.ts';
 import type { FlagKind } from './flag-kinds.ts';
 import { LEAVE } from './region.ts';
@@ -19,32 +20,10 @@ import { Registers } from './registers.ts';
 import { structure } from './structure.ts';
 import type { Destination } from './structure.ts';
 
-/** (processor's area, depth of calls) -> LEAVE. */
-export const REGION_TYPE: FunctionType = { parameters: [I32, I32], results: [I32] };
-
-/** Indices of what a region's function calls: runtime.ts, and the type of regions. */
-export interface RegionImports {
-  readonly flagResult: number;
-  readonly flagCarry: number;
-  readonly findRegion: number;
-  readonly fetches: number;
-  readonly microcode: number;
-  readonly helper: number;
-  readonly regionType: number;
-}
-
-/** Where indirect jumps of a region find their tables. */
-export interface JumpTables {
-  /** Whether it is still worth saying that the jump of this record went to a place unknown. */
-  learns(record: number): boolean;
-  /** Address of a new table for a block's jump: 4096 bytes, each one more than the index in `targets`, or 0. 0: none left. */
-  table(block: RegionBlock): number;
-}
-
 type Targets = (target: number) => Destination<Label>;
 
 /** Emits the function of one region. */
-export class RegionFunction {
+export class RegionFunction implements RegionEmitter {
   readonly code = new Code(new FunctionCode(REGION_TYPE));
   readonly frame: RegionFrame;
   readonly imports: RegionImports;
@@ -82,7 +61,8 @@ export class RegionFunction {
       block: () => code.block(),
       loop: () => code.loop(),
       end: () => void code.end(),
-      dispatch: (number, labels) => void code.get(this.choice(number)).brTable(labels.slice(0, -1), labels[labels.length - 1]),
+      dispatch: (number, labels) =>
+        void code.get(this.choice(number)).brTable(labels.slice(0, -1), labels[labels.length - 1]),
       node: (node, destination) => this.block(this.region.blocks[node], node, destination),
     });
     code.end();
@@ -216,14 +196,19 @@ export class RegionFunction {
       const labels = block.targets.map(() => code.block()).reverse();
       code.get(target).get(frame.ripBase).op(OP.i64_sub).tee(offset).i64(0xfffn).op(OP.i64_gt_u).brIf(unknown);
       code.get(AREA).get(target).call(this.imports.fetches).op(OP.i32_eqz).brIf(unknown);
-      code.get(offset).op(OP.i32_wrap_i64).memory(OP.i32_load8_u, table).brTable([unknown, ...labels], unknown);
+      code
+        .get(offset)
+        .op(OP.i32_wrap_i64)
+        .memory(OP.i32_load8_u, table)
+        .brTable([unknown, ...labels], unknown);
       for (const { block: to } of block.targets) {
         code.end();
         this.goTo(to, destination);
       }
     }
     code.end();
-    if (!block.isIndirect || !this.jumps.learns(block.last)) return void code.get(target).set(frame.target).br(frame.chain);
+    if (!block.isIndirect || !this.jumps.learns(block.last))
+      return void code.get(target).set(frame.target).br(frame.chain);
     lowering.storeState('i64', STATE.rip, () => code.get(target));
     this.leave(block.last | LEAVE.jumped);
   }
@@ -251,7 +236,11 @@ export class RegionFunction {
     const continues = terminator === 'call' || terminator === 'microcode';
     if (!continues && link === 0) return this.leave(last | (side === 'taken' ? LEAVE.taken : LEAVE.notTaken));
     const field = side === 'taken' ? RECORD.displacement : RECORD.nextOffset;
-    code.get(frame.ripBase).i64(BigInt(words[(last + field) >> 2])).op(OP.i64_add).set(frame.target);
+    code
+      .get(frame.ripBase)
+      .i64(BigInt(words[(last + field) >> 2]))
+      .op(OP.i64_add)
+      .set(frame.target);
     code.br(frame.chain);
   }
 
@@ -322,9 +311,4 @@ class Arrivals {
     const [kind] = arrived;
     return arrived.length === this.expected[target] && arrived.every((other) => other === kind) ? kind : undefined;
   }
-}
-
-/** The offset of the instruction after a record's, from its page. */
-export function nextOffset(words: Int32Array, record: number): number {
-  return words[(record + RECORD.nextOffset) >> 2];
 }

@@ -176,7 +176,10 @@ export class RegionLowering extends Lowering {
     this.push(type, value);
   }
   protected nextRip(): void {
-    this.code.get(this.frame.ripBase).i64(BigInt(this.field(RECORD.nextOffset))).op(OP.i64_add);
+    this.code
+      .get(this.frame.ripBase)
+      .i64(BigInt(this.field(RECORD.nextOffset)))
+      .op(OP.i64_add);
   }
   protected ticks(): void {
     this.loadState('i64', STATE.ticksAtEnd);
@@ -222,7 +225,10 @@ export class RegionLowering extends Lowering {
     code.get(linear).i64(7n).op(OP.i64_shr_u, OP.i32_wrap_i64).get(frame.dataHash).op(OP.i32_xor);
     code.i32((DATA_TLB_ENTRIES - 1) * DATA_TLB_ENTRY_SIZE).op(OP.i32_and);
     code.get(frame.area).op(OP.i32_add).tee(entry);
-    code.memory(OP.i64_load, DATA_TLB_OFFSET + (intent === 'read' || intent === 'direct' ? DTLB.readTag : DTLB.writeTag));
+    code.memory(
+      OP.i64_load,
+      DATA_TLB_OFFSET + (intent === 'read' || intent === 'direct' ? DTLB.readTag : DTLB.writeTag),
+    );
     code.get(linear);
     if (bytes > 1) code.i64(BigInt(bytes - 1)).op(OP.i64_add);
     code.i64(-4096n).op(OP.i64_and).get(frame.dataContext).op(OP.i64_or, OP.i64_ne);

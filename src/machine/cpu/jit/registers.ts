@@ -50,10 +50,7 @@ export class Registers {
     const { code } = this;
     code.get(this.locals[offset >> 3]);
     if (type === 'i64') return;
-    if (offset & 7)
-      code
-        .i64(BigInt((offset & 7) * 8))
-        .op(OP.i64_shr_u);
+    if (offset & 7) code.i64(BigInt((offset & 7) * 8)).op(OP.i64_shr_u);
     code.op(OP.i32_wrap_i64);
     if (type === 'i8') code.i32(0xff).op(OP.i32_and);
     if (type === 'i16') code.i32(0xffff).op(OP.i32_and);

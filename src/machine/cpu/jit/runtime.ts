@@ -80,7 +80,11 @@ function findRegion(table: number): Code {
   code.get(entry).memory(OP.i32_load, table + REGION_TABLE.mode);
   code.get(area).memory(OP.i32_load, STATE.mode).op(OP.i32_ne).brIf(none);
   code.get(area).get(rip).get(linear).i64(4095n).op(OP.i64_and, OP.i64_sub).memory(OP.i64_store, STATE.ripBase);
-  code.get(entry).memory(OP.i32_load, table + REGION_TABLE.slot).op(OP.return).end();
+  code
+    .get(entry)
+    .memory(OP.i32_load, table + REGION_TABLE.slot)
+    .op(OP.return)
+    .end();
   return code.i32(0);
 }
 

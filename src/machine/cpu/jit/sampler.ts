@@ -35,7 +35,7 @@ export class Sampler {
     this.jit.counts.samples++;
     const rip = STATE.rip >> 2;
     const low = (words[rip] + words[STATE.codeBase >> 2]) | 0;
-    const high = words[STATE.codeMask >> 2 | 1] === 0 ? 0 : words[rip + 1];
+    const high = words[(STATE.codeMask >> 2) | 1] === 0 ? 0 : words[rip + 1];
     const host = mmu.buffers.findFetch(low, high, words[STATE.fetchContext >> 2]);
     if (host !== -1) this.jit.sampled(host, words[STATE.mode >> 2], sample);
   }

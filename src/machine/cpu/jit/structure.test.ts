@@ -78,7 +78,12 @@ function run(code: readonly Code[], choose: (node: number) => number, steps: num
   return visited;
 }
 
-function walk(successors: readonly (readonly number[])[], entry: number, choose: (node: number) => number, steps: number) {
+function walk(
+  successors: readonly (readonly number[])[],
+  entry: number,
+  choose: (node: number) => number,
+  steps: number,
+) {
   const visited: number[] = [];
   for (let node = entry; ;) {
     visited.push(node);

@@ -56,7 +56,7 @@ function enterLongMode(): void {
   entry(0x2000, 0x3000 | PAGES.present);
   entry(0x3000, PAGES.large);
   entry(0x3000 + 24, DEVICE | PAGES.large);
-  cpu.mmu.codePages = translator.codePages;
+  cpu.mmu.codePages = translator.store.codePages;
   cpu.set32(STATE.cr0, CR0.PE | CR0.MP | CR0.NE | CR0.ET | CR0.PG);
   cpu.set32(STATE.cr4, CR4.PAE | CR4.OSFXSR | CR4.OSXMMEXCPT);
   cpu.set32(STATE.efer, EFER.LME | EFER.LMA);

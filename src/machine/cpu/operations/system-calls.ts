@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { CONTEXT_CLASS_MASK, CONTEXT_SPREAD, DATA_TLB_ENTRIES, INSTRUCTION_TLB_ENTRIES, NO_CONTEXT } from '../../memory/layout.ts';
+import {
+  CONTEXT_CLASS_MASK,
+  CONTEXT_SPREAD,
+  DATA_TLB_ENTRIES,
+  INSTRUCTION_TLB_ENTRIES,
+  NO_CONTEXT,
+} from '../../memory/layout.ts';
 import { CR4, EFER, RFLAGS } from '../register-bits.ts';
 import { CS, GS, RCX, SEGMENT, SS, STATE, segmentOffset } from '../state.ts';
 import { FLAT, SYSRET_FLAGS } from '../flat-segments.ts';
@@ -43,7 +49,13 @@ function setClasses(o: Operation, context: Value, dataClass: Value, fetchClass: 
 function setDataClass(o: Operation, context: Value, dataClass: Value): void {
   const data = context.and(~CONTEXT_CLASS_MASK).or(dataClass);
   o.writeState(STATE.dataContext, data);
-  o.writeState(STATE.dataHash, data.mul(CONTEXT_SPREAD).and(DATA_TLB_ENTRIES - 1).shl(5));
+  o.writeState(
+    STATE.dataHash,
+    data
+      .mul(CONTEXT_SPREAD)
+      .and(DATA_TLB_ENTRIES - 1)
+      .shl(5),
+  );
 }
 
 function setFlat(o: Operation, segment: number, selector: Value, accessRights: number): void {
@@ -58,7 +70,11 @@ function setFlat(o: Operation, segment: number, selector: Value, accessRights: n
 function syscall(o: Operation): void {
   const other = word(o, STATE.flagsOther);
   const context = word(o, STATE.dataContext);
-  o.escape(withoutSystemCalls(o).or(isSet(other.and(WATCHED))).or(context.eq(NO_CONTEXT)));
+  o.escape(
+    withoutSystemCalls(o)
+      .or(isSet(other.and(WATCHED)))
+      .or(context.eq(NO_CONTEXT)),
+  );
   const arithmetic = o.eflags();
   const kept = word(o, STATE.fmask).not();
   const selector = word(o, STATE.star + 4).and(0xfffc);
@@ -138,7 +154,15 @@ function setAccess(set: boolean) {
 
 /** In 64-bit code. VM and RF are not pushed. */
 function pushFlags(o: Operation): void {
-  push(o, o.eflags().or(word(o, STATE.flagsOther)).or(2).and(~(RFLAGS.RF | RFLAGS.VM)).as('i64'));
+  push(
+    o,
+    o
+      .eflags()
+      .or(word(o, STATE.flagsOther))
+      .or(2)
+      .and(~(RFLAGS.RF | RFLAGS.VM))
+      .as('i64'),
+  );
 }
 
 export const SYSTEM_CALLS: readonly Description[] = [

@@ -39,7 +39,9 @@ function readCounter(o: Operation, bit: number): void {
 function pause(o: Operation): void {
   const now = o.ticks();
   const watched = lacks(o, TIME_DIRECT.pause).and(word(o, STATE.cpl).isZero());
-  const far = word(o, STATE.pauseGap).as('i64').lts(now.sub(o.readState(STATE.pauseLast, 'i64')));
+  const far = word(o, STATE.pauseGap)
+    .as('i64')
+    .lts(now.sub(o.readState(STATE.pauseLast, 'i64')));
   const first = far.select(now, o.readState(STATE.pauseFirst, 'i64'));
   const long = word(o, STATE.pauseWindow).as('i64').lts(now.sub(first));
   const asked = lacks(o, TIME_DIRECT.pause).and(lacks(o, TIME_DIRECT.pauseLoop));

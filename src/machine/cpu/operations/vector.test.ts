@@ -99,7 +99,7 @@ function machine() {
   const translator = new Translator(memory, modules.places, routines, features, (host) =>
     cpu.mmu.buffers.dropWriteTags(host),
   );
-  cpu.mmu.codePages = translator.codePages;
+  cpu.mmu.codePages = translator.store.codePages;
   const jit = new Jit(JIT_DEFAULT.mode, memory, translator, modules.places);
   const engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit, jit);
   cpu.set32(STATE.cr0, CR0.PE | CR0.MP | CR0.NE | CR0.ET);

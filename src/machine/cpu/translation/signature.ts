@@ -16,7 +16,26 @@ const SAME: Readonly<Record<string, string>> = {
 };
 
 /** Those whose operations exist for the 64-bit stack or instruction pointer only. */
-const ONLY_64 = new Set(['PUSH', 'POP', 'LEAVE', 'RET', 'CALL', 'LOOP', 'LOOPE', 'LOOPNE', 'JCXZ', 'XLAT', 'SYSCALL', 'SYSRET', 'STI', 'CLI', 'SWAPGS', 'PUSHF', 'STAC', 'CLAC']);
+const ONLY_64 = new Set([
+  'PUSH',
+  'POP',
+  'LEAVE',
+  'RET',
+  'CALL',
+  'LOOP',
+  'LOOPE',
+  'LOOPNE',
+  'JCXZ',
+  'XLAT',
+  'SYSCALL',
+  'SYSRET',
+  'STI',
+  'CLI',
+  'SWAPGS',
+  'PUSHF',
+  'STAC',
+  'CLAC',
+]);
 
 const CONDITIONS = ['O', 'NO', 'B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'P', 'NP', 'L', 'GE', 'LE', 'G'];
 const CONDITIONAL = new RegExp(`^(J|CMOV|SET)(${CONDITIONS.join('|')})$`);

@@ -46,7 +46,7 @@ class Flat {
   /** Field of the first record of the block at an address that was translated in the current mode. */
   firstRecord(address: number, field: number): number {
     const { memory } = this.machine;
-    const record = this.translator.find(memory.host(address), this.cpu.get32(STATE.mode));
+    const record = this.translator.store.find(memory.host(address), this.cpu.get32(STATE.mode));
     assert.notEqual(record, 0, 'there is a block');
     const compiled = memory.i32[(record + RECORD.handler) >> 2] === HANDLER.region;
     return memory.i32[((compiled ? memory.i32[(record + RECORD.base) >> 2] : record) + field) >> 2];
@@ -166,17 +166,17 @@ describe('a store to translated code', () => {
 
   it('drops nothing when it hits bytes of the page that were not read as code', () => {
     const flat = patching(CODE + 0x800).run(CODE, 4);
-    assert.equal(flat.translator.counts.pagesDropped, 0);
-    const { blocks } = flat.translator.counts;
+    assert.equal(flat.translator.store.counts.pagesDropped, 0);
+    const { blocks } = flat.translator.store.counts;
     flat.run(CODE, 4);
-    assert.equal(flat.translator.counts.blocks, blocks, 'nothing is translated again');
+    assert.equal(flat.translator.store.counts.blocks, blocks, 'nothing is translated again');
     assert.deepEqual([...flat.machine.memory.u8.subarray(flat.machine.memory.host(CODE + 0x800))].slice(0, 1), [7]);
   });
 
   it('is noticed from outside as well: by DMA', () => {
     const flat = new Flat().load(CODE, 0xb0, 0x01, 0xeb, 0xfe).run(CODE, 2);
     flat.machine.busMaster(0x10).write(CODE + 1, Uint8Array.of(9));
-    assert.equal(flat.translator.counts.pagesDropped, 1);
+    assert.equal(flat.translator.store.counts.pagesDropped, 1);
     assert.equal(flat.run(CODE, 1).cpu.reg32(RAX) & 0xff, 9);
   });
 

@@ -4,11 +4,11 @@ import { DecodeStatus, decode } from '../../../decode/decoder.ts';
 import { Instruction, OperandKind } from '../../../decode/instruction.ts';
 import type { CodeSize } from '../../../decode/instruction.ts';
 import { assert } from '../../../base/assert.ts';
-import { CODE_TABLE, CODE_TABLE_ENTRIES, CODE_TABLE_MODE_SHIFT } from '../../memory/layout.ts';
-import type { CodeWatcher, HostAddress, Memory } from '../../memory/memory.ts';
+import type { HostAddress, Memory } from '../../memory/memory.ts';
 import type { FormPlace } from '../interpreter/module.ts';
 import { HANDLER, RECORD } from '../interpreter/record.ts';
 import { MODE } from '../mode.ts';
+import { BlockStore } from './block-store.ts';
 import { NO_RECORD, copyOf, isSimple, joinableRecords } from './fusing.ts';
 import type { FusedBranches, JoinableRecord } from './fusing.ts';
 import { fpuFault } from './fpu-usable.ts';
@@ -34,43 +34,23 @@ export interface MicrocodeTable {
   faultRoutine(vector: number, errorCode: number): number;
 }
 
-/** Told when blocks are dropped: what was compiled of them must go too. */
-export interface RegionOwner {
-  pageDropped(page: number): void;
-  allDropped(): void;
-}
-
-interface CodePage {
-  readonly blocks: number[];
-  /** Keys of the blocks that begin or end in this page and cross into another. */
-  readonly crossings: number[];
-  /** Bit n: bytes 64n .. 64n+63 hold translated code. */
-  granulesLow: number;
-  granulesHigh: number;
-}
-
 const CODE_16_32_64 = (mode: number): CodeSize => (mode & MODE.code64 ? 64 : mode & MODE.code32 ? 32 : 16);
 
 /**
- * Bytes to records, keyed by (host address, mode). Shared by all processors. Knows which bytes it has read, so that
- * a store to them drops what was made of them, page by page.
+ * Bytes to records, keyed by (host address, mode). Shared by all processors.
  */
-export class Translator implements CodeWatcher {
-  readonly codePages: Uint8Array;
+export class Translator {
+  /** What has been translated. */
+  readonly store: BlockStore;
   readonly entries: MicrocodeEntry[] = [];
   /** Counts, for the run's summary and for tests. */
-  readonly counts = { instructions: 0, blocks: 0, pagesDropped: 0, poolFlushes: 0 };
-  regions: RegionOwner | undefined;
+  readonly counts = { instructions: 0, poolFlushes: 0 };
   private readonly memory: Memory;
   private readonly places: ReadonlyMap<string, FormPlace>;
   private readonly microcode: MicrocodeTable;
   private readonly features: ReadonlySet<string>;
-  private readonly dropWriteTags: (host: HostAddress) => void;
   private readonly writer: RecordWriter;
   private readonly instruction = new Instruction();
-  private readonly pages = new Map<number, CodePage>();
-  private readonly blocks = new Map<number, number>();
-  private readonly crossings = new Map<number, { second: HostAddress; record: number }>();
   private readonly forms = new Map<number, Match | null>();
   private readonly crossing = new Uint8Array(16);
   private top: number;
@@ -90,30 +70,10 @@ export class Translator implements CodeWatcher {
     this.places = places;
     this.microcode = microcode;
     this.features = features;
-    this.dropWriteTags = dropWriteTags;
+    this.store = new BlockStore(memory, dropWriteTags);
     this.writer = new RecordWriter(memory);
-    this.codePages = new Uint8Array(memory.buffer.byteLength >>> 12);
     this.top = memory.layout.recordPool;
     this.joinable = joinableRecords(places);
-    memory.watch(this);
-  }
-
-  /** The first record of the block at a host address, from the table, else from the map; 0 when there is none yet. */
-  find(host: HostAddress, mode: number): number {
-    const record = this.blocks.get(key(host, mode)) ?? 0;
-    if (record !== 0) this.install(host, mode, record);
-    return record;
-  }
-
-  /** The first record of the block at a host address (a stub if it is compiled), 0 when there is none. */
-  blockAt(host: HostAddress, mode: number): number {
-    return this.blocks.get(key(host, mode)) ?? 0;
-  }
-
-  /** First records of all blocks of a page, in one mode. */
-  blocksOfPage(page: number, mode: number): number[] {
-    const keys = this.pages.get(page)?.blocks ?? [];
-    return keys.filter((blockKey) => blockKey % 2048 === mode).map((blockKey) => this.blocks.get(blockKey) ?? 0);
   }
 
   /** A record that stands for a compiled region; 0 when the pool is full. `head`: the first record of its block. */
@@ -125,12 +85,6 @@ export class Translator implements CodeWatcher {
     writer.set(RECORD.base, head);
     writer.set(RECORD.extra, slot);
     return writer.at;
-  }
-
-  /** Whoever looks for the block finds this record from now on. */
-  replace(host: HostAddress, mode: number, record: number): void {
-    this.blocks.set(key(host, mode), record);
-    this.install(host, mode, record);
   }
 
   /** Makes the block at a host address. Returns 0 when the first instruction reaches into the next page. */
@@ -154,19 +108,19 @@ export class Translator implements CodeWatcher {
     }
     if (count === 0) return 0;
     this.close(start, count, ended, at - (host - (host & 0xfff)), mode);
-    this.remember(host, at - host, mode, start);
+    this.store.remember(host, at - host, mode, start);
     return start;
   }
 
   /** Whether the instruction at a host address was found to reach into another page. */
   crosses(host: HostAddress, mode: number): boolean {
-    return this.crossings.has(key(host, mode));
+    return this.store.crossingAt(host, mode) !== undefined;
   }
 
   /** The one-instruction block for bytes that begin at the end of one page and end in another. */
   translateCrossing(host: HostAddress, second: HostAddress, mode: number): number {
-    const known = this.crossings.get(key(host, mode));
-    if (known !== undefined && known.second === second) return known.record;
+    const known = this.store.crossingAt(host, mode);
+    if (known?.second === second) return known.record;
     const first = 0x1000 - (host & 0xfff);
     this.crossing.set(this.memory.u8.subarray(host, host + first));
     this.crossing.set(this.memory.u8.subarray(second, second + 15 - first), first);
@@ -175,10 +129,8 @@ export class Translator implements CodeWatcher {
     assert(status !== DecodeStatus.TRUNCATED, 'fifteen bytes are enough');
     const ended = this.emit(status, host & 0xfff, mode, true);
     this.close(start, 1, ended, (host & 0xfff) + this.instruction.length, mode | MODE.single);
-    this.crossings.set(key(host, mode), { second, record: start });
-    this.counts.blocks++;
-    this.mark(host, first).crossings.push(key(host, mode));
-    this.mark(second, Math.max(1, this.instruction.length - first)).crossings.push(key(host, mode));
+    const rest = Math.max(1, this.instruction.length - first);
+    this.store.rememberCrossing(host, first, rest, mode, { second, record: start });
     return start;
   }
 
@@ -188,46 +140,10 @@ export class Translator implements CodeWatcher {
   }
 
   dropAll(): void {
-    const { codeTable, recordPool } = this.memory.layout;
-    this.memory.i32.fill(0, codeTable >> 2, recordPool >> 2);
-    this.blocks.clear();
-    this.crossings.clear();
-    this.pages.clear();
-    this.codePages.fill(0);
     this.entries.length = 0;
-    this.top = recordPool;
+    this.top = this.memory.layout.recordPool;
     this.counts.poolFlushes++;
-    this.memory.codeGeneration++;
-    this.regions?.allDropped();
-  }
-
-  codeWritten(host: HostAddress, length: number): void {
-    const page = this.pages.get(host >>> 12);
-    if (page === undefined) return;
-    const first = (host & 0xfff) >> 6;
-    const last = Math.min(63, ((host & 0xfff) + length - 1) >> 6);
-    for (let granule = first; granule <= last; granule++) {
-      if (((granule < 32 ? page.granulesLow : page.granulesHigh) >>> (granule & 31)) & 1)
-        return this.dropPage(host >>> 12, page);
-    }
-  }
-
-  private dropPage(number: number, page: CodePage): void {
-    const { memory } = this;
-    for (const blockKey of page.blocks) {
-      const record = this.blocks.get(blockKey);
-      this.blocks.delete(blockKey);
-      if (record === undefined) continue;
-      const host = Math.floor(blockKey / 2048);
-      const slot = (memory.layout.codeTable + tableIndex(host, blockKey % 2048) * 16) >> 2;
-      if (memory.i32[slot + (CODE_TABLE.record >> 2)] === record) memory.i32.fill(0, slot, slot + 4);
-    }
-    for (const crossingKey of page.crossings) this.crossings.delete(crossingKey);
-    this.pages.delete(number);
-    this.codePages[number] = 0;
-    this.counts.pagesDropped++;
-    memory.codeGeneration++;
-    this.regions?.pageDropped(number);
+    this.store.dropAll();
   }
 
   private decodeAt(bytes: Uint8Array, at: number, end: number, mode: number): number {
@@ -399,45 +315,4 @@ export class Translator implements CodeWatcher {
     this.fusedAt = 0;
     this.last = NO_RECORD;
   }
-
-  private remember(host: HostAddress, length: number, mode: number, record: number): void {
-    this.blocks.set(key(host, mode), record);
-    this.install(host, mode, record);
-    this.counts.blocks++;
-    this.mark(host, length).blocks.push(key(host, mode));
-  }
-
-  private install(host: HostAddress, mode: number, record: number): void {
-    const slot = (this.memory.layout.codeTable + tableIndex(host, mode) * 16) >> 2;
-    this.memory.i32[slot] = host;
-    this.memory.i32[slot + 1] = mode;
-    this.memory.i32[slot + 2] = record;
-  }
-
-  /** Notes that bytes were read as code; returns their page. */
-  private mark(host: HostAddress, length: number): CodePage {
-    const number = host >>> 12;
-    let page = this.pages.get(number);
-    if (page === undefined) {
-      page = { blocks: [], crossings: [], granulesLow: 0, granulesHigh: 0 };
-      this.pages.set(number, page);
-      this.codePages[number] = 1;
-      this.dropWriteTags(host);
-    }
-    const last = Math.min(63, ((host & 0xfff) + length - 1) >> 6);
-    for (let granule = (host & 0xfff) >> 6; granule <= last; granule++) {
-      if (granule < 32) page.granulesLow |= 1 << granule;
-      else page.granulesHigh |= 1 << (granule & 31);
-    }
-    return page;
-  }
-}
-
-function key(host: HostAddress, mode: number): number {
-  return host * 2048 + mode;
-}
-
-/** The mode takes part: single steps and blocks of the same code would evict each other. */
-function tableIndex(host: HostAddress, mode: number): number {
-  return (host ^ (host >>> 12) ^ (mode << CODE_TABLE_MODE_SHIFT)) & (CODE_TABLE_ENTRIES - 1);
 }
