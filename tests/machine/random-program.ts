@@ -29,7 +29,12 @@ interface Operands {
 }
 
 /** REX, opcode bytes, ModRM: register `reg` and either a register or [RBX + disp8]. */
-function modrm(dice: Dice, opcode: readonly number[], reg: number, { wide = false, bytes = false }: Operands = {}): number[] {
+function modrm(
+  dice: Dice,
+  opcode: readonly number[],
+  reg: number,
+  { wide = false, bytes = false }: Operands = {},
+): number[] {
   const memory = dice.below(3) === 0;
   const rm = memory ? BASE : dice.pick(FREE);
   const rex = 0x40 | (wide ? 8 : 0) | ((reg >> 3) << 2) | (rm >> 3);
