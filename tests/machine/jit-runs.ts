@@ -65,7 +65,8 @@ export function sameAsInterpreted(program: Program, slices: readonly (number | u
     for (const slice of slices) {
       const run = new Run({ ...program, ...(slice === undefined ? {} : { slice }) }, mode);
       assert.deepEqual(run.state, expected.state, `${mode}, slices of ${slice ?? 'any length'}`);
-      assert.ok(run.counts.regions > 0, `${mode}: regions were compiled`);
+      // The interpreter goes through slices shorter than a block by single steps, which say nothing of heat.
+      if (mode === 'eager' || slice === undefined || slice >= 100) assert.ok(run.counts.regions > 0, mode);
       runs.push(run);
     }
   return runs;
