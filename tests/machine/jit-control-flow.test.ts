@@ -3,31 +3,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { dword } from './assembler.ts';
-import { sameAsInterpreted } from './jit-runs.ts';
+import { rounds, sameAsInterpreted } from './jit-runs.ts';
 import type { Program, Run } from './jit-runs.ts';
 
 const SLICES = [undefined, 1, 7, 1000];
 const indices = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const word = (n: number): string => dword(n);
 
-/** R15 rounds; RCX is a new pseudo-random number below `below` (a power of 2) in each round, RDX too but unlimited. */
-const rounds = (count: number, below: number, body: string): string => `
-    41 bf ${word(count)}                   ; mov r15d, count
-    45 31 f6                               ; xor r14d, r14d
-  loop:
-    45 69 f6 ${word(1664525)}              ; imul r14d, r14d, 1664525
-    41 81 c6 ${word(1013904223)}           ; add r14d, 1013904223
-    44 89 f1                               ; mov ecx, r14d
-    c1 e9 10                               ; shr ecx, 16
-    89 ca                                  ; mov edx, ecx
-    81 e1 ${word(below - 1)}               ; and ecx, below - 1
-  ${body}
-  join:
-    48 6b c0 0d                            ; imul rax, rax, 13
-    41 ff cf                               ; dec r15d
-    0f 85 >loop                            ; jnz loop
-    f4`;
-const adding = (n: number): string => `t${n}: \n 05 ${word(n + 3)} ; add eax, n + 3`;
+const adding = (n: number): string => `t${n}: \n 05 ${dword(n + 3)} ; add eax, n + 3`;
 const table = (n: number): string =>
   `table: \n ${indices(n)
     .map((i) => `:t${i}`)
@@ -126,7 +108,7 @@ describe('calls', () => {
       const text = `
           41 bf 28 00 00 00                ; mov r15d, 40
         loop:
-          bf ${word(depth)}                ; mov edi, depth
+          bf ${dword(depth)}                ; mov edi, depth
           e8 >f                            ; call f
           41 ff cf                         ; dec r15d
           75 ~loop                         ; jnz loop
@@ -327,7 +309,7 @@ describe('large things', () => {
 
   test('more instructions in a page than a region may have', () => {
     const body = indices(140).map(
-      (n) => `${step(n)} \n ${step(n + 1)} \n 48 a9 ${word(1 << (n % 20))} \n 75 ~x${n} \n ${step(n + 3)} \n x${n}:`,
+      (n) => `${step(n)} \n ${step(n + 1)} \n 48 a9 ${dword(1 << (n % 20))} \n 75 ~x${n} \n ${step(n + 3)} \n x${n}:`,
     );
     const runs = check({ text: `${rounds(300, 4, 'e8 >big')} \n @ 11000 \n big: \n ${body.join('\n')} \n c3` }, [
       undefined,
@@ -340,7 +322,7 @@ describe('large things', () => {
       @ 1${page}ffd
       p${page}:
         48 6b c0 0d                        ; imul rax, rax, 13, one byte in the next page
-        48 81 f0 ${word(page * 0x111)}     ; xor rax, imm
+        48 81 f0 ${dword(page * 0x111)}     ; xor rax, imm
         e9 >${to}`;
     const runs = check({
       text: `${rounds(2000, 4, 'e9 >p1 \n back:')} ${far(1, 'p3')} ${far(3, 'p5')} ${far(5, 'back')}`,

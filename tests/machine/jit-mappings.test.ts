@@ -8,9 +8,8 @@ import { SECOND_PROCESSOR } from './second-processor.ts';
 
 const RAX = 0;
 const FIRST = 0x31000;
-const SECOND = 0x32000;
-/** XOR-ed into the page table's first entry it exchanges the two. */
-const EXCHANGE = '48 81 34 25 00 50 00 00 00 30 00 00 ; xor qword [5000h], FIRST ^ SECOND';
+/** In the page table's first entry it exchanges 31000h and 32000h. */
+const EXCHANGE = '48 81 34 25 00 50 00 00 00 30 00 00 ; xor qword [5000h], 3000h';
 const FORGET: Readonly<Record<string, string>> = {
   INVLPG: '0f 01 3c 25 00 00 40 00 ; invlpg [400000h]',
   'MOV to CR3': '0f 20 d9 0f 22 d9 ; mov rcx, cr3; mov cr3, rcx',

@@ -2,7 +2,7 @@
 // A program three times: interpreted, compiled as soon as it is warm, and compiled block by block before it runs.
 import assert from 'node:assert/strict';
 import type { JitMode } from '../../src/machine/cpu/jit/jit.ts';
-import { assemble } from './assembler.ts';
+import { assemble, dword } from './assembler.ts';
 import { AT, Bench } from './bench.ts';
 import type { BenchOptions } from './bench.ts';
 import { machineState } from './state.ts';
@@ -71,3 +71,21 @@ export function sameAsInterpreted(program: Program, slices: readonly (number | u
     }
   return runs;
 }
+
+/** R15 rounds; RCX is a new pseudo-random number below `below` (a power of 2) in each round, RDX too but unlimited. */
+export const rounds = (count: number, below: number, body: string): string => `
+    41 bf ${dword(count)}                   ; mov r15d, count
+    45 31 f6                               ; xor r14d, r14d
+  loop:
+    45 69 f6 ${dword(1664525)}              ; imul r14d, r14d, 1664525
+    41 81 c6 ${dword(1013904223)}           ; add r14d, 1013904223
+    44 89 f1                               ; mov ecx, r14d
+    c1 e9 10                               ; shr ecx, 16
+    89 ca                                  ; mov edx, ecx
+    81 e1 ${dword(below - 1)}               ; and ecx, below - 1
+  ${body}
+  join:
+    48 6b c0 0d                            ; imul rax, rax, 13
+    41 ff cf                               ; dec r15d
+    0f 85 >loop                            ; jnz loop
+    fa f4                                  ; cli; hlt`;
