@@ -5,7 +5,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import toolchain from './toolchain.cjs';
 
@@ -35,7 +35,7 @@ const together = [...reporter, '--test-isolation=none', '--test-timeout=120000']
 
 // What executes guest code, once more with all of it compiled and with none. The tests of the JIT say themselves what is
 // compiled, and need that only once.
-const saysItself = (name) => name.startsWith(join('tests', 'machine', 'jit-'));
+const saysItself = (name) => /^(jit[-.]|interrupt-windows)/.test(basename(name));
 const machines = ['src/machine', 'tests/machine', 'tests/nested'].flatMap((folder) =>
   testFiles(folder, (name) => !saysItself(name)),
 );
