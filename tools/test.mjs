@@ -5,7 +5,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import toolchain from './toolchain.cjs';
 
@@ -31,6 +31,19 @@ const inBoot = (name) => name.startsWith(join('tests', 'boot'));
 const units = [...testFiles('src'), ...testFiles('bench'), ...testFiles('tests', (name) => !inBoot(name))];
 const boots = testFiles(join('tests', 'boot'));
 const reporter = ['--test', '--test-reporter=./tools/test-reporter.mjs'];
+const together = [...reporter, '--test-isolation=none', '--test-timeout=120000'];
+
+// What executes guest code, once more with all of it compiled and with none. The tests of the JIT say themselves what is
+// compiled, and need that only once.
+const saysItself = (name) => /^(jit[-.]|interrupt-windows)/.test(basename(name));
+const machines = ['src/machine', 'tests/machine', 'tests/nested'].flatMap((folder) =>
+  testFiles(folder, (name) => !saysItself(name)),
+);
+const vectors = join('tests', 'oracle', 'cpu.test.ts');
+const withJit = (mode, files) => ({
+  run: ['--import=./tests/jit-mode.mjs', ...together, ...files],
+  variables: { TURTLES_TEST_JIT: mode },
+});
 
 // Hundreds of small files share one process (a process each would take longer than the tests); a machine that boots
 // gets its own, two at a time.
@@ -40,7 +53,9 @@ const STEPS = [
   { name: 'test-types', says: 'types, with tests and tools',                  run: ['typescript/bin/tsc', '-p', 'tsconfig.test.json'] },
   { name: 'lint',       says: 'lint',                                         run: ['oxlint/bin/oxlint', '--deny-warnings'] },
   { name: 'format',     says: 'format',                                       run: ['oxfmt/bin/oxfmt', '--check'] },
-  { name: 'unit',       says: `unit tests, ${units.length} files`,            run: [...reporter, '--test-isolation=none', '--test-timeout=120000', ...units], empty: units.length === 0 },
+  { name: 'unit',       says: `unit tests, ${units.length} files`,            run: [...together, ...units], empty: units.length === 0 },
+  { name: 'unit-eager', says: `the same with all code compiled, ${machines.length + 1} files`, ...withJit('eager', [...machines, vectors]) },
+  { name: 'unit-off',   says: `the same with no code compiled, ${machines.length} files`,      ...withJit('off', machines) },
   { name: 'boot',       says: `machines that boot, ${boots.length} files`,    run: [...reporter, '--test-concurrency=2', '--test-timeout=900000', ...boots], empty: boots.length === 0 },
 ];
 
@@ -72,7 +87,7 @@ function passes(step) {
   const began = Date.now();
   const [first, ...rest] = step.run;
   const args = first.startsWith('--') ? [first, ...rest] : [join(root, 'node_modules', first), ...rest];
-  const done = spawnSync(node, args, { cwd: root, stdio: 'inherit', env: environment() });
+  const done = spawnSync(node, args, { cwd: root, stdio: 'inherit', env: environment(step.variables) });
   if (done.error) throw done.error;
   const ok = done.status === 0;
   console.log(`== ${step.name}: ${ok ? 'ok' : 'FAILED'}, ${((Date.now() - began) / 1000).toFixed(1)} s`);
@@ -80,8 +95,8 @@ function passes(step) {
 }
 
 /** Children that say `node` get the pinned one too. */
-function environment() {
-  return { ...process.env, PATH: [dirname(node), process.env.PATH].join(delimiter) };
+function environment(variables) {
+  return { ...process.env, ...variables, PATH: [dirname(node), process.env.PATH].join(delimiter) };
 }
 
 process.exitCode = main(process.argv.slice(2));

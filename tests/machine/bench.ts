@@ -35,6 +35,8 @@ export interface BenchOptions {
   readonly handlers?: Readonly<Record<number, number>>;
   readonly cpuFeatures?: readonly string[];
   readonly jit?: JitMode;
+  /** At least 4 MiB: so much is mapped. */
+  readonly ramBytes?: number;
 }
 
 /** A PC whose first processor is in 64-bit mode, at CPL 0, about to execute what lies at `AT.code`. */
@@ -43,10 +45,10 @@ export class Bench {
   readonly pc: Pc;
 
   constructor(options: BenchOptions) {
-    const { processors = 1, code, handlers = {}, cpuFeatures = [], jit } = options;
+    const { processors = 1, code, handlers = {}, cpuFeatures = [], jit, ramBytes = RAM } = options;
     const serial = [this.console, new ConsoleChannel()];
     this.pc = new Pc({
-      ramBytes: RAM,
+      ramBytes,
       processors,
       startTime: 0,
       serial,

@@ -6,6 +6,8 @@ import { PRIMARY, SECONDARY } from '../../src/arch/vmx/controls.ts';
 import { FIELDS } from '../../src/arch/vmx/fields.ts';
 import { PROFILES } from '../../src/arch/vmx/profiles.ts';
 import type { ProfileName } from '../../src/arch/vmx/profiles.ts';
+import type { JitMode } from '../../src/machine/cpu/jit/jit.ts';
+import type { Machine } from '../../src/machine/machine.ts';
 import type { NestedHost } from '../../src/l0/nested-hooks.ts';
 import { NestedVmx } from '../../src/l0/nested/nested-vmx.ts';
 import { L0Pc } from '../../src/system/l0-pc.ts';
@@ -61,22 +63,44 @@ export function kernelFor(image: Uint8Array, { profile, ept, dirtyFlags, vpid, t
   return kernel;
 }
 
-function options(vmxProfile: ProfileName) {
+/** What is not the usual. */
+export interface Special {
+  readonly jit?: JitMode;
+  /** Before the machine begins. */
+  readonly prepare?: (machine: Machine) => void;
+}
+
+function options(vmxProfile: ProfileName, { jit }: Special) {
   const nothing = { serial: [], disks: [], startTime: 0 };
   const debugExit = { port: DEBUG_EXIT, size: 4 };
-  return { ...nothing, ramBytes: RAM_BYTES, processors: 1, frequencyHz: FREQUENCY, seed: 1, vmxProfile, debugExit };
+  return {
+    ...nothing,
+    ramBytes: RAM_BYTES,
+    processors: 1,
+    frequencyHz: FREQUENCY,
+    seed: 1,
+    vmxProfile,
+    debugExit,
+    jit,
+  };
 }
 
 /** On the machine itself. */
-export function runBare(kernel: Uint8Array, profile: ProfileName): Outcome {
-  const pc = new Pc(options(profile));
+export function runBare(kernel: Uint8Array, profile: ProfileName, special: Special = {}): Outcome {
+  const pc = new Pc(options(profile, special));
+  special.prepare?.(pc.machine);
   return run(pc, kernel, MOST_TICKS, (address, bytes) => pc.machine.memory.read(address, bytes));
 }
 
 /** Under L0, which has shuffled L1's memory in the machine's; in slices of `slice` ticks. */
-export function runUnderL0(kernel: Uint8Array, profile: ProfileName, slice = MOST_TICKS): Outcome {
+export function runUnderL0(
+  kernel: Uint8Array,
+  profile: ProfileName,
+  slice = MOST_TICKS,
+  special: Special = {},
+): Outcome {
   const l0 = { nested: (host: NestedHost) => new NestedVmx(host) };
-  const pc = new L0Pc({ ...options(profile), vmxProfile: profile, permute: 9, l0 });
+  const pc = new L0Pc({ ...options(profile, special), vmxProfile: profile, permute: 9, l0 });
   return run(pc, kernel, slice, (address, bytes) => pc.l0.l1.memory.read(address, bytes));
 }
 
