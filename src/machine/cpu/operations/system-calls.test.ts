@@ -208,8 +208,8 @@ function isCommon(name: string, cpu: Processor): boolean {
 describe('system instructions as operations do what their microcode does', () => {
   for (const mode of ['off', 'eager'] as const) {
     const pair = new Pair(mode);
-    for (const [i, [name, bytes]] of Object.entries(INSTRUCTIONS).entries()) {
-      const page = AT.code + i * 0x1000;
+    for (const [place, [name, bytes]] of Object.entries(INSTRUCTIONS).entries()) {
+      const page = AT.code + place * 0x1000;
       test(`${name}, ${STATES} states${mode === 'eager' ? ', compiled' : ''}`, () => {
         const seen = { common: 0, rare: 0, faults: 0, levels: new Set<number>(), withoutContext: 0 };
         for (let i = 0; i < STATES; i++) {
