@@ -18,7 +18,8 @@ const WHILE_CODE_RUNS = [
   ...['sampler#', 'heat#', 'jit#engineOf', 'jit#regionMicrocode', 'jit#regionHelper', 'jit#sampled', 'jit#jumped'].map(
     (place) => `machine/cpu/jit/${place}`,
   ),
-  ...['find', 'crosses', 'get full'].map((name) => `machine/cpu/translation/translator#${name}`),
+  ...['find', 'blockAt', 'crossingAt'].map((name) => `machine/cpu/translation/block-store#${name}`),
+  ...['crosses', 'get full'].map((name) => `machine/cpu/translation/translator#${name}`),
 ];
 
 // The longest beginning decides.

@@ -48,7 +48,7 @@ describe('what processor time went into', () => {
       assert.equal(rowOf(jit, 'regionMicrocode'), 'engine and run loop');
       assert.equal(rowOf(jit, 'compile'), 'emit');
       const translator = `machine/cpu/translation/translator.${suffix}`;
-      assert.equal(rowOf(translator, 'find'), 'engine and run loop');
+      assert.equal(rowOf(`machine/cpu/translation/block-store.${suffix}`, 'find'), 'engine and run loop');
       assert.equal(rowOf(translator, 'translate'), 'decode and translate');
     }
   });

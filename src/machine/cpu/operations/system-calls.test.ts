@@ -17,7 +17,7 @@ import { SYSCALL_MICROCODE } from '../microcode/syscall.ts';
 import { Routines } from '../microcode/routines.ts';
 import { MODE } from '../mode.ts';
 import { CR0, CR4, EFER, Processor, RFLAGS } from '../processor.ts';
-import { CS, DS, ES, FS, GS, RCX, RSP, SEGMENT, SS, STATE, segmentOffset } from '../state.ts';
+import { ATTENTION, CS, DS, ES, FS, GS, RCX, RSP, SEGMENT, SS, STATE, segmentOffset } from '../state.ts';
 import { Translator } from '../translation/translator.ts';
 import { SUPERVISOR_CLASS, SUPERVISOR_SMAP_CLASS, USER_CLASS } from './system-calls.ts';
 
@@ -41,7 +41,7 @@ const MICROCODE = { ...SYSCALL_MICROCODE, ...INTERRUPT_FLAG_MICROCODE, ...STACK_
 const OWN = new Set<number>([
   STATE.ripBase, STATE.flagResult, STATE.flagResult + 4, STATE.flagCarry, STATE.remaining, STATE.record, STATE.linear,
   STATE.linear + 4, STATE.regionFlagKind, STATE.regionFlagA, STATE.regionFlagA + 4, STATE.regionFlagB,
-  STATE.regionFlagB + 4, STATE.sample, STATE.ripBase + 4, STATE.afterAccess,
+  STATE.regionFlagB + 4, STATE.sample, STATE.ripBase + 4, STATE.afterAccess, STATE.ticksAtEnd, STATE.ticksAtEnd + 4,
 ]);
 
 let seed = 1;
@@ -142,18 +142,19 @@ class Pair {
     const translator = new Translator(memory, modules.places, routines, features, (host) =>
       cpu.mmu.buffers.dropWriteTags(host),
     );
-    cpu.mmu.codePages = translator.codePages;
+    cpu.mmu.codePages = translator.store.codePages;
     this.jit = new Jit(mode, memory, translator, modules.places);
     this.engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit, this.jit);
   }
 
   /** One instruction at RIP by the engine. */
-  runCompiled(bytes: readonly number[]): void {
+  runCompiled(bytes: readonly number[], budget = 1): void {
     const { compiled: cpu } = this;
     const there = new Uint8Array(bytes.length);
     cpu.memory.read(cpu.rip, there);
     if (there.some((byte, i) => byte !== bytes[i])) cpu.memory.write(cpu.rip, Uint8Array.from(bytes));
-    cpu.words[STATE.remaining >> 2] = 1;
+    cpu.runEnd = budget;
+    cpu.words[STATE.remaining >> 2] = budget;
     this.engine.run();
     cpu.words[STATE.record >> 2] = 0;
   }
@@ -197,6 +198,8 @@ function isCommon(name: string, cpu: Processor): boolean {
   if (name === 'SYSCALL') return (cpu.efer & EFER.SCE) !== 0 && (flags & ~PLAIN) === 0;
   if (name === 'PUSHF') return true;
   if (cpu.cpl !== 0) return false;
+  // The budget of one ends with it, where a shadow would show.
+  if (name === 'STI') return (flags & RFLAGS.IF) !== 0;
   if (name === 'STAC' || name === 'CLAC') return (cpu.cr4 & CR4.SMAP) !== 0;
   if (name !== 'SYSRET') return true;
   const target = cpu.reg64(RCX);
@@ -237,6 +240,32 @@ describe('system instructions as operations do what their microcode does', () =>
         assert.equal(pair.jit.counts.regions > 0, mode === 'eager');
       });
     }
+  }
+
+  for (const mode of ['off', 'eager'] as const) {
+    test(`STI casts a shadow only where somebody could tell, ${mode}`, () => {
+      for (const [nonRoot, noEventWaits, shadow] of [
+        [0, 1, 0],
+        [0, 0, 1],
+        [1, 1, 1],
+      ]) {
+        const pair = new Pair(mode);
+        const { compiled: cpu } = pair;
+        randomState([cpu, pair.microcoded], 2);
+        cpu.words[STATE.cpl >> 2] = 0;
+        cpu.words[STATE.attention >> 2] = cpu.words[STATE.interruptibility >> 2] = 0;
+        cpu.rflags = 2;
+        cpu.words[STATE.nonRoot >> 2] = nonRoot;
+        cpu.words[STATE.noEventWaits >> 2] = noEventWaits;
+        cpu.mmu.contextChanged();
+        pair.asked = 0;
+        pair.runCompiled([0xfb, 0xf4], 2);
+        assert.equal(cpu.words[STATE.interruptibility >> 2] & 1, shadow);
+        assert.equal((cpu.words[STATE.attention >> 2] & ATTENTION.shadow) !== 0, shadow === 1);
+        assert.notEqual(cpu.rflags & RFLAGS.IF, 0);
+        assert.equal(pair.asked, shadow, 'microcode casts the shadow');
+      }
+    });
   }
 
   test('access classes are those of the MMU', () => {
