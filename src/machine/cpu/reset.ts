@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { forgetSti } from './timing.ts';
 import type { Processor } from './processor.ts';
 import { ACTIVITY } from './run-loop.ts';
 import { CS, DS, ES, FS, GS, LDTR, RDX, SS, STATE, TR } from './state.ts';
@@ -47,6 +48,7 @@ export function resetProcessor(cpu: Processor, kind: 'reset' | 'init', signature
   for (const field of [STATE.cpl, STATE.interruptibility, STATE.nonRoot, STATE.attention]) cpu.set32(field, 0);
   cpu.passing = cpu.guestTscAhead = 0;
   cpu.set32(STATE.timeDirect, 0);
+  forgetSti(cpu);
   cpu.set32(STATE.activity, ACTIVITY.active);
   if (kind === 'reset') resetFloatingPoint(cpu);
   cpu.modeChanged();

@@ -57,6 +57,8 @@ export const STATE = {
   /** What is added to ticks for the time-stamp counter that is seen now, and what of it may be used: see timing.ts. */
   tscAhead: 0x368, timeDirect: 0x370,
   /** PAUSE-loop exiting: its limits, and the ticks of the first and the last PAUSE of the loop. */
+  /** Ticks after the STI whose shadow nobody has had to see: VMX shows it if the next instruction exits. */
+  stiTick: 0x390,
   pauseGap: 0x374, pauseWindow: 0x378, pauseFirst: 0x380, pauseLast: 0x388,
   /** Scratch for microcode that hands a 64-bit value to compiled code. */
   temporary: 0x0f8,

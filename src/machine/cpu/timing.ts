@@ -7,7 +7,7 @@ export const TIME_DIRECT = { rdtsc: 1, rdtscp: 2, pause: 4, pauseLoop: 8 } as co
 const COUNTER = TIME_DIRECT.rdtsc | TIME_DIRECT.rdtscp;
 const IN_ROOT = COUNTER | TIME_DIRECT.pause;
 
-/** No PAUSE came before. */
+/** No PAUSE, no STI came before. */
 const LONG_AGO = -(2 ** 52);
 
 /** After the counter was written, and at every change between root and non-root operation. */
@@ -18,6 +18,11 @@ export function timeChanged(cpu: Processor): void {
   const exact = ahead === ahead;
   words[STATE.timeDirect >> 2] = exact ? allowed : allowed & ~COUNTER;
   cpu.setSigned(STATE.tscAhead, exact ? ahead : 0);
+}
+
+/** No STI has a shadow that is still to show. */
+export function forgetSti(cpu: Processor): void {
+  cpu.setSigned(STATE.stiTick, LONG_AGO);
 }
 
 /** PAUSE-loop exiting begins to watch, with these limits in ticks. */

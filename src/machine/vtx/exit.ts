@@ -2,7 +2,7 @@
 // VM exits: from the moment the processor knows that it leaves the guest to the host's first instruction.
 // See: SDM Chapter 28 VM Exits
 
-import { timeChanged } from '../cpu/timing.ts';
+import { forgetSti, timeChanged } from '../cpu/timing.ts';
 import { EXIT } from '../../arch/vmx/controls.ts';
 import { VMX_ABORT } from '../../arch/vmx/errors.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
@@ -107,6 +107,7 @@ function pendingDebugExceptions(unit: VmxUnit): number {
 export function leaveNonRoot(unit: VmxUnit): void {
   const { cpu, state } = unit;
   cpu.words[STATE.nonRoot >> 2] = 0;
+  forgetSti(cpu);
   cpu.passing = cpu.guestTscAhead = 0;
   timeChanged(cpu);
   state.nonRoot = false;

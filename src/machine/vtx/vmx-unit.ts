@@ -152,12 +152,20 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     this.makeExit();
   }
   makeExit(): void {
+    this.showShadow();
     this.uncount();
     makeExit(this);
   }
   /** Makes an exit that is not one of an instruction: nothing was counted for it. */
   makeUncountedExit(): void {
     makeExit(this);
+  }
+
+  /** The instruction that exits came right after STI, whose shadow had not mattered so far. */
+  private showShadow(): void {
+    const { cpu } = this;
+    if (!this.injecting && cpu.getSigned(STATE.stiTick) === cpu.ticks - 1)
+      cpu.words[STATE.interruptibility >> 2] |= BLOCKING.sti;
   }
 
   /** An owner counts the instructions that it completes itself; those that software completes the engine counts. */
@@ -183,7 +191,10 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
       during.kind === 'fault' ||
       during.kind.startsWith('software') ||
       during.kind === 'privilegedSoftware';
-    if (counted) this.uncount();
+    if (counted) {
+      this.showShadow();
+      this.uncount();
+    }
     makeExit(this);
     return true;
   }

@@ -55,7 +55,8 @@ const word = (bytes: Uint8Array, at: number): number =>
   new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 
 function stateOf({ cpu }: SystemBench): Uint8Array {
-  return cpu.bytes.slice(STATE.mxcsr, STATE.ymmHigh);
+  const control = cpu.bytes.subarray(STATE.mxcsr, STATE.fds + 4);
+  return Uint8Array.from([...control, ...cpu.bytes.subarray(STATE.xmm, STATE.ymmHigh)]);
 }
 
 function put(bench: SystemBench, at: number, value: bigint): void {

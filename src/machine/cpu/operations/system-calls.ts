@@ -128,15 +128,18 @@ function clearInterruptFlag(o: Operation): void {
 }
 
 /**
- * Interrupts stay blocked for one more instruction when IF was clear. Nobody can tell while no event waits, none can
- * come before that instruction is done (the budget lasts), and no VM exit could record it.
+ * Interrupts stay blocked for one more instruction when IF was clear. While no event waits, and none can come before that
+ * instruction is done (the budget lasts), this shows only if it makes a VM exit, which asks `STATE.stiTick`.
  */
 function setInterruptFlag(o: Operation): void {
   const flags = word(o, STATE.flagsOther);
-  const left = o.readState(STATE.ticksAtEnd, 'i64').sub(o.ticks());
-  const shadowShows = isSet(word(o, STATE.nonRoot)).or(word(o, STATE.noEventWaits).isZero()).or(left.lts(1));
-  o.escape(notAtLevel0(o).or(flags.and(RFLAGS.IF).isZero().and(shadowShows)));
+  const opens = flags.and(RFLAGS.IF).isZero();
+  const now = o.ticks();
+  const left = o.readState(STATE.ticksAtEnd, 'i64').sub(now);
+  const shadowShows = word(o, STATE.noEventWaits).isZero().or(left.lts(1));
+  o.escape(notAtLevel0(o).or(opens.and(shadowShows)));
   o.writeState(STATE.flagsOther, flags.or(RFLAGS.IF));
+  o.when(opens, () => o.writeState(STATE.stiTick, now));
   o.branch();
 }
 
