@@ -77,6 +77,23 @@ describe('guest state', () => {
     assert.equal(bench.reset().launch('66 8c d0 8e d0 0f a2'), 'CPUID');
     assert.equal(bench.get('GUEST_INTERRUPTIBILITY_INFO'), 2);
   });
+  it('blocking by STI is saved although nothing waited for its end, and only if the next instruction exits', () => {
+    for (const [code, blocking] of [
+      ['fb 0f a2', 1],
+      ['fb 90 0f a2', 0],
+      ['fb fb 0f a2', 0],
+    ] as const) {
+      bench.reset().cpu.set32(STATE.noEventWaits, 1);
+      assert.equal(bench.launch(code), 'CPUID');
+      assert.equal(bench.get('GUEST_INTERRUPTIBILITY_INFO'), blocking, code);
+    }
+    bench
+      .reset()
+      .set('EXCEPTION_BITMAP', 1 << 6)
+      .cpu.set32(STATE.noEventWaits, 1);
+    assert.equal(bench.launch('fb 0f 0b'), 'EXCEPTION_NMI');
+    assert.equal(bench.get('GUEST_INTERRUPTIBILITY_INFO'), 1);
+  });
   it('blocking is loaded: an interrupt waits for one instruction', () => {
     bench.reset().set('GUEST_INTERRUPTIBILITY_INFO', 1).set('GUEST_RFLAGS', 0x202).primary(PRIMARY.HLT_EXITING);
     bench.waiting.push(0x20);

@@ -55,8 +55,8 @@ const word = (bytes: Uint8Array, at: number): number =>
   new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 
 function stateOf({ cpu }: SystemBench): Uint8Array {
-  const control = cpu.bytes.subarray(STATE.mxcsr, STATE.fds + 4);
-  return Uint8Array.from([...control, ...cpu.bytes.subarray(STATE.xmm, STATE.ymmHigh)]);
+  // Between the control words and XMM0 lie fields of another kind.
+  return cpu.bytes.slice(STATE.mxcsr, STATE.ymmHigh).fill(0, STATE.fds + 4 - STATE.mxcsr, STATE.xmm - STATE.mxcsr);
 }
 
 function put(bench: SystemBench, at: number, value: bigint): void {
