@@ -28,6 +28,9 @@ export const RECORD = {
   size: 64,
 } as const;
 
+/** A link cell that is never to be patched: the target lies in another page, or the block is a single step. */
+export const NEVER_LINKED = 1;
+
 /** Handlers that are not forms of a described operation. */
 export const HANDLER = {
   end: 0,

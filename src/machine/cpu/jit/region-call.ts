@@ -2,7 +2,7 @@
 import { I32, I64 } from '../../wasm/encoder.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import type { BranchStatement } from '../interpreter/lowering.ts';
-import { HANDLER, RECORD } from '../interpreter/record.ts';
+import { HANDLER, NEVER_LINKED, RECORD } from '../interpreter/record.ts';
 import { STATE } from '../state.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { LEAVE } from './region.ts';
@@ -11,8 +11,6 @@ import type { RegionBlock } from './region.ts';
 
 /** So deep may calls from region to region go before they unwind: JavaScript's stack is not endless. */
 const DEEPEST = 100;
-
-const NEVER_LINKED = 1;
 
 /**
  * A near call, its return address pushed, as a call of the callee's region; when that returns to where a return is to be

@@ -4,6 +4,7 @@ import type { Instruction } from '../../../decode/instruction.ts';
 import type { InterceptDetails } from '../environment.ts';
 import { STATUS } from '../interpreter/record.ts';
 import type { Processor } from '../processor.ts';
+import { TIME_DIRECT } from '../timing.ts';
 import { STATE } from '../state.ts';
 
 /** What a routine returns after `intercepted` said yes: the exit has been made, RIP is the host's. */
@@ -15,7 +16,11 @@ const NO_DETAILS: InterceptDetails = {};
  * Instructions of which guests execute millions: their bits in `cpu.passing`. VM entry sets those that cannot exit under
  * its controls, so that nobody need be asked each time.
  */
-export const PASSING = { RDTSC: 1, RDTSCP: 2, PAUSE: 4 } as const satisfies {
+export const PASSING = {
+  RDTSC: TIME_DIRECT.rdtsc,
+  RDTSCP: TIME_DIRECT.rdtscp,
+  PAUSE: TIME_DIRECT.pause,
+} as const satisfies {
   readonly [Exit in InstructionExit]?: number;
 };
 

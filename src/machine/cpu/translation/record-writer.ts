@@ -2,12 +2,9 @@
 import { BASE_RIP, OperandKind } from '../../../decode/instruction.ts';
 import type { Instruction, Operand } from '../../../decode/instruction.ts';
 import type { Memory } from '../../memory/memory.ts';
-import { HANDLER, RECORD } from '../interpreter/record.ts';
+import { HANDLER, NEVER_LINKED, RECORD } from '../interpreter/record.ts';
 import { MODE } from '../mode.ts';
 import { FS, SEGMENT, SS, STATE, generalOffset, segmentOffset } from '../state.ts';
-
-/** A link cell that is never to be patched: the target lies in another page, or the block is a single step. */
-const NEVER_LINKED = 1;
 
 const SLOTS = [RECORD.operand0, RECORD.operand1, RECORD.operand2] as const;
 
