@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three MSR lists of vmcs12, processed by L0 as the processor would. See: SDM 27.4 Loading MSRs, 28.4 Saving MSRs, 28.6 Loading MSRs
 
-import { MSR_ENTRY_SIZE, msrEntryFailure } from '../../arch/vmx/msr-load-rules.ts';
+import type { EntryRule } from '../../arch/vmx/entry-check-row.ts';
+import { MSR_ENTRY_SIZE, MSR_WRITE_RULE, msrEntryFailure } from '../../arch/vmx/msr-load-rules.ts';
 import type { MsrList } from '../../arch/vmx/msr-load-rules.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
 import { readMsr, writeMsr } from '../msrs.ts';
@@ -46,6 +47,13 @@ function process(vcpu: Vcpu, list: MsrList, address: PhysicalAddress, count: num
     if (!carry(vcpu, index, entry)) return i + 1;
   }
   return 0;
+}
+
+/** The rule that an entry of the VM-entry MSR-load list broke, now that loading it has failed. */
+export function failedLoadRule(vcpu: Vcpu, entry: PhysicalAddress): EntryRule {
+  const { memory } = vcpu.machine;
+  const context = { x2apicMode: vcpu.localApic.x2apicMode, inSmm: false };
+  return msrEntryFailure('entryLoad', memory.read32(entry), memory.read32(entry + 4), context) ?? MSR_WRITE_RULE;
 }
 
 // Each returns 0, or the number from 1 of the first entry that failed; what came before it stays done.
