@@ -50,7 +50,17 @@ export class L0Pc {
     const ramBytes = L1Memory.hostBytes(options.ramBytes) + Math.ceil(L0_MEMORY_BYTES / CHUNK_BYTES) * CHUNK_BYTES;
     const noInterrupts = { acknowledge: (): number => 0xff };
     this.machine = new Machine(
-      { processors, frequencyHz, seed, vmxProfile, ramBytes, hole: MACHINE_HOLE, jit, hostClock, recorder },
+      {
+        processors,
+        frequencyHz,
+        seed,
+        vmxProfile,
+        ramBytes,
+        hole: MACHINE_HOLE,
+        jit,
+        hostClock,
+        ...(recorder && { recorder }),
+      },
       noInterrupts,
     );
     this.l0 = this.own();

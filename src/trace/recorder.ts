@@ -26,18 +26,11 @@ export interface Recorder {
     fields: TraceFields<Name>,
   ): void;
   /** A hypervisor's VM entry failed. Called before anything of it is changed. */
-  failedEntry(failed: FailedEntry): void;
+  failedEntry?(failed: FailedEntry): void;
 }
 
 /** For who wants to know nothing. */
-const nothing = (): void => {};
-export const noRecorder: Recorder = {
-  tracing: false,
-  exit: nothing,
-  entry: nothing,
-  event: nothing,
-  failedEntry: nothing,
-};
+export const noRecorder: Recorder = { tracing: false, exit: () => {}, entry: () => {}, event: () => {} };
 
 /** Counts the exits of each level, and hands events on to `sink` when there is one. */
 export class RunRecorder implements Recorder {

@@ -40,6 +40,8 @@ export class Entering {
   readonly #long: boolean;
   readonly #l1: ReturnType<typeof smallL1>;
   readonly #word = new Uint8Array(4);
+  /** Where the last VMCS wanted something in memory. */
+  #poked: number[] = [];
 
   /** `long`: L1 is in 64-bit mode, otherwise in 32-bit mode. */
   constructor(profile: ProfileName, under: Under, long: boolean, recorder?: Recorder) {
@@ -54,7 +56,7 @@ export class Entering {
       this.capabilities = PROFILES[profile];
     } else {
       let nested: NestedVmx | undefined;
-      const l0 = { recorder, nested: (host: NestedHost) => (nested = new NestedVmx(host)) };
+      const l0 = { ...(recorder && { recorder }), nested: (host: NestedHost) => (nested = new NestedVmx(host)) };
       this.#pc = new L0Pc({ ...options, permute: 5, l0 });
       assert.ok(nested);
       this.capabilities = nested.capabilities;
@@ -93,7 +95,9 @@ export class Entering {
 
   /** Enters the guest of a VMCS, which lies at `context.currentVmcs`, as `how` says (bits of HOW). */
   enter({ view, memory, context }: ExampleVmcs, how = 0): Ending {
-    for (const [address, value] of memory) if (address < RAM_BYTES) this.poke(address, value);
+    for (const address of this.#poked) this.poke(address, 0);
+    this.#poked = [...memory.keys()].filter((address) => address < RAM_BYTES);
+    for (const address of this.#poked) this.poke(address, memory.get(address)!);
     const bytes = new Uint8Array(view.words.buffer, 0, VMCS_REGION_SIZE);
     this.fill(context.currentVmcs, bytes);
     this.poke(AT.mailbox + MAIL.how, how);

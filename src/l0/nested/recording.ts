@@ -55,7 +55,7 @@ export class NestedRecording {
   failed(nested: NestedVcpu, rule: EntryRule, rip: number, msr = 0): void {
     const { vmcs12, vcpu, basic } = nested;
     this.#join(nested);
-    this.#recorder.failedEntry({
+    this.#recorder.failedEntry?.({
       ...{ level: L1, processor: vcpu.index, rule, rip },
       instruction: basic.launch ? 'VMLAUNCH' : 'VMRESUME',
       vmcs: basic.current ? vmcs12 : undefined,

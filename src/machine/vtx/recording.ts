@@ -61,7 +61,7 @@ export class VmxRecording {
     unit.lastEntryFailure = rule;
     if (unit.owner !== undefined) return;
     const { vmcs, cpu, basic } = unit;
-    this.recorder.failedEntry({
+    this.recorder.failedEntry?.({
       ...{ level: GUEST_LEVEL - 1, processor: cpu.index, rule, rip: unit.enteringRip },
       instruction: basic.launch ? 'VMLAUNCH' : 'VMRESUME',
       vmcs: basic.current ? vmcs : undefined,
