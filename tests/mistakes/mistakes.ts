@@ -109,7 +109,7 @@ export const MISTAKES: readonly Mistake[] = [
   row(cve('2021-29657'), 'AMD: the control block was checked in L1\'s memory and read again afterwards',
     'vmcs12 lives in L0\'s memory from VMPTRLD on, vmcs12.ts',
     trial(KNOWN, "checks and their use > what is checked is what is used, whatever happens to L1's page in between (CVE-2021-29657)",
-      nested('enter-l2', '  switchToL2(nested);\n}', '  nested.vcpu.machine.memory.read(nested.vmcs12.pointer, new Uint8Array(nested.vmcs12.words.buffer));\n  switchToL2(nested);\n}'))),
+      nested('enter-l2', '  switchToL2(nested, rip);\n', '  nested.vcpu.machine.memory.read(nested.vmcs12.pointer, new Uint8Array(nested.vmcs12.words.buffer));\n  switchToL2(nested, rip);\n'))),
   row(cve('2021-3653', '2021-3656'), 'AMD: AVIC, and intercepts of VMLOAD and VMSAVE, were L0\'s or the guest\'s choice for L2',
     'on VMX: TPR shadow, APIC accesses and VMCS shadowing come from vmcs12 alone, field-origins.ts',
     trial(KNOWN, "whose state it is > L0's own TPR shadow and APIC accesses do not become L2's (CVE-2021-3653)",

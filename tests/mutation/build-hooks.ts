@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds: the same sources with some text changed, loaded beside each other in one thread. A module URL with `?build=N`
-// belongs to build N. Modules that cannot see a changed file, by their imports, are those of the thread: a build of a
+// Builds: the same sources with some text changed, loaded beside each other in one process. A module URL with `?build=N`
+// belongs to build N. Modules that cannot see a changed file, by their imports, are shared: a build of a
 // table costs the loading of what stands above that table, some ten milliseconds. Production code carries no switches.
 
 import { readFileSync } from 'node:fs';

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Changed builds from outside: what is changed, which tests are run on it, and how it went.
 
+import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+const WORKER = fileURLToPath(new URL('./build-process.ts', import.meta.url));
+const ARGUMENTS = ['--disable-warning=ExperimentalWarning', '--max-old-space-size=2000'];
 
 /** A change of a source: `find` is there exactly once. `file`: from the root. */
 export interface Patch {
@@ -35,9 +38,9 @@ export interface JobResult {
   readonly number: number;
   readonly tests: number;
   readonly milliseconds: number;
-  /** Bytes in use in the thread. */
+  /** Bytes in use in the process. */
   readonly heap: number;
-  /** The first test that failed; `(loading)`: the file could not be loaded; `(time)`: it did not come to an end. */
+  /** The first test that failed; `(loading)`: the file could not be loaded; `(time)` and `(process)`: it did not come to its end. */
   readonly failed?: { readonly file: string; readonly name: string; readonly error: string };
 }
 
@@ -69,13 +72,21 @@ export function patched(patches: readonly Patch[]): Map<string, string> {
 export const inRoot = (file: string): string => join(ROOT, file);
 export const fromRoot = (path: string): string => relative(ROOT, path);
 
-/** Modules are never unloaded: beyond this a thread makes way for another. */
+/** What is used of a child process. */
+interface Child {
+  send(job: Job): unknown;
+  kill(signal: 'SIGKILL'): unknown;
+}
+type Answer = (result: Omit<JobResult, 'number'>) => void;
+
+/** Modules are never unloaded: beyond this a process makes way for another. */
 const MOST_HEAP = 700e6;
 
-/** Runs jobs one at a time, in a thread that is replaced when one hangs or has filled it. */
+/** Runs jobs one at a time, in a process that is replaced when one hangs or has filled it. */
 export class Builds {
   readonly #patience: number;
-  #worker: Worker | undefined;
+  #process: Child | undefined;
+  #answer: Answer = () => {};
   #number = 0;
 
   /** `patience`: milliseconds after which a job counts as hanging. */
@@ -89,35 +100,37 @@ export class Builds {
     untouched: Job['untouched'] = 'run',
   ): Promise<JobResult> {
     const number = ++this.#number;
-    const worker = (this.#worker ??= new Worker(new URL('./build-worker.ts', import.meta.url), {
-      resourceLimits: { maxOldGenerationSizeMb: 2000 },
-      execArgv: ['--disable-warning=ExperimentalWarning'],
-    }));
     const result = await new Promise<JobResult>((resolve) => {
-      const done = (value: JobResult): void => {
+      const timer = setTimeout(() => this.#lost('(time)', `not done after ${this.#patience} ms`), this.#patience);
+      this.#answer = (value) => {
         clearTimeout(timer);
-        worker.off('message', done);
-        worker.off('error', broken);
-        resolve(value);
+        resolve({ ...value, number });
       };
-      const lost = (name: string, error: string): void => {
-        this.#worker = undefined;
-        void worker.terminate();
-        done({ number, tests: 0, milliseconds: 0, heap: 0, failed: { file: steps[0]?.file ?? '', name, error } });
-      };
-      const timer = setTimeout(() => lost('(time)', `not done after ${this.#patience} ms`), this.#patience);
-      const broken = (error: Error): void => lost('(thread)', String(error));
-      worker.on('message', done);
-      worker.on('error', broken);
-      worker.postMessage({ number, changed, steps, untouched } satisfies Job);
+      this.#process ??= this.#start();
+      this.#process.send({ number, changed, steps, untouched });
     });
-    if (result.heap > MOST_HEAP) await this.close();
+    if (result.heap > MOST_HEAP) this.close();
     return result;
   }
 
-  async close(): Promise<void> {
-    const worker = this.#worker;
-    this.#worker = undefined;
-    await worker?.terminate();
+  close(): void {
+    const child = this.#process;
+    this.#process = undefined;
+    child?.kill('SIGKILL');
+  }
+
+  #start(): Child {
+    const child = fork(WORKER, { execArgv: ARGUMENTS, serialization: 'advanced' });
+    child.on('message', (result: JobResult) => this.#answer(result));
+    child.on('exit', (status) => {
+      if (this.#process === child) this.#lost('(process)', `it ended with ${status}`);
+    });
+    return child;
+  }
+
+  /** The job in work will not answer: it has failed. */
+  #lost(name: string, error: string): void {
+    this.close();
+    this.#answer({ tests: 0, milliseconds: 0, heap: 0, failed: { file: '', name, error } });
   }
 }

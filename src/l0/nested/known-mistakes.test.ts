@@ -89,7 +89,7 @@ describe('checks and their use', () => {
     f.put32(0x600000, f.revision);
     f.writeExample((vmcs) => vmcs.set('VMCS_LINK_POINTER', 0x600000, 0));
     const { context } = f.nestedVcpu;
-    const read = context.readPhysical32;
+    const read = context.readPhysical32.bind(context);
     let changed = false;
     // The check of the linked VMCS reads memory: somebody else writes all of the region at that moment.
     Object.assign(context, {

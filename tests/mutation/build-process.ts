@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread in which builds are loaded and tested, one job after the other.
+// The process in which builds are loaded and tested, one job after the other.
 
 import { getHeapStatistics } from 'node:v8';
 import { pathToFileURL } from 'node:url';
-import { parentPort } from 'node:worker_threads';
 import { canSee, endBuild, startBuild } from './build-hooks.ts';
 import type { Job, JobResult } from './builds.ts';
 import { runCollected, said, startCollecting } from './collector.ts';
@@ -35,6 +34,6 @@ async function runJob({ number, changed, steps, untouched }: Job): Promise<JobRe
   }
 }
 
-parentPort!.on('message', (job: Job) => {
-  void runJob(job).then((result) => parentPort!.postMessage(result));
+process.on('message', (job: Job) => {
+  void runJob(job).then((result) => process.send!(result));
 });
