@@ -33,16 +33,15 @@ export function shutdownPlace(pc: AnyPc, { processor }: Shutdown, recorder: RunR
   const registers = `RIP ${hex(ripOf(pc, processor))}, CR3 ${hex(cpu.get64(STATE.cr3))}, CR2 ${hex(cpu.get64(STATE.cr2))}`;
   return [
     `L1 at ${registers}, processor ${processor}, instruction ${grouped(pc.machine.instructions)}`,
-    ...underWay(pc, processor, recorder),
+    ...underWay(processor, recorder),
   ];
 }
 
 /** The exit of L2 that L1 was still handling, if it was. */
-export function underWay(pc: AnyPc, processor: number, recorder: RunRecorder): string[] {
+export function underWay(processor: number, recorder: RunRecorder): string[] {
   const exit = recorder.exitsOf(GUEST_OF_L1).unanswered(processor);
   if (exit === undefined) return [];
-  const before = grouped(pc.machine.schedule.nanoseconds() - exit.nanoseconds);
-  return [`while it handled an exit of L2: ${exitReasonText(exit.reason)} rip ${hex(exit.rip)}, ${before} ns before`];
+  return [`while it handled an exit of L2: ${exitReasonText(exit.reason)} rip ${hex(exit.rip)}`];
 }
 
 /** As L1 sees it. Under L0 the processor has left L1, and it is in the VMCS. */

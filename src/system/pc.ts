@@ -113,7 +113,8 @@ export class Pc {
   run(ticks: number): 'limit' | 'idle' | 'ended' {
     if (this.end) return 'ended';
     const outcome = this.machine.run(ticks);
-    if (outcome.kind === 'shutdown') this.finish(shutdownOf(this.machine.processors[outcome.processor], outcome.processor));
+    if (outcome.kind === 'shutdown')
+      this.finish(shutdownOf(this.machine.processors[outcome.processor], outcome.processor));
     if (this.end) return 'ended';
     return outcome.kind === 'idle' ? 'idle' : 'limit';
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { hex } from '../base/hex.ts';
 import { STATE } from '../machine/cpu/state.ts';
 import type { ProcessorUnit } from '../machine/processor-unit.ts';
 import type { AnyPc } from './make-pc.ts';
@@ -14,7 +15,6 @@ export interface Position {
   readonly address: number;
   /** RFLAGS.IF. */
   readonly interruptsOpen: boolean;
-  readonly unit: ProcessorUnit;
 }
 
 const RFLAGS_IF = 0x200;
@@ -24,7 +24,6 @@ export function positionsOf(pc: AnyPc): Position[] {
   return pc.machine.processors.map((unit, processor) => {
     const { cpu } = unit;
     return {
-      unit,
       processor,
       level: levelOf(pc, unit, processor),
       active: cpu.words[STATE.activity >> 2] === 0,
@@ -37,4 +36,12 @@ export function positionsOf(pc: AnyPc): Position[] {
 function levelOf(pc: AnyPc, { vmx }: ProcessorUnit, processor: number): number {
   if ('l0' in pc) return pc.l0.vcpus[processor]!.state.level;
   return vmx?.nonRoot ? 2 : 1;
+}
+
+/** One line for each processor that executes instructions, for people. */
+export function placesOf(pc: AnyPc): string[] {
+  return positionsOf(pc).map(({ processor, level, active, address, interruptsOpen }) => {
+    const state = active ? `at ${hex(address)}, interrupts ${interruptsOpen ? 'on' : 'off'}` : 'halted';
+    return `processor ${processor}: in L${level}, ${state}`;
+  });
 }

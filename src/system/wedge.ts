@@ -51,31 +51,36 @@ export class WedgeWatch {
 
   /** What goes in circles, once it has lasted long enough. To be asked between slices. */
   look(): Wedge | undefined {
-    for (const position of positionsOf(this.#session.pc)) {
-      const wedge = this.#lookAt(position);
-      if (wedge !== undefined) return wedge;
-    }
-    return undefined;
+    const wedges = positionsOf(this.#session.pc)
+      .filter(({ active }) => active)
+      .map((position) => this.#lookAt(position));
+    // A processor that waits for another, which works, is no wedge.
+    return wedges.includes(undefined) ? undefined : wedges[0];
   }
 
-  #lookAt({ processor, level, active, address, interruptsOpen }: Position): Wedge | undefined {
-    const key = `${processor} ${level}`;
-    const now = this.#session.nanoseconds;
-    const page = Math.floor(address / PAGE);
-    const stay = this.#stays.get(key);
-    const [exits, said] = [this.#exitsOf(level), this.#said()];
-    if (!active || interruptsOpen) {
-      this.#stays.delete(key);
-      return undefined;
-    }
-    if (stay === undefined || stay.page !== page || stay.exits !== exits || stay.said !== said) {
-      this.#stays.set(key, { page, since: now, exits, said, looks: 1 });
-      return undefined;
-    }
-    this.#stays.set(key, { ...stay, looks: stay.looks + 1 });
-    const lasted = now - stay.since;
+  #lookAt({ processor, level, address, interruptsOpen }: Position): Wedge | undefined {
+    const stay = this.#stayAt(`${processor} ${level}`, Math.floor(address / PAGE), interruptsOpen);
+    const lasted = this.#session.nanoseconds - stay.since;
     if (lasted < this.#nanoseconds || stay.looks < LEAST_LOOKS) return undefined;
     return { level, processor, address, seconds: lasted / BILLION };
+  }
+
+  /** The stay that this look belongs to: the one before, if nothing has happened since. */
+  #stayAt(key: string, page: number, interruptsOpen: boolean): Stay {
+    const level = Number(key.split(' ')[1]);
+    const seen = { page, exits: this.#exitsOf(level), said: this.#said() };
+    const before = this.#stays.get(key);
+    const same =
+      before !== undefined &&
+      !interruptsOpen &&
+      before.page === seen.page &&
+      before.exits === seen.exits &&
+      before.said === seen.said;
+    const stay = same
+      ? { ...before, looks: before.looks + 1 }
+      : { ...seen, since: this.#session.nanoseconds, looks: 1 };
+    this.#stays.set(key, stay);
+    return stay;
   }
 
   #exitsOf(level: number): number {
