@@ -35,6 +35,7 @@ const NO_FIELD = -1;
 export function leaveL2(nested: NestedVcpu, exit: ExitInformation, hardware: boolean): void {
   const { vcpu, vmcs12, vpid12 } = nested;
   const view02 = new ProcessorView(vcpu.processor);
+  nested.recording.exiting(nested);
   saveGuestState(nested, view02);
   recordExit(vmcs12, exit);
   if (hardware) recordAddresses(vmcs12, exit, view02);
