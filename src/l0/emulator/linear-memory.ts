@@ -32,7 +32,9 @@ export class LinearMemory {
       processor.readLow(GUEST_PDPTR0 + 8 * i),
       processor.readHigh(GUEST_PDPTR0 + 8 * i),
     ]);
-    this.#state = { ...controlRegisters(vcpu), pdptes, physicalAddressBits: machine.cpuid.physicalAddressBits };
+    const { physicalAddressBits, features } = machine.cpuid;
+    const gigabytePages = features.has('PAGE_1GB');
+    this.#state = { ...controlRegisters(vcpu), pdptes, physicalAddressBits, gigabytePages };
     this.#user = vcpu.cpl === USER_CPL;
     this.#alignmentCheck = (vcpu.rflags & RFLAGS_AC) !== 0;
   }
