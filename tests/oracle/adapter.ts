@@ -8,6 +8,7 @@ import { STATUS } from '../../src/machine/cpu/interpreter/record.ts';
 import { MODE } from '../../src/machine/cpu/mode.ts';
 import type { Event } from '../../src/machine/cpu/microcode/exceptions.ts';
 import { eventHooks } from '../../src/machine/cpu/microcode/interrupt-delivery.ts';
+import { loadNull } from '../../src/machine/cpu/microcode/segment-load.ts';
 import { MICROCODE } from '../../src/machine/cpu/microcode/all.ts';
 import { Routines } from '../../src/machine/cpu/microcode/routines.ts';
 import { Processor } from '../../src/machine/cpu/processor.ts';
@@ -16,8 +17,9 @@ import { CS, DS, ES, FS, GS, SEGMENT, SS, STATE, segmentOffset } from '../../src
 import { Translator } from '../../src/machine/cpu/translation/translator.ts';
 import { Memory } from '../../src/machine/memory/memory.ts';
 import type { CpuUnderTest, StepResult, UserState } from './cpu-under-test.ts';
-import { REGIONS, backgroundOf } from './memory-map.ts';
+import { DESCRIPTORS, DESCRIPTOR_TABLE, REGIONS, backgroundOf } from './memory-map.ts';
 
+const DATA_SEGMENTS = [DS, ES, FS, GS];
 const TABLES = 0x1000;
 const PAGES = 0x100000;
 
@@ -37,9 +39,12 @@ class AddressSpace {
         this.memory.write(this.nextPage - 0x1000, bytes.subarray(offset, offset + 0x1000));
       }
     }
+    this.map(DESCRIPTOR_TABLE, true, false, 0x63n);
+    this.memory.write(this.nextPage - 0x1000, new Uint8Array(BigUint64Array.from(DESCRIPTORS).buffer));
   }
 
-  private map(linear: number, write: boolean, execute: boolean): void {
+  /** `rights`: the low bits of the entry. */
+  private map(linear: number, write: boolean, execute: boolean, rights = write ? 0x67n : 0x65n): void {
     let table = TABLES;
     for (let shift = 39; shift > 12; shift -= 9) {
       const at = table + (Math.floor(linear / 2 ** shift) % 512) * 8;
@@ -53,10 +58,7 @@ class AddressSpace {
     }
     const page = this.nextPage;
     this.nextPage += 0x1000;
-    this.setEntry(
-      table + (Math.floor(linear / 4096) % 512) * 8,
-      BigInt(page) | (write ? 0x67n : 0x65n) | (execute ? 0n : 1n << 63n),
-    );
+    this.setEntry(table + (Math.floor(linear / 4096) % 512) * 8, BigInt(page) | rights | (execute ? 0n : 1n << 63n));
     this.physical.set(linear / 4096, page);
   }
   private entry(at: number): bigint {
@@ -103,7 +105,10 @@ class TurtlesCpu implements CpuUnderTest {
     cpu.set64(STATE.xcr0, 3n);
     cpu.set32(STATE.cpl, 3);
     cpu.setSegment(CS, 0x33, 0, 0xffffffff, 0xa0fb);
-    for (const segment of [SS, DS, ES, FS, GS]) cpu.setSegment(segment, 0x2b, 0, 0xffffffff, 0xc0f3);
+    cpu.setSegment(SS, 0x2b, 0, 0xffffffff, 0xc0f3);
+    for (const segment of DATA_SEGMENTS) loadNull(cpu, segment, 0, 0);
+    cpu.set64(STATE.gdtrBase, BigInt(DESCRIPTOR_TABLE));
+    cpu.set32(STATE.gdtrLimit, DESCRIPTORS.length * 8 - 1);
     cpu.rflags = 2;
     cpu.modeChanged();
     cpu.mmu.pagingChanged();
@@ -114,6 +119,7 @@ class TurtlesCpu implements CpuUnderTest {
     for (let i = 0; i < 16; i++) cpu.setReg64(i, state.general[i]);
     cpu.set64(STATE.rip, state.rip);
     cpu.rflags = Number(state.rflags);
+    for (const [n, segment] of DATA_SEGMENTS.entries()) loadNull(cpu, segment, state.selectors[n], 0);
     cpu.set64(segmentOffset(FS) + SEGMENT.base, state.fsBase);
     cpu.set64(segmentOffset(GS) + SEGMENT.base, state.gsBase);
     cpu.set32(STATE.mxcsr, state.mxcsr);
@@ -138,6 +144,7 @@ class TurtlesCpu implements CpuUnderTest {
       rflags: BigInt(cpu.rflags),
       fsBase: cpu.get64(segmentOffset(FS) + SEGMENT.base),
       gsBase: cpu.get64(segmentOffset(GS) + SEGMENT.base),
+      selectors: Uint8Array.from(DATA_SEGMENTS, (segment) => cpu.get32(segmentOffset(segment) + SEGMENT.selector)),
       mxcsr: cpu.get32(STATE.mxcsr),
       fcw: cpu.get32(STATE.fcw),
       fsw: cpu.get32(STATE.fsw),

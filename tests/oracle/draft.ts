@@ -37,7 +37,7 @@ export class Draft {
   immediates: bigint[] = [];
   /** General registers that may not serve for addressing. */
   readonly reserved = new Set<number>();
-  /** A segment override or LOCK is not wanted. */
+  /** A segment override or an address size is not wanted. */
   plain = false;
   readonly patches: MemoryBytes[] = [];
   code: number[] = [];
@@ -169,11 +169,17 @@ export class Draft {
   #emit(): void {
     const { form } = this;
     this.code = form.emit ? form.emit(this) : this.#assemble();
+    if (form.redundant) this.#prepend(form.redundant(this));
     this.state.rip = BigInt(this.#chooseRip(this.code.length));
     if (this.#ripDisplacementAt >= 0) {
       const displacement = this.#operand - (this.state.rip + BigInt(this.code.length));
       this.code.splice(this.#ripDisplacementAt, 4, ...littleEndian(displacement, 4));
     }
+  }
+
+  #prepend(prefixes: readonly number[]): void {
+    this.code.unshift(...prefixes);
+    if (this.#ripDisplacementAt >= 0) this.#ripDisplacementAt += prefixes.length;
   }
 
   #chooseRip(length: number): number {
@@ -192,8 +198,8 @@ export class Draft {
     const legacy: number[] = [];
     let segmentBase = 0n;
     let address32 = false;
+    if (memory && form.lock && random.chance(15)) legacy.push(LOCK);
     if (memory && !this.plain) {
-      if (form.lock && random.chance(15)) legacy.push(LOCK);
       const dice = random.below(100);
       if (dice < 5) segmentBase = this.#overrideSegment(legacy);
       else if (dice < 10 && this.target < 0x1_0000_0000n) {

@@ -108,8 +108,8 @@ export function interestingF80(random: Random): readonly [number, bigint] {
     case 0:
     case 1:
       return random.pick(F80);
-    case 2:
-      return [random.u32() & 0xffff, random.u64() | (1n << 63n)];
+    case 2: // sometimes without its integer bit: an unnormal, a pseudo-infinity, a pseudo-NaN
+      return [random.u32() & 0xffff, random.chance(25) ? random.u64() >> 1n : random.u64() | (1n << 63n)];
     case 3: // a small integer
       return smallInteger(random);
     default: {

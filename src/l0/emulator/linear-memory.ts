@@ -4,7 +4,7 @@ import type { PagingState, WalkAccess } from '../../decode/page-walk.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { readLittleEndian, writeLittleEndian } from '../../devices/bus-width.ts';
 import type { AccessWidth, PhysicalAddress } from '../../hardware/memory.ts';
-import { controlRegisters } from '../control-registers.ts';
+import { pagingRegisters } from '../control-registers.ts';
 import type { Vcpu } from '../vcpu.ts';
 
 const { GUEST_PDPTR0 } = OFFSET;
@@ -34,7 +34,7 @@ export class LinearMemory {
     ]);
     const { physicalAddressBits, features } = machine.cpuid;
     const gigabytePages = features.has('PAGE_1GB');
-    this.#state = { ...controlRegisters(vcpu), pdptes, physicalAddressBits, gigabytePages };
+    this.#state = { ...pagingRegisters(vcpu), pdptes, physicalAddressBits, gigabytePages };
     this.#user = vcpu.cpl === USER_CPL;
     this.#alignmentCheck = (vcpu.rflags & RFLAGS_AC) !== 0;
   }

@@ -33,7 +33,7 @@ struct state {
   uint64_t rip, rflags, fs_base, gs_base;
   uint32_t mxcsr;
   uint16_t fcw, fsw;
-  uint8_t ftw, reserved[7];
+  uint8_t ftw, selectors[4], reserved[3]; // DS ES FS GS
   uint8_t st[8][16];
   uint8_t xmm[16][16];
 } __attribute__((packed));
@@ -144,6 +144,25 @@ static const uint8_t *each_patch(const uint8_t *record, void (*visit)(uint64_t, 
 static void visit_poke(uint64_t a, const uint8_t *b, size_t n) { poke(a, b, n); }
 static void visit_unpoke(uint64_t a, const uint8_t *b, size_t n) { (void)b; unpoke(a, n); }
 
+struct selectors { uint16_t of[4]; };
+
+static inline struct selectors read_selectors(void) {
+  struct selectors s;
+  __asm__ volatile("mov %%ds, %0" : "=r"(s.of[0]));
+  __asm__ volatile("mov %%es, %0" : "=r"(s.of[1]));
+  __asm__ volatile("mov %%fs, %0" : "=r"(s.of[2]));
+  __asm__ volatile("mov %%gs, %0" : "=r"(s.of[3]));
+  return s;
+}
+
+/** Null in all four, which clears no base here that is not written afterwards. */
+static void clear_selectors(const struct selectors *s) {
+  if (s->of[0]) __asm__ volatile("mov %0, %%ds" :: "r"(0));
+  if (s->of[1]) __asm__ volatile("mov %0, %%es" :: "r"(0));
+  if (s->of[2]) __asm__ volatile("mov %0, %%fs" :: "r"(0));
+  if (s->of[3]) __asm__ volatile("mov %0, %%gs" :: "r"(0));
+}
+
 static void load_state(ucontext_t *uc, const struct state *s) {
   greg_t *g = uc->uc_mcontext.gregs;
   uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
@@ -160,7 +179,7 @@ static void load_state(ucontext_t *uc, const struct state *s) {
   memcpy(fp + 512, &in_use, 8);
 }
 
-static void store_state(const ucontext_t *uc, struct state *s, uint64_t fs, uint64_t gs) {
+static void store_state(const ucontext_t *uc, struct state *s, uint64_t fs, uint64_t gs, const struct selectors *selectors) {
   const greg_t *g = uc->uc_mcontext.gregs;
   const uint8_t *fp = (const uint8_t *)uc->uc_mcontext.fpregs;
   uint64_t in_use;
@@ -170,6 +189,7 @@ static void store_state(const ucontext_t *uc, struct state *s, uint64_t fs, uint
   s->rip = (uint64_t)g[REG_RIP];
   s->rflags = (uint64_t)g[REG_EFL] & ~(uint64_t)(TF | RF);
   s->fs_base = fs; s->gs_base = gs;
+  for (int i = 0; i < 4; i++) s->selectors[i] = (uint8_t)selectors->of[i];
   memcpy(&s->mxcsr, fp + 24, 4);
   s->fcw = 0x37f;
   if (in_use & 1) {
@@ -230,7 +250,7 @@ static int store_writes(const uint8_t *record) {
   return runs;
 }
 
-static void finish(const ucontext_t *uc, int signal, uint64_t fs, uint64_t gs) {
+static void finish(const ucontext_t *uc, int signal, uint64_t fs, uint64_t gs, const struct selectors *selectors) {
   const greg_t *g = uc->uc_mcontext.gregs;
   need_output(sizeof(struct outcome_header));
   struct outcome_header *out = (void *)output_at;
@@ -239,7 +259,7 @@ static void finish(const ucontext_t *uc, int signal, uint64_t fs, uint64_t gs) {
   out->vector = completed ? 0xffff : (uint16_t)g[REG_TRAPNO];
   out->error_code = completed ? 0 : (uint32_t)g[REG_ERR];
   out->address = g[REG_TRAPNO] == 14 && !completed ? (uint64_t)g[REG_CR2] : 0;
-  store_state(uc, &out->state, fs, gs);
+  store_state(uc, &out->state, fs, gs, selectors);
   out->writes = (uint16_t)store_writes(current);
   const struct case_header *h = (const void *)current;
   unpoke(h->state.rip, h->code_length);
@@ -259,6 +279,7 @@ static void start(ucontext_t *uc) {
 __attribute__((used)) static void handle(int signal, siginfo_t *info, ucontext_t *uc) {
   (void)info;
   uint64_t fs = rdfs(), gs = rdgs();
+  const struct selectors selectors = read_selectors();
   if (!started) {
     started = 1;
     own_fs = fs; own_gs = gs;
@@ -269,8 +290,9 @@ __attribute__((used)) static void handle(int signal, siginfo_t *info, ucontext_t
     greg_t *g = uc->uc_mcontext.gregs;
     int stepped = signal == SIGTRAP && g[REG_TRAPNO] == 1;
     if ((h->flags & 1) && stepped && (uint64_t)g[REG_RIP] == h->state.rip && ++steps < 10000) return;
+    clear_selectors(&selectors);
     wrfs(own_fs); wrgs(own_gs);
-    finish(uc, signal, fs, gs);
+    finish(uc, signal, fs, gs, &selectors);
   }
   if (current < input_end) { start(uc); return; }
   memcpy(uc->uc_mcontext.gregs, saved_gregs, sizeof saved_gregs);
