@@ -9,17 +9,21 @@ import type { SessionDescription } from '../system/session.ts';
 import type { RunArguments } from './run-options.ts';
 import { START_TIME } from './start-time.ts';
 
+/** Bytes of the machine. Throws UserError: known to be too few for this description's images. */
+export function memoryOf(args: RunArguments, { name, memory, leastMemory }: GuestDescription): number {
+  const bytes = args.memory ?? parseMemory(memory, '--memory');
+  if (args.kernel !== undefined || leastMemory === undefined) return bytes;
+  if (bytes >= parseMemory(leastMemory, '--memory')) return bytes;
+  throw new UserError(
+    `too little memory: ${name} needs at least ${leastMemory}, or a guest in it runs out of memory`,
+    `give it more with --memory ${leastMemory} or above`,
+  );
+}
+
 /** The PC that the options describe. */
 export function machineOf(args: RunArguments, description: GuestDescription, host: Host): SessionDescription['pc'] {
-  const { memory, leastMemory } = description;
-  const ramBytes = args.memory ?? parseMemory(memory, '--memory');
-  if (args.kernel === undefined && leastMemory !== undefined && ramBytes < parseMemory(leastMemory, '--memory'))
-    throw new UserError(
-      `too little memory: ${description.name} needs at least ${leastMemory}, or a guest in it runs out of memory`,
-      `give it more with --memory ${leastMemory} or above`,
-    );
   return {
-    ramBytes,
+    ramBytes: memoryOf(args, description),
     processors: 1,
     startTime: START_TIME,
     disks: [],
