@@ -30,7 +30,7 @@ export function countsInstruction(exit: ExitInformation, interruptedInjection: b
   // prettier-ignore
   switch (exit.reason) {
     case EXIT_REASON.TRIPLE_FAULT: return true;
-    case EXIT_REASON.EXCEPTION_NMI: return vectoring ? byInstruction(exit.vectoring, exit, false) : byInstruction(exit.interruption, exit, true);
+    case EXIT_REASON.EXCEPTION_NMI: return vectoring ? !interruptedInjection && byInstruction(exit.vectoring, exit, false) : byInstruction(exit.interruption, exit, true);
     case EXIT_REASON.EPT_VIOLATION:
     case EXIT_REASON.EPT_MISCONFIG:
     case EXIT_REASON.APIC_ACCESS: return vectoring ? !interruptedInjection && byInstruction(exit.vectoring, exit, false) : true;
