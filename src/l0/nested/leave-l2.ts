@@ -35,6 +35,7 @@ const NO_FIELD = -1;
 export function leaveL2(nested: NestedVcpu, exit: ExitInformation, hardware: boolean): void {
   const { vcpu, vmcs12, vpid12 } = nested;
   const view02 = new ProcessorView(vcpu.processor);
+  nested.recording.exiting(nested);
   saveGuestState(nested, view02);
   recordExit(vmcs12, exit);
   if (hardware) recordAddresses(vmcs12, exit, view02);
@@ -131,7 +132,7 @@ function abort({ vcpu, vmcs12 }: NestedVcpu, indicator: number): void {
   if (vcpu.state.level === 2) vcpu.processor.vmptrld(vcpu.vmcs01);
   vcpu.state.level = 1;
   vcpu.state.activity = ACTIVITY.shutdown;
-  vcpu.machine.services.shutdown(vcpu.index);
+  vcpu.machine.services.shutdown(vcpu.index, indicator);
 }
 
 function traceExit({ vcpu, host }: NestedVcpu, exit: ExitInformation): void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What nested VMX keeps for one virtual CPU of L1.
 
+import { initialBasicState } from '../../arch/vmx/basic-checks.ts';
 import { SECONDARY } from '../../arch/vmx/controls.ts';
 import { fieldExists } from '../../arch/vmx/capabilities.ts';
 import { OFFSET, fieldNamed } from '../../arch/vmx/fields.ts';
@@ -20,6 +21,7 @@ import { MergedBitmap } from './bitmaps.ts';
 import { Composition, ProcessorView } from './composition.ts';
 import type { CompositionPorts } from './composition.ts';
 import type { NestedHost } from '../nested-hooks.ts';
+import { NestedRecording } from './recording.ts';
 import { ShadowVmcs } from './shadow-vmcs.ts';
 import { NO_VMCS, Vmcs12 } from './vmcs12.ts';
 import { Vmcs02 } from './vmcs02.ts';
@@ -61,12 +63,15 @@ export class NestedVcpu implements CompositionPorts {
   /** The hardware keeps a guest's IA32_PAT in a field. */
   readonly patInVmcs: boolean;
   readonly context: EntryContext;
+  /** What the next entry's first checks look at. */
+  readonly basic = initialBasicState();
   readonly vmcs12 = new Vmcs12();
   readonly vmcs02: Vmcs02;
   readonly shadow: ShadowVmcs | undefined;
   readonly multiDimensional: MultiDimensionalPaging;
   readonly vpids: VpidMap;
   readonly state: NestedVcpuState = initialState();
+  readonly recording: NestedRecording;
   readonly #host: NestedHost;
   readonly #pages: NestedPages;
   readonly #msrBitmap: MergedBitmap;
@@ -80,6 +85,7 @@ export class NestedVcpu implements CompositionPorts {
     const page = (): HostPhysical => allocator.allocate();
     const { physicalAddressBits } = machine.cpuid;
     this.#host = host;
+    this.recording = new NestedRecording(host.recorder);
     this.#pages = pages;
     this.vcpu = vcpu;
     this.shown = shown;

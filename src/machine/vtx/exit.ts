@@ -42,6 +42,7 @@ export function makeExit(unit: VmxUnit): void {
   cpu.faulted = false;
   cpu.trapSuppressed = true;
   eventHooks(cpu).deliveringEvent = undefined;
+  unit.recording.exiting(unit);
   saveGuest(unit);
   exit.write(vmcs);
   vmcs.save(VM_ENTRY_INTR_INFO_FIELD, vmcs.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff);
