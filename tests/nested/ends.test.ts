@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { FakeHost } from '../../src/cli/fake-host.test.ts';
 import { STATUS } from '../../src/cli/statuses.ts';
 import { powerOff, say, spin, testKernel, tripleFault } from '../../src/cli/test-kernels.test.ts';
-import { readImage } from './image.ts';
+import { IMAGES, readImage } from './image.ts';
 import { kernelFor } from './runs.ts';
 
 const OWNERS = [
@@ -22,7 +22,7 @@ async function run(kernel: Uint8Array, ...options: string[]) {
 
 /** tests/nested's L1 with its L2, with `bytes` where the bytes `old` come first. */
 function patched(old: readonly number[], bytes: readonly number[]): Uint8Array {
-  const kernel = kernelFor(readImage().bytes, {
+  const kernel = kernelFor(readImage(IMAGES.l1).bytes, {
     profile: 'modern-1',
     ept: true,
     dirtyFlags: false,

@@ -42,11 +42,13 @@ export type NestedVcpuState = {
   injectedAtHigh: number;
   /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
   completedForL2: number;
+  /** When the preemption timer of L2 expires, in the periods in which it counts. */
+  timerEnd: number;
 };
 
 const initialState = (): NestedVcpuState => ({
   ...{ vmxOperation: 0, vmxonPointer: NO_VMCS },
-  ...{ injected: 0, injectedAtLow: 0, injectedAtHigh: 0, completedForL2: 0 },
+  ...{ injected: 0, injectedAtLow: 0, injectedAtHigh: 0, completedForL2: 0, timerEnd: 0 },
 });
 
 export interface NestedPages {

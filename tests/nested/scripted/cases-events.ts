@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Table: events from outside and their windows: interrupts, NMIs, INIT, start-up IPIs, the preemption timer; and the
 // activity states that L2 can be in when they come. L2 reaches L1's local APIC by its MSRs, which L1 lets pass.
-import { BOTH, ICR, MODERN, VMCALL, X2APIC, ecx, edx, eax, finish, inject, launch, msr, resume, set, skip, store, wrmsr, x2apic } from './case.ts'; // prettier-ignore
+import { BOTH, ICR, MODERN, VMCALL, X2APIC, at, ecx, finish, inject, launch, msr, resume, set, skip, wrmsr, x2apic } from './case.ts'; // prettier-ignore
 import type { Case } from './case.ts';
 import { controlsField, gate } from './image.ts';
 import type { Operation } from './image.ts';
@@ -127,7 +127,7 @@ export const EVENT_CASES: readonly Case[] = [
     name: "NMIs that are L2's: the second waits for IRET",
     profiles: BOTH,
     controls: PASS,
-    l2: `${wrmsr(X2APIC.ICR, ICR.NMI)}\n${NOPS}\n${VMCALL}\nhandler:\nff 05 >count ; inc dword [count]\n83 3d >count 01 ; cmp, of which the last byte is one\n90\n0f a2\n75 ~done\n${wrmsr(X2APIC.ICR, ICR.NMI)}\n0f a2\ndone:\n48 cf\ncount:\n00 00 00 00`,
+    l2: `${wrmsr(X2APIC.ICR, ICR.NMI)}\n${NOPS}\n${VMCALL}\nhandler:\nff ${at(0, AT.DATA)}\n0f a2\n83 ${at(7, AT.DATA)} 01\n75 ~done\n${wrmsr(X2APIC.ICR, ICR.NMI)}\n0f a2\ndone:\n48 cf`,
     memory: handles(2, 'handler'),
     script: () => [...x2apic, launch, skip, resume, skip, resume, skip, resume, finish],
     exits: ['CPUID', 'CPUID', 'CPUID', 'VMCALL'],
@@ -195,4 +195,3 @@ function windows(profile: ProfileName): Pick<Case, 'controls' | 'l2' | 'memory' 
     exits: ['VMCALL', 'INTERRUPT_WINDOW', 'VMCALL', 'VMCALL', 'CPUID', 'NMI_WINDOW', 'VMCALL'],
   };
 }
-void [edx, eax, store];
