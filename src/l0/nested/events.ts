@@ -12,16 +12,18 @@ import { OFFSET } from '../../arch/vmx/fields.ts';
 import { compose } from '../../arch/vmx/bit-field.ts';
 import { INTERRUPTION_TYPE, SIPI } from '../../arch/vmx/qualifications.ts';
 import { ACTIVITY, BLOCKING_BY_NMI, CR0_PE } from '../../arch/vmx/state-bits.ts';
+import type { RootProcessor } from '../../hardware/vmx.ts';
 import { injectException, injectInterruptedDelivery, interruptsOpen, nmiOpen } from '../events.ts';
 import { isSet, setBits, write32 } from '../vmcs-access.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
 import { leaveL2 } from './leave-l2.ts';
-import type { NestedVcpu } from './nested-vcpu.ts';
+import type { NestedVcpu, NestedVcpuState } from './nested-vcpu.ts';
 import { continueTimer } from './preemption-timer.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
-const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, IDT_VECTORING_INFO_FIELD } = OFFSET;
+const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, IDT_VECTORING_INFO_FIELD, VM_EXIT_REASON, GUEST_RIP } =
+  OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
@@ -179,14 +181,25 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   processor.readTsc(now);
   state.injectedAtLow = now.low;
   state.injectedAtHigh = now.high;
+  state.injectedRipLow = processor.readLow(GUEST_RIP);
+  state.injectedRipHigh = processor.readHigh(GUEST_RIP);
 }
 
 /** The exit interrupted the delivery of the event with which L2 was entered: no instruction of L2 has begun. */
 export function interruptedInjection({ vcpu, state }: NestedVcpu): boolean {
   const { processor } = vcpu;
-  const vectoring = processor.readLow(IDT_VECTORING_INFO_FIELD);
-  if (state.injected === 0 || (vectoring & VALID) === 0 || ((vectoring ^ state.injected) & 0x7ff) !== 0) return false;
+  if (state.injected === 0 || !isDelivering(processor, state)) return false;
   const now = { low: 0, high: 0 };
   processor.readTsc(now);
   return now.low === state.injectedAtLow && now.high === state.injectedAtHigh;
+}
+
+/** A triple fault does not name the event that it began with: L2 is where it was entered, which no handler is. */
+function isDelivering(processor: RootProcessor, state: NestedVcpuState): boolean {
+  if (processor.readLow(VM_EXIT_REASON) === EXIT_REASON.TRIPLE_FAULT)
+    return (
+      processor.readLow(GUEST_RIP) === state.injectedRipLow && processor.readHigh(GUEST_RIP) === state.injectedRipHigh
+    );
+  const vectoring = processor.readLow(IDT_VECTORING_INFO_FIELD);
+  return (vectoring & VALID) !== 0 && ((vectoring ^ state.injected) & 0x7ff) === 0;
 }
