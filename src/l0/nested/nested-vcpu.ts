@@ -40,13 +40,26 @@ export type NestedVcpuState = {
   injected: number;
   injectedAtLow: number;
   injectedAtHigh: number;
+  /** RIP then: it moves when the event is delivered. */
+  injectedRipLow: number;
+  injectedRipHigh: number;
   /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
   completedForL2: number;
+  /** When the preemption timer of L2 expires, in the periods in which it counts. */
+  timerEnd: number;
 };
 
 const initialState = (): NestedVcpuState => ({
   ...{ vmxOperation: 0, vmxonPointer: NO_VMCS },
-  ...{ injected: 0, injectedAtLow: 0, injectedAtHigh: 0, completedForL2: 0 },
+  ...{
+    injected: 0,
+    injectedAtLow: 0,
+    injectedAtHigh: 0,
+    injectedRipLow: 0,
+    injectedRipHigh: 0,
+    completedForL2: 0,
+    timerEnd: 0,
+  },
 });
 
 export interface NestedPages {
