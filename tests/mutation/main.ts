@@ -46,7 +46,7 @@ function show({ done, all, caught }: Progress, began: number, name: string): voi
   const left = ((performance.now() - began) / done) * (all - done);
   const line = `${name}: ${done} of ${all}, ${((100 * caught) / done).toFixed(1)} % caught, ${Math.ceil(left / 1000)} s to go`;
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}${done === all ? '\n' : ''}`);
-  else if (done % 50 === 0 || done === all) console.error(line);
+  else if (done % 200 === 0 || done === all) console.error(line);
 }
 
 async function run(table: MutatedTable, { count, seed, deep }: Choice, builds: Builds): Promise<Verdict[]> {

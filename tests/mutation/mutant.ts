@@ -20,6 +20,13 @@ export interface TableChange {
   readonly code: string;
 }
 
+/** Rows may be those of a module that other builds share. Groups have rows of their own. */
+const COPY = `(row) => ({
+  ...row,
+  ...(row.when === undefined ? {} : { when: { ...row.when } }),
+  ...(row.checks === undefined ? {} : { checks: row.checks.map((check) => ({ ...check })) }),
+})`;
+
 /**
  * A mutant of a table that a file exports as `export const NAME...= [` ... `];`: `code` runs on the finished array
  * `table` before anything else sees it. Its rows are plain objects.
@@ -32,7 +39,7 @@ export function tableMutant(file: string, name: string, { id, code }: TableChang
   const from = begin.index + begin[0].length - 2;
   const text =
     `${source.slice(0, from)}mutated([${source.slice(from + 1, end)}\n]);\n${source.slice(end + 4)}` +
-    `\nfunction mutated(table) {\n${code}\nreturn table;\n}\n`;
+    `\nfunction mutated(rows) {\nconst table = rows.map(${COPY});\n${code}\nreturn table;\n}\n`;
   return { id, file, text };
 }
 

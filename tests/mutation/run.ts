@@ -76,23 +76,32 @@ function promoted(steps: readonly Step[], file: string): Step[] {
 /** Files slower than this stay where they are. */
 const QUICK = 500;
 
-/** Throws if the right build fails a test: a survivor would mean nothing. */
-export async function runMutants(
-  mutants: readonly Mutant[],
-  files: readonly string[],
-  builds: Builds,
-  progress: (progress: Progress, verdict: Verdict) => void = () => {},
-): Promise<Verdict[]> {
-  const steps = files.map((file): Step => ({ file: inRoot(file) }));
+/** The right build is tried before the first mutant, and again after so many: one must not leave anything to the next. */
+const MUTANTS_A_ROUND = 200;
+
+/** Throws if the right build fails a test: what is caught or survives would mean nothing. Gives the files that are quick. */
+async function tryRightBuild(builds: Builds, steps: readonly Step[]): Promise<Set<string>> {
   const quick = new Set<string>();
   for (const step of steps) {
     const { failed, milliseconds } = await builds.run(new Map(), [step]);
     if (failed !== undefined) throw new Error(`without a mutation ${step.file} fails: ${failed.name}: ${failed.error}`);
     if (milliseconds < QUICK) quick.add(step.file);
   }
+  return quick;
+}
+
+export async function runMutants(
+  mutants: readonly Mutant[],
+  files: readonly string[],
+  builds: Builds,
+  progress: (progress: Progress, verdict: Verdict) => void = () => {},
+): Promise<Verdict[]> {
   const verdicts: Verdict[] = [];
-  let [plan, caught] = [steps, 0];
+  let plan: readonly Step[] = files.map((file) => ({ file: inRoot(file) }));
+  let quick = new Set<string>();
+  let caught = 0;
   for (const mutant of mutants) {
+    if (verdicts.length % MUTANTS_A_ROUND === 0) quick = await tryRightBuild(builds, plan);
     const { failed, milliseconds } = await builds.run(changeOf(mutant), plan, 'skip');
     if (failed !== undefined) caught++;
     if (failed !== undefined && quick.has(failed.file)) plan = promoted(plan, failed.file);
@@ -100,6 +109,7 @@ export async function runMutants(
     verdicts.push(verdict);
     progress({ done: verdicts.length, all: mutants.length, caught }, verdict);
   }
+  if (verdicts.length > 0) await tryRightBuild(builds, plan);
   return verdicts;
 }
 
