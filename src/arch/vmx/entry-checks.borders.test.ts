@@ -271,6 +271,9 @@ describe('borders of the controls', () => {
   it('where exceptions are free to have one, real-address mode is not', () => {
     const free = facts({ basicHigh: EVERYTHING.IA32_VMX_BASIC!.high | (1 << 24) });
     assert.equal(outcome(free, realMode, delivered(13)), 'controls.injection.error-code-unexpected');
+    const withMp = set('GUEST_CR0', 0x22);
+    assert.equal(outcome(free, realMode, withMp, delivered(13)), 'controls.injection.error-code-unexpected');
+    assert.equal(outcome(realMode, withMp, inject(3, 13)), kept);
     assert.equal(outcome(free, unrestrictedGuest, delivered(6)), kept);
     assert.equal(outcome(free, delivered(6)), kept);
     assert.equal(outcome(free, inject(2, 2, 0x800)), 'controls.injection.error-code-unexpected');
@@ -296,6 +299,7 @@ describe('borders of the host state', () => {
     ['SSP that is not canonical without CET', kept, set('HOST_SSP', 0, 0x8000)],
     ['SSP of a legacy host may be anything below 4 GBytes', kept, legacyBoth, hostCet, set('HOST_SSP', 0xfffffff8)],
     ['SSP + 1', 'host.ssp.aligned', hostCet, set('HOST_SSP', 1)],
+    ['neither CR4.CET nor CR0.WP', kept, clear('HOST_CR0', 1 << 16)],
     ['CR4.CET with CR0.WP', kept, facts({ cr4Fixed1: 0xffffffff }), or('HOST_CR4', 1 << 23)],
     ['the high half of CR4', 'host.cr4.must-be-0', set('HOST_CR4', 0x20a0, 1)],
     ['the high half of EFER', 'host.efer.reserved', exit(EXIT.LOAD_IA32_EFER), set('HOST_IA32_EFER', 0xd01, 1)],
@@ -418,10 +422,9 @@ describe('borders of the segments', () => {
     const dpl1 = or('GUEST_SS_AR_BYTES', 0x20);
     assert.equal(outcome(unrestrictedGuest, legacyGuest, set('GUEST_CS_AR_BYTES', 0xc093), dpl1), 'guest.ss.dpl-real');
     assert.equal(outcome(unrestrictedGuest, legacyGuest, set('GUEST_CS_AR_BYTES', 0xc0bb), dpl1), kept);
-    assert.equal(
-      outcome(realMode, set('GUEST_CS_AR_BYTES', 0xbb), set('GUEST_SS_AR_BYTES', 0xb3)),
-      'guest.ss.dpl-real',
-    );
+    const unprotected = [realMode, set('GUEST_CS_AR_BYTES', 0xbb), set('GUEST_SS_AR_BYTES', 0xb3)];
+    assert.equal(outcome(...unprotected), 'guest.ss.dpl-real');
+    assert.equal(outcome(...unprotected, set('GUEST_CR0', 0x22)), 'guest.ss.dpl-real', 'with MP');
   });
   table([
     ['D and L in IA-32e mode', 'guest.cs.db', or('GUEST_CS_AR_BYTES', 0x6000)],
