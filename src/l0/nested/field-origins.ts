@@ -5,6 +5,7 @@
 import { ENTRY, EXIT, PIN, PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
 import { FIELDS, OFFSET } from '../../arch/vmx/fields.ts';
 import type { FieldName } from '../../arch/vmx/fields.ts';
+import { BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
 import type { Halves } from '../../hardware/vmx.ts';
 import type { Composition } from './composition.ts';
 import { composeTscMultiplier, composeTscOffset } from './time-stamp-counter.ts';
@@ -207,6 +208,16 @@ const pdpte = (index: 0 | 1 | 2 | 3): FieldOrigin => {
   });
 };
 
+/**
+ * Where L1 leaves NMIs to L2, L0 has virtual NMIs, which are not injected while NMIs are blocked; L1 may do that. The
+ * injected NMI blocks others again.
+ */
+const interruptibility: Compose = (c, out) => {
+  c.copy12(OFFSET.GUEST_INTERRUPTIBILITY_INFO, out);
+  const injectsNmi = (c.v12.low(OFFSET.VM_ENTRY_INTR_INFO_FIELD) & 0x80000700) >>> 0 === 0x80000200;
+  if (injectsNmi && (c.pin12 & PIN.NMI_EXITING) === 0) out.low &= ~BLOCKING_BY_NMI;
+};
+
 const linkPointer: Compose = (c, out) => {
   const linked =
     c.shadowing12 &&
@@ -323,7 +334,7 @@ export const FIELD_ORIGINS: readonly FieldOrigin[] = [
   guest('GUEST_GS_LIMIT'), guest('GUEST_LDTR_LIMIT'), guest('GUEST_TR_LIMIT'), guest('GUEST_GDTR_LIMIT'), guest('GUEST_IDTR_LIMIT'),
   guest('GUEST_ES_AR_BYTES'), guest('GUEST_CS_AR_BYTES'), guest('GUEST_SS_AR_BYTES'), guest('GUEST_DS_AR_BYTES'),
   guest('GUEST_FS_AR_BYTES'), guest('GUEST_GS_AR_BYTES'), guest('GUEST_LDTR_AR_BYTES'), guest('GUEST_TR_AR_BYTES'),
-  guest('GUEST_INTERRUPTIBILITY_INFO', 'L2\'s own; what blocks L1 is in vmcs01'),
+  row('GUEST_INTERRUPTIBILITY_INFO', 'from12', 'each', 'L2\'s own; what blocks L1 is in vmcs01', interruptibility, true),
   guest('GUEST_ACTIVITY_STATE', 'L2 halts in hardware: whatever wakes it is an exit'),
   l0Owns('GUEST_SMBASE', 0, 'loaded only from SMM; vmcs12 keeps what L1 wrote'),
   guest('GUEST_SYSENTER_CS'),
