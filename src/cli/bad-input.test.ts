@@ -39,6 +39,7 @@ const CASES: readonly [name: string, args: readonly string[], message: RegExp][]
   ['too much memory',             [...OWN, '--kernel', 'kernel', '--memory', '64G'],          /can have 3840 MiB at most/],
   ['no size',                     [...OWN, '--memory', 'much'],                               /--memory much: that is no size/],
   ['no number',                   [...OWN, '--timeout', 'soon'],                              /--timeout soon/],
+  ['no wedge timeout',            [...OWN, '--wedge-timeout', 'soon'],                        /--wedge-timeout soon: that is no number of virtual seconds/],
   ['a report in no folder',       [...OWN, '--kernel', 'guest', '--until', 'x', '--json', 'no/out'], /cannot write no\/out: there is no such file or folder/],
   ['a trace in no folder',        [...OWN, '--kernel', 'guest', '--trace', 'no/out'],         /cannot write no\/out/],
   ['nothing to boot',             ['qemu'],                                                   /nothing to boot\n {2}give a kernel with -kernel/],

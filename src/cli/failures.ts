@@ -3,6 +3,7 @@ import { InternalError } from '../base/assert.ts';
 import { UserError } from '../base/errors.ts';
 import type { Host } from '../platform/node/host.ts';
 import { grouped } from '../system/quantities.ts';
+import { STATUS } from './statuses.ts';
 
 /** What is known of a run when it fails, for the file that replays it. */
 export interface RunState {
@@ -13,9 +14,6 @@ export interface RunState {
 
 const REPLAY_SCHEMA = 'turtles-replay-1';
 const REPLAY_FILE = 'turtles-bug.json';
-/** EX_SOFTWARE of sysexits.h. */
-const STATUS_OUR_BUG = 70;
-const STATUS_USER = 1;
 
 /** Turns what was thrown into a message and an exit status. */
 export class Failures {
@@ -36,7 +34,7 @@ export class Failures {
     const user = error instanceof UserError ? error : asUserError(error);
     if (user === undefined) return this.#ourBug(error instanceof Error ? error : new InternalError(String(error)));
     this.#host.writeError(`${this.#program}: ${user.message}\n  ${user.hint}\n`);
-    return STATUS_USER;
+    return STATUS.failed;
   }
 
   #ourBug(error: Error): number {
@@ -45,7 +43,7 @@ export class Failures {
     this.#host.writeError(
       `${this.#program}: a bug of ours, not of the guest or yours, ${where}: ${error.message}\n  ${this.#save(error, instructions)}\n`,
     );
-    return STATUS_OUR_BUG;
+    return STATUS.ourBug;
   }
 
   /** Leaves a file that says how to get there again. */

@@ -8,7 +8,7 @@ import { PROFILE_ROWS } from '../system/profile-rows.ts';
 import { Failures } from './failures.ts';
 import { FakeHost } from './fake-host.test.ts';
 import { parseRunArguments } from './run-options.ts';
-import { echo, halt, loop, powerOff, reset, say, spin, testKernel, tripleFault } from './test-kernels.test.ts';
+import { echo, halt, loop, powerOff, reset, say, spin, testKernel } from './test-kernels.test.ts';
 import { VERSION } from './version.ts';
 
 /** `turtles run linux --bare` with a kernel of this code. */
@@ -37,8 +37,11 @@ describe('turtles run --batch with an own kernel', () => {
 
   for (const [name, code, reason] of [
     ['a reset', reset, /^turtles: the machine was reset\n/],
-    ['a triple fault', tripleFault, /^turtles: a processor shut down after a triple fault\n/],
-    ['a halt for good', halt, /^turtles: every processor waits for an interrupt that does not come\n/],
+    [
+      'a halt for good',
+      halt,
+      /^turtles: every processor waits for an interrupt that does not come\n {2}processor 0: in L1, halted\n/,
+    ],
   ] as const) {
     it(`ends with 1 after ${name}, and shows what was said last`, async () => {
       const { status, errors } = await run([say('last words'), code, spin], ['linux', '--batch']);
@@ -51,7 +54,10 @@ describe('turtles run --batch with an own kernel', () => {
   it('gives up after --timeout with 124', async () => {
     const { status, errors } = await run([say('x'), spin], ['linux', '--batch', '--timeout', '0.1']);
     assert.equal(status, 124);
-    assert.match(errors, /^turtles: the time of --timeout was over\n {2}give it longer than --timeout 0\.1\n/);
+    assert.match(
+      errors,
+      /^turtles: the time of --timeout was over\n {2}processor 0: in L1, at 0x10\w{4}, interrupts off\n {2}give it longer than --timeout 0\.1\n/,
+    );
   });
 
   it('ends with 0 at the instruction that completes the text of --until, and with 1 when it never comes', async () => {
@@ -129,6 +135,20 @@ describe('turtles run --profile', () => {
     const { output, host } = await run([powerOff], ['linux', '--batch', '--json', 'out']);
     assert.doesNotMatch(output, /interpreter|compiled/);
     assert.ok(!String(host.files.get('out')).includes('"profile"'));
+  });
+});
+
+describe('memory that this computer does not have', () => {
+  it('is refused before the guest starts, with what there is and what it takes', async () => {
+    const host = new FakeHost({ memoryAvailable: () => 100 * 2 ** 20 });
+    const { status, output, errors } = await run([say('x'), powerOff], ['linux', '--batch'], host);
+    assert.deepEqual([status, output], [1, '']);
+    assert.equal(
+      errors,
+      'turtles: this computer has 100 MiB of memory left, and a machine of 16 MiB needs 186 MiB with our own\n  give the machine less with --memory, or end other programs\n',
+    );
+    const enough = new FakeHost({ memoryAvailable: () => 186 * 2 ** 20 });
+    assert.equal((await run([powerOff], ['linux', '--batch'], enough)).status, 0);
   });
 });
 

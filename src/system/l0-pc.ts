@@ -128,7 +128,7 @@ export class L0Pc {
         powerOff: () => this.finish({ kind: 'powerOff' }),
         reset: () => this.finish({ kind: 'reset' }),
         debugExit: (code) => this.finish({ kind: 'debugExit', code }),
-        shutdown: () => this.finish({ kind: 'shutdown' }),
+        shutdown: (processor, abortIndicator) => this.finish({ kind: 'shutdown', processor, abortIndicator }),
       },
       options.l0,
     );

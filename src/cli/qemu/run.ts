@@ -4,6 +4,7 @@ import type { Host } from '../../platform/node/host.ts';
 import { makeRecorder } from '../../system/recording.ts';
 import { Session } from '../../system/session.ts';
 import { runSlices } from '../../system/slices.ts';
+import { checkMemory } from '../check-memory.ts';
 import type { Failures } from '../failures.ts';
 import { START_TIME } from '../start-time.ts';
 import { qemuBootRequest, qemuMachine } from './machine.ts';
@@ -18,8 +19,10 @@ export async function runQemu(settings: QemuSettings, kernel: string, host: Host
   const serial = new SerialPorts(settings, host);
   const start = settings.startTime === 'now' ? host.unixTime() : (settings.startTime ?? START_TIME);
   const pc = qemuMachine(settings, start, host);
+  checkMemory(pc.ramBytes, '-m', host);
   const hypervisor = { bare: !settings.l0, paging: settings.paging };
-  const session = new Session({ pc, consoles: serial.channels, boot, hypervisor, recorder: makeRecorder(undefined) });
+  const recorder = makeRecorder(undefined);
+  const session = new Session({ pc, consoles: serial.channels, boot, hypervisor, recorder });
   failures.run = {
     options: { ...settings, notices: undefined, startTime: start },
     instructions: () => session.instructions,
@@ -28,13 +31,19 @@ export async function runQemu(settings: QemuSettings, kernel: string, host: Host
   host.atExit(() => serial.close());
   serial.open();
   try {
-    return await runToStatus(session, settings, serial, host);
+    return await runToStatus(session, recorder, settings, serial, host);
   } finally {
     serial.close();
   }
 }
 
-async function runToStatus(session: Session, settings: QemuSettings, serial: SerialPorts, host: Host): Promise<number> {
+async function runToStatus(
+  session: Session,
+  recorder: ReturnType<typeof makeRecorder>,
+  settings: QemuSettings,
+  serial: SerialPorts,
+  host: Host,
+): Promise<number> {
   for (;;) {
     const how = await runSlices(session, host, {
       realTime: serial.interactive,
@@ -53,11 +62,17 @@ async function runToStatus(session: Session, settings: QemuSettings, serial: Ser
       );
     }
     const status = exitStatus(session, settings);
+    if (session.end?.kind === 'shutdown') host.writeError(shutdownText(session, recorder));
     if (status !== undefined) return status;
     session.reboot();
     // A guest that resets at once must not keep signals out.
     await host.pause(0);
   }
+}
+
+/** QEMU says nothing of a triple fault, and its users wish that it did. */
+function shutdownText(session: Session, recorder: ReturnType<typeof makeRecorder>): string {
+  return [`${PROGRAM}: ${session.endText()}`, ...session.whereItEnded(recorder)].map((line) => `${line}\n`).join('  ');
 }
 
 /** Undefined when the guest has reset the machine and is to boot again. A triple fault is a reset to QEMU. */

@@ -132,7 +132,7 @@ function abort({ vcpu, vmcs12 }: NestedVcpu, indicator: number): void {
   if (vcpu.state.level === 2) vcpu.processor.vmptrld(vcpu.vmcs01);
   vcpu.state.level = 1;
   vcpu.state.activity = ACTIVITY.shutdown;
-  vcpu.machine.services.shutdown(vcpu.index);
+  vcpu.machine.services.shutdown(vcpu.index, indicator);
 }
 
 function traceExit({ vcpu, host }: NestedVcpu, exit: ExitInformation): void {

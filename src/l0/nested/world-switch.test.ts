@@ -336,7 +336,7 @@ describe('MSR lists', () => {
     f.put64(MSR_LIST, 0xc0000101n);
     f.exit('CPUID');
     assert.equal(f.get32(REGION + 4), 4);
-    assert.deepEqual(f.fixture.ends, ['shutdown 0']);
+    assert.deepEqual(f.fixture.ends, ['shutdown 0, VMX abort 4']);
     assert.equal(f.vcpu.state.activity, 2);
   });
 });

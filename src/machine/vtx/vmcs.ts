@@ -62,6 +62,9 @@ export class Vmcs extends RegionView {
   set launchState(state: LaunchState) {
     this.words[this.first + (LAUNCH_STATE_OFFSET >> 2)] = state;
   }
+  get abortIndicator(): number {
+    return this.word(ABORT_INDICATOR_OFFSET);
+  }
   set abortIndicator(indicator: number) {
     this.words[this.first + (ABORT_INDICATOR_OFFSET >> 2)] = indicator;
   }
