@@ -97,7 +97,7 @@ export class Machine {
       const end = this.endOfTurn(limit);
       if (end === Infinity) return { kind: 'idle' };
       this.runTurn(end);
-      const down = this.processors.findIndex((unit) => unit.activity === ACTIVITY.shutdown);
+      const down = this.processors.findIndex((unit) => unit.isDown);
       if (down >= 0) return { kind: 'shutdown', processor: down };
       if (this.stopRequested) return { kind: 'stopped' };
     }
@@ -123,7 +123,7 @@ export class Machine {
   private endOfTurn(limit: number): number {
     let deadline = this.schedule.nextDeadline();
     for (const unit of this.processors)
-      if (unit.activity !== ACTIVITY.active) deadline = Math.min(deadline, unit.deadline);
+      if (unit.activity !== ACTIVITY.active && !unit.canRun) deadline = Math.min(deadline, unit.deadline);
     if (this.processors.every((unit) => !unit.canRun))
       return deadline === Infinity ? Infinity : Math.min(limit, Math.max(deadline, this.time));
     if (this.processors.length === 1) return Math.min(limit, deadline);

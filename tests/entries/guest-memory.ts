@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The memory of the guests of random VMCSs: wherever one executes or an event takes it, the next instruction is CPUID,
 // which exits in every mode; or nothing is mapped.
+import type { ExampleVmcs } from '../../src/arch/vmx/example-vmcs.ts';
+import type { FieldName } from '../../src/arch/vmx/fields.ts';
 import type { GuestPlaces } from '../../src/arch/vmx/random-guest.testing.ts';
 import type { Entering } from './entering.ts';
 
@@ -82,3 +84,16 @@ function gates(entering: Entering): void {
     entering.poke(LOW_MEMORY + PLACES.idt.real + 4 * vector, CODE_SELECTOR.real << 16);
   }
 }
+
+/** A 64-bit guest at CPL 0 that executes CPUID. */
+export function longGuest(vmcs: ExampleVmcs): void {
+  const values: { readonly [Name in FieldName]?: number } = {
+    ...{ GUEST_CR3: PLACES.long, GUEST_RIP: PLACES.code.address, GUEST_RSP: PLACES.stack, GUEST_GDTR_BASE: PLACES.gdt },
+    ...{ GUEST_GDTR_LIMIT: 0xff, GUEST_IDTR_BASE: PLACES.idt.long, GUEST_IDTR_LIMIT: 0xfff },
+    ...{ GUEST_TR_BASE: PLACES.tss.long, GUEST_CS_SELECTOR: CODE_SELECTOR.long, GUEST_RFLAGS: 2 },
+  };
+  for (const [name, value] of Object.entries(values) as [FieldName, number][]) vmcs.set(name, value);
+}
+
+/** Where the guest's code lies in L1's memory. */
+export const CODE_IN_MEMORY = LOW_MEMORY + PLACES.code.address;

@@ -83,7 +83,9 @@ function controlRegisters({ random, vmcs, mode }: Guest): void {
   else if (isPaged(mode)) cr4 = (cr4 & ~CR4_PAE) | CR4_PSE;
   if (!isIa32e(mode)) cr4 &= ~CR4_PCIDE;
   vmcs.set('GUEST_CR4', cr4 >>> 0);
-  vmcs.set('GUEST_DR7', random.chance(0.1) ? random.word() : 0x400);
+  // The vectors of real mode lie where DR0 to DR3 point: a breakpoint there would never let the guest go.
+  const breakpoints = mode === 'real' ? ~0xff : -1;
+  vmcs.set('GUEST_DR7', random.chance(0.1) ? (random.word() & breakpoints) >>> 0 : 0x400);
 }
 
 function pagingRoot({ random, vmcs, mode, places }: Guest): void {
@@ -101,7 +103,10 @@ function modelSpecific({ random, vmcs, mode }: Guest): void {
   const pat = (): number =>
     [0, 8, 16, 24].reduce((value, shift) => (value | (random.pick(PAT_TYPES) << shift)) >>> 0, 0);
   vmcs.set('GUEST_IA32_PAT', pat(), pat());
-  vmcs.set('GUEST_IA32_DEBUGCTL', random.chance(0.2) ? random.below(4) & vmcs.context.facts.debugctlSupported : 0);
+  // Where it is not loaded, its rules still look at the field, and an L0 that always loads one cannot do both justice.
+  const loaded = (vmcs.view.low(OFFSET.VM_ENTRY_CONTROLS) & ENTRY.LOAD_DEBUG_CONTROLS) !== 0;
+  const debugctl = random.below(4) & vmcs.context.facts.debugctlSupported;
+  vmcs.set('GUEST_IA32_DEBUGCTL', loaded && random.chance(0.2) ? debugctl : 0);
   const lma = isIa32e(mode) ? EFER_LMA | EFER_LME : 0;
   const lme = !isPaged(mode) && random.chance(0.3) ? EFER_LME : 0;
   vmcs.set('GUEST_IA32_EFER', lma | lme | (random.word() & (EFER_SCE | EFER_NXE)));

@@ -19,7 +19,7 @@ import { leaveL2 } from './leave-l2.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
-const { GUEST_INTERRUPTIBILITY_INFO, IDT_VECTORING_INFO_FIELD } = OFFSET;
+const { GUEST_INTERRUPTIBILITY_INFO, IDT_VECTORING_INFO_FIELD, GUEST_PENDING_DBG_EXCEPTIONS } = OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
@@ -161,6 +161,7 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   processor.readTsc(now);
   state.injectedAtLow = now.low;
   state.injectedAtHigh = now.high;
+  state.pendingDebugAtEntry = processor.readLow(GUEST_PENDING_DBG_EXCEPTIONS);
 }
 
 /** The exit interrupted the delivery of the event with which L2 was entered: no instruction of L2 has begun. */

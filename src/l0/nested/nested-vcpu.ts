@@ -40,13 +40,15 @@ export type NestedVcpuState = {
   injected: number;
   injectedAtLow: number;
   injectedAtHigh: number;
+  /** Pending debug exceptions of that entry. */
+  pendingDebugAtEntry: number;
   /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
   completedForL2: number;
 };
 
 const initialState = (): NestedVcpuState => ({
   ...{ vmxOperation: 0, vmxonPointer: NO_VMCS },
-  ...{ injected: 0, injectedAtLow: 0, injectedAtHigh: 0, completedForL2: 0 },
+  ...{ injected: 0, injectedAtLow: 0, injectedAtHigh: 0, pendingDebugAtEntry: 0, completedForL2: 0 },
 });
 
 export interface NestedPages {
