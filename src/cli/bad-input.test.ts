@@ -35,6 +35,7 @@ const CASES: readonly [name: string, args: readonly string[], message: RegExp][]
   ['a truncated initrd',          [...OWN, '--kernel', 'kernel', '--initrd', 'cut'],          /cut is truncated or damaged/],
   ['an initrd alone',             [...OWN, '--initrd', 'text'],                               /--initrd needs a kernel/],
   ['too little memory',           [...OWN, '--kernel', 'kernel', '--memory', '4M'],           /too little memory: .*\n {2}.*--memory/],
+  ['too little memory for L2',    ['run', 'main', '--batch', '--memory', '256M'],             /too little memory: main needs at least 320M/],
   ['far too little memory',       [...OWN, '--kernel', 'kernel', '--memory', '1M'],           /too little memory/],
   ['too much memory',             [...OWN, '--kernel', 'kernel', '--memory', '64G'],          /can have 3840 MiB at most/],
   ['no size',                     [...OWN, '--memory', 'much'],                               /--memory much: that is no size/],

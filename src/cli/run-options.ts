@@ -24,6 +24,7 @@ export interface RunArguments {
   /** Virtual seconds without progress after which the run is given up, 0: never; undefined: 30 without a terminal. */
   readonly wedgeTimeout?: number;
   readonly trace?: string;
+  readonly record?: string;
   readonly kernel?: string;
   readonly initrd?: string;
   readonly append?: string;
@@ -88,6 +89,7 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   { flags: '--timeout <seconds>',      says: 'give up after so long, by the wall clock', parse: seconds },
   { flags: '--wedge-timeout <seconds>', says: 'give up when a level goes in circles with interrupts off for so long, in virtual time; 0: never (without a terminal: 30)', parse: virtualSeconds },
   { flags: '--trace <file>',           says: "write events there, KVM's tracepoints as ftrace text" },
+  { flags: '--record <file>',          says: 'write there what `turtles replay` needs to run this once more, to the instruction' },
   { flags: '--kernel <file>',          says: 'boot this kernel instead of the description\'s images' },
   { flags: '--initrd <file>',          says: 'its initial ramdisk' },
   { flags: '--append <words>',         says: 'its command line; with images: words added to theirs' },

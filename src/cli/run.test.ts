@@ -246,16 +246,20 @@ describe('a bug of ours', () => {
   it('is said to be one, with the instruction count, and leaves a file that repeats it', () => {
     const fake = new FakeHost();
     const failures = new Failures(fake.host, 'turtles', ['run', '--bare']);
-    failures.run = { options: { seed: 1 }, instructions: () => 812443109 };
+    failures.run = {
+      options: { seed: 1 },
+      instructions: () => 812443109,
+      journal: () => ({ slices: [[5, 1]], inputs: [], resets: [] }),
+    };
     assert.equal(failures.report(new InternalError('no such page')), 70);
     assert.equal(
       fake.errors,
-      'turtles: a bug of ours, not of the guest or yours, after 812,443,109 instructions: no such page\n  turtles-bug.json has what repeats it: send it with the report\n',
+      'turtles: a bug of ours, not of the guest or yours, after 812,443,109 instructions: no such page\n  turtles replay turtles-bug.json repeats it: send that file with the report\n',
     );
     const replay = JSON.parse(String(fake.files.get('turtles-bug.json'))) as Record<string, unknown>;
     assert.deepEqual(
       [replay.schema, replay.arguments, replay.options, replay.instructions],
-      ['turtles-replay-1', ['run', '--bare'], { seed: 1 }, 812443109],
+      ['turtles-replay-2', ['run', '--bare'], { seed: 1 }, 812443109],
     );
   });
 });

@@ -210,6 +210,7 @@ export function fakeHooks(changes: Partial<NestedHooks> = {}): NestedHooks {
     handlesExit: () => true,
     beforeEntry: () => {},
     wakes: () => false,
+    tripleFault: () => {},
     tscOffsetChanged: () => {},
     reset: () => {},
     ...changes,

@@ -47,6 +47,8 @@ export interface NestedHooks {
   beforeEntry(vcpu: Vcpu): void;
   /** While `level` is 2 and the virtual CPU is halted: whether L2 has been woken otherwise than by an event for L1. */
   wakes(vcpu: Vcpu): boolean;
+  /** L2 is where no processor could go on (an event whose delivery L0 cannot emulate): L1 gets an exit by a triple fault. */
+  tripleFault(vcpu: Vcpu): void;
   /** L1 changed its time-stamp counter while `level` is 2. */
   tscOffsetChanged(vcpu: Vcpu): void;
   /** Power-up or INIT of the virtual CPU: outside VMX operation. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { editsWithoutEffect } from '../arch/cpuid.ts';
 import type { BootPlan, BootRequest } from '../boot/plan.ts';
+import { JournalWriter } from '../replay/journal.ts';
 import type { Recorder, RunRecorder } from '../trace/recorder.ts';
 import type { CompilationCounts } from './compilation.ts';
 import type { ConsoleChannel } from './console-channel.ts';
@@ -31,6 +32,8 @@ export class Session implements Runnable {
   /** What was asked for, of the processor or the loader, and has no effect. */
   readonly remarks: BootPlan['remarks'];
   readonly description: SessionDescription;
+  /** What came in from outside: with it the run can be had again. */
+  readonly journal = new JournalWriter();
   /** Of the power-ons before this one. */
   #instructionsBefore = 0;
 
@@ -38,6 +41,9 @@ export class Session implements Runnable {
   constructor(description: SessionDescription) {
     this.description = description;
     this.pc = this.#build();
+    description.consoles.forEach((console, index) => {
+      console.onTyped = (bytes) => this.journal.input(index, bytes);
+    });
     const absent = editsWithoutEffect(description.pc.cpuFeatures ?? []);
     const { remarks } = this.pc.boot(description.boot);
     this.remarks = [...absent.map((edit) => `CPU feature ${edit}: the processor does not have it`), ...remarks];
@@ -73,6 +79,7 @@ export class Session implements Runnable {
   }
 
   run(ticks: number): 'limit' | 'idle' | 'ended' {
+    this.journal.slice(ticks - this.ticks);
     return this.pc.run(ticks);
   }
 
@@ -94,6 +101,7 @@ export class Session implements Runnable {
 
   /** A reset of everything: a new machine, booted from the same files, with its clocks at zero. */
   reboot(): void {
+    this.journal.reset();
     this.#instructionsBefore = this.instructions;
     this.pc = this.#build();
     this.pc.boot(this.description.boot);

@@ -2,6 +2,8 @@
 // How `turtles run` says that a level brought the run to an end: with the level, where it was, and why, by its status.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { fieldNamed } from '../../src/arch/vmx/fields.ts';
+import type { FieldName } from '../../src/arch/vmx/fields.ts';
 import { FakeHost } from '../../src/cli/fake-host.test.ts';
 import { STATUS } from '../../src/cli/statuses.ts';
 import { powerOff, say, spin, testKernel, tripleFault } from '../../src/cli/test-kernels.test.ts';
@@ -20,8 +22,10 @@ async function run(kernel: Uint8Array, ...options: string[]) {
   return { status, errors: host.errors };
 }
 
+type Patch = readonly [old: readonly number[], bytes: readonly number[]];
+
 /** tests/nested's L1 with its L2, with `bytes` where the bytes `old` come first. */
-function patched(old: readonly number[], bytes: readonly number[]): Uint8Array {
+function patched(...patches: readonly Patch[]): Uint8Array {
   const kernel = kernelFor(readImage().bytes, {
     profile: 'modern-1',
     ept: true,
@@ -29,9 +33,11 @@ function patched(old: readonly number[], bytes: readonly number[]): Uint8Array {
     vpid: true,
     tprShadow: false,
   });
-  const at = Buffer.from(kernel).indexOf(Buffer.from(old));
-  assert.ok(at > 0);
-  kernel.set(bytes, at);
+  for (const [old, bytes] of patches) {
+    const at = Buffer.from(kernel).indexOf(Buffer.from(old));
+    assert.ok(at > 0);
+    kernel.set(bytes, at);
+  }
   return kernel;
 }
 
@@ -41,6 +47,16 @@ const DECISION = [0x83, 0xfb, 18, 0x0f, 0x84];
 const DIE = [0x0f, 0x01, 0x1c, 0x25, 0x00, 0x00, 0x30, 0x00, 0x0f, 0x0b];
 /** `mov eax, 1; cpuid`: L2's first instructions after its first exit. */
 const CPUID_OF_L2 = [0xb8, 1, 0, 0, 0, 0x0f, 0xa2];
+
+/** A row of L1's table of fields and values. */
+const field = (name: FieldName, value: number): number[] => {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt32LE(fieldNamed(name).encoding, 0);
+  bytes.writeUInt32LE(value, 8);
+  return [...bytes];
+};
+/** L1's page tables: their first entry is no MSR that can be loaded. */
+const NO_MSRS = 0x200000;
 
 for (const { name, options } of OWNERS) {
   describe(`a run that a level ends, ${name}`, () => {
@@ -55,7 +71,7 @@ for (const { name, options } of OWNERS) {
     });
 
     test('an L1 that dies while it handles an exit of its L2: that exit is named', async () => {
-      const { status, errors } = await run(patched(DECISION, DIE), ...options);
+      const { status, errors } = await run(patched([DECISION, DIE]), ...options);
       assert.equal(status, STATUS.shutdown);
       assert.match(
         errors,
@@ -63,6 +79,19 @@ for (const { name, options } of OWNERS) {
       );
       assert.match(errors, /\n {2}while it handled an exit of L2: VMCALL rip 0x10\w{4}\n/);
       assert.match(errors, /last exits of L2:\n[^]*VMCALL/);
+    });
+
+    test('a VM exit that cannot be completed: a VMX abort', async () => {
+      const kernel = patched(
+        [field('CR3_TARGET_COUNT', 0), field('VM_EXIT_MSR_LOAD_COUNT', 1)],
+        [field('TPR_THRESHOLD', 4), field('VM_EXIT_MSR_LOAD_ADDR', NO_MSRS)],
+      );
+      const { status, errors } = await run(kernel, ...options);
+      assert.equal(status, STATUS.shutdown);
+      assert.match(
+        errors,
+        /^turtles: L1 shut down: a VM exit of L2 could not be completed \(VMX abort 4, loading host msrs\)\n {2}L1 at RIP/,
+      );
     });
 
     test('a level that goes in circles with interrupts off: L1', async () => {
@@ -83,7 +112,7 @@ for (const { name, options } of OWNERS) {
     });
 
     test('a level that goes in circles with interrupts off: L2', async () => {
-      const kernel = patched(CPUID_OF_L2, spin);
+      const kernel = patched([CPUID_OF_L2, spin]);
       const { status, errors } = await run(kernel, '--wedge-timeout', '0.01', '--slice', '100000', ...options);
       assert.equal(status, STATUS.wedged);
       assert.match(errors, /^turtles: L2 makes no progress: /);

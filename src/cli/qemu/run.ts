@@ -6,8 +6,7 @@ import { Session } from '../../system/session.ts';
 import { runSlices } from '../../system/slices.ts';
 import { checkMemory } from '../check-memory.ts';
 import type { Failures } from '../failures.ts';
-import { START_TIME } from '../start-time.ts';
-import { qemuBootRequest, qemuMachine } from './machine.ts';
+import { qemuBootRequest, qemuMachine, qemuOptions } from './machine.ts';
 import { SerialPorts } from './serial.ts';
 import type { QemuSettings } from './settings.ts';
 
@@ -17,15 +16,15 @@ const PROGRAM = 'turtles-qemu';
 export async function runQemu(settings: QemuSettings, kernel: string, host: Host, failures: Failures): Promise<number> {
   const boot = qemuBootRequest(settings, kernel, host);
   const serial = new SerialPorts(settings, host);
-  const start = settings.startTime === 'now' ? host.unixTime() : (settings.startTime ?? START_TIME);
-  const pc = qemuMachine(settings, start, host);
+  const pc = qemuMachine(settings, host);
   checkMemory(pc.ramBytes, '-m', host);
   const hypervisor = { bare: !settings.l0, paging: settings.paging };
   const recorder = makeRecorder(undefined);
   const session = new Session({ pc, consoles: serial.channels, boot, hypervisor, recorder });
   failures.run = {
-    options: { ...settings, notices: undefined, startTime: start },
+    options: qemuOptions(settings, pc, boot, host),
     instructions: () => session.instructions,
+    journal: () => session.journal.journal,
   };
   for (const notice of [...settings.notices, ...session.remarks]) host.writeError(`${PROGRAM}: warning: ${notice}\n`);
   host.atExit(() => serial.close());

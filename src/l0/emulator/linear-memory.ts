@@ -4,7 +4,7 @@ import type { PagingState, WalkAccess } from '../../decode/page-walk.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { readLittleEndian, writeLittleEndian } from '../../devices/bus-width.ts';
 import type { AccessWidth, PhysicalAddress } from '../../hardware/memory.ts';
-import { controlRegisters } from '../control-registers.ts';
+import { pagingRegisters } from '../control-registers.ts';
 import type { Vcpu } from '../vcpu.ts';
 
 const { GUEST_PDPTR0 } = OFFSET;
@@ -32,7 +32,9 @@ export class LinearMemory {
       processor.readLow(GUEST_PDPTR0 + 8 * i),
       processor.readHigh(GUEST_PDPTR0 + 8 * i),
     ]);
-    this.#state = { ...controlRegisters(vcpu), pdptes, physicalAddressBits: machine.cpuid.physicalAddressBits };
+    const { physicalAddressBits, features } = machine.cpuid;
+    const gigabytePages = features.has('PAGE_1GB');
+    this.#state = { ...pagingRegisters(vcpu), pdptes, physicalAddressBits, gigabytePages };
     this.#user = vcpu.cpl === USER_CPL;
     this.#alignmentCheck = (vcpu.rflags & RFLAGS_AC) !== 0;
   }

@@ -10,8 +10,8 @@ import { EXIT, PIN, PRIMARY } from '../../arch/vmx/controls.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { INTERRUPTION_TYPE } from '../../arch/vmx/qualifications.ts';
-import { BLOCKING_BY_NMI, CR0_PE } from '../../arch/vmx/state-bits.ts';
-import { injectException, injectInterruptedDelivery, interruptsOpen, nmiOpen } from '../events.ts';
+import { BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
+import { injectException, injectInterruptedDelivery, interruptsOpen, nmiOpen, protectedMode } from '../events.ts';
 import { isSet, setBits, write32 } from '../vmcs-access.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
@@ -52,7 +52,7 @@ const entryInjects = ({ vcpu }: NestedVcpu): boolean => isSet(vcpu.processor, VM
 function exceptionLeaves(nested: NestedVcpu): boolean {
   const { vcpu, vmcs12 } = nested;
   const { exceptionVector: vector, exceptionErrorCode, faultLow, faultHigh } = vcpu.state;
-  const errorCode = (vcpu.cr0 & CR0_PE) !== 0 ? exceptionErrorCode : -1;
+  const errorCode = protectedMode(vcpu) ? exceptionErrorCode : -1;
   if (!exceptionExits(vmcs12, vector, Math.max(0, errorCode))) return false;
   vcpu.state.exceptionVector = -1;
   // A fault: RFLAGS are saved as its delivery would have pushed them.

@@ -22,7 +22,7 @@ import { countsInstruction } from './clock.ts';
 import { Composition, ProcessorView } from './composition.ts';
 import { writeEferOfL2 } from './efer.ts';
 import { deliverToL1, interruptedInjection, precedesInterruptWindow, prepareEntryOfL2 } from './events.ts';
-import { hardwareExit } from './exit-information.ts';
+import { exitInformation, hardwareExit } from './exit-information.ts';
 import type { ExitInformation } from './exit-information.ts';
 import { exitRoute, ownerOf } from './exit-routes.ts';
 import { leaveL2 } from './leave-l2.ts';
@@ -124,6 +124,11 @@ export class NestedVmx implements NestedHooks {
   /** L2 halts in hardware; L0 halts nobody at level 2. */
   wakes(): boolean {
     return true;
+  }
+
+  tripleFault(vcpu: Vcpu): void {
+    vcpu.count();
+    leaveL2(this.of(vcpu), exitInformation(EXIT_REASON.TRIPLE_FAULT), false);
   }
 
   /** vmcs02 is current. */
