@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // npm run test:walks [-- --cases N --seed S]: the walkers on all combinations, and N cases each on whole machines,
-// interpreted and compiled. Prints what differs.
+// interpreted and compiled, and of guests under EPT. Prints what differs.
 
 import { parseArgs } from 'node:util';
 import { CASES, Random, caseAt, flippedBits } from './cases.ts';
+import { rightsOfEachPage } from './ept-cases.ts';
+import { NestedComparison } from './nested.ts';
 import { TableMemory } from './chain.ts';
 import { ProcessorComparison } from './processor.ts';
 import { WalkerComparison } from './walkers.ts';
@@ -18,6 +20,9 @@ if (!(cases >= 0) || !(seed > 0)) {
   console.error('turtles: --cases and --seed are numbers, and the seed is above 0');
   process.exit(2);
 }
+
+// prettier-ignore
+const PROCESSORS = [['modern-1', false], ['modern-1', true], ['paper-1', false]] as const;
 
 let differences = 0;
 
@@ -46,6 +51,14 @@ for (const jit of ['off', 'eager'] as const) {
   part(`processor, compiled code ${jit}`, (random) => {
     const comparison = new ProcessorComparison(random, jit);
     for (let n = 0; n < cases; n++) comparison.compare(caseAt(random.below(CASES), random));
+    return comparison;
+  });
+}
+for (const [profile, flags] of PROCESSORS) {
+  part(`EPT, ${profile}${flags ? ' with accessed and dirty flags' : ''}`, (random) => {
+    const comparison = new NestedComparison(random, profile);
+    for (const one of rightsOfEachPage(random, flags)) comparison.compare(one);
+    for (let n = 0; n < cases; n++) comparison.compare(comparison.any(flags));
     return comparison;
   });
 }
