@@ -40,6 +40,8 @@ export class Session implements Runnable {
   /** Throws UserError when the kernel cannot be booted on this PC. */
   constructor(description: SessionDescription) {
     this.description = description;
+    const { writers } = description.recorder;
+    if (writers !== undefined) writers.instructions = () => this.instructions;
     this.pc = this.#build();
     description.consoles.forEach((console, index) => {
       console.onTyped = (bytes) => this.journal.input(index, bytes);
