@@ -156,22 +156,22 @@ export class ProcessorUnit {
     return this.cpu.words[STATE.activity >> 2];
   }
 
-  /** Nothing but RESET helps. A guest's shutdown state is another thing: an NMI or the VMX-preemption timer ends it. */
-  get isDown(): boolean {
-    return this.activity === ACTIVITY.shutdown && this.vmx?.nonRoot !== true;
-  }
-
   /** Whether it would execute something if it were run now. */
   get canRun(): boolean {
     const { activity, events } = this;
     if (activity === ACTIVITY.active) return true;
-    if (activity === ACTIVITY.halted || (activity === ACTIVITY.shutdown && !this.isDown)) return events.wakes();
+    if (activity === ACTIVITY.halted || this.vmx?.governs) return events.wakes();
     return activity === ACTIVITY.waitForSipi && (events.pendingInit || events.pendingStartup >= 0);
   }
 
-  /** The tick at which it must be looked at although it does nothing: the VMX-preemption timer ends HLT and shutdown too. */
+  /** In shutdown, and not as the activity state of a guest, which NMIs and INIT end. */
+  get isDown(): boolean {
+    return this.activity === ACTIVITY.shutdown && this.vmx?.nonRoot !== true;
+  }
+
+  /** The tick at which it must be looked at although it does nothing: the VMX-preemption timer runs in HLT and in shutdown too. */
   get deadline(): number {
-    return this.activity === ACTIVITY.waitForSipi ? Infinity : (this.vmx?.deadline() ?? Infinity);
+    return this.vmx?.deadline() ?? Infinity;
   }
 
   /** Now, also in the middle of a block that a device access interrupted. */

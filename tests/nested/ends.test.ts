@@ -7,7 +7,7 @@ import type { FieldName } from '../../src/arch/vmx/fields.ts';
 import { FakeHost } from '../../src/cli/fake-host.test.ts';
 import { STATUS } from '../../src/cli/statuses.ts';
 import { powerOff, say, spin, testKernel, tripleFault } from '../../src/cli/test-kernels.test.ts';
-import { readImage } from './image.ts';
+import { IMAGES, readImage } from './image.ts';
 import { kernelFor } from './runs.ts';
 
 const OWNERS = [
@@ -26,7 +26,7 @@ type Patch = readonly [old: readonly number[], bytes: readonly number[]];
 
 /** tests/nested's L1 with its L2, with `bytes` where the bytes `old` come first. */
 function patched(...patches: readonly Patch[]): Uint8Array {
-  const kernel = kernelFor(readImage().bytes, {
+  const kernel = kernelFor(readImage(IMAGES.l1).bytes, {
     profile: 'modern-1',
     ept: true,
     dirtyFlags: false,

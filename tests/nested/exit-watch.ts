@@ -17,6 +17,8 @@ import type { Layout } from './seen-exit.ts';
 const { VM_EXIT_REASON, GUEST_RIP, GUEST_RFLAGS, HOST_RIP } = OFFSET;
 const { VMLAUNCH, VMRESUME } = EXIT_REASON;
 const AFTER_EXIT = 2;
+/** The one processor on which L1 has a guest. */
+const WATCHED = 0;
 
 /** How often each exit reason came; a failed entry counts as its basic reason. */
 export type Reasons = Map<number, number>;
@@ -25,7 +27,7 @@ function countReason(reasons: Reasons, reason: number): void {
   reasons.set(reason & 0xffff, (reasons.get(reason & 0xffff) ?? 0) + 1);
 }
 
-/** L1 owns the machine: every exit is recorded. One processor. */
+/** L1 owns the machine: every exit is recorded. */
 export class BareWatch implements Recorder {
   readonly tracing = false;
   readonly recorded: RecordedExits;
@@ -67,7 +69,7 @@ export class ExitDiffers extends Error {
   }
 }
 
-/** L0 owns the machine: what L1 gets is compared, and `ExitDiffers` thrown at the first difference. One processor. */
+/** L0 owns the machine: what L1 gets is compared, and `ExitDiffers` thrown at the first difference. */
 export class NestedWatch implements Recorder {
   readonly tracing = false;
   event(): void {}
@@ -102,12 +104,14 @@ export class NestedWatch implements Recorder {
       throw new ExitDiffers(`${compared.count} exits under L0, ${this.#recorded.count} bare\n${compared.context()}`);
   }
 
-  exit(level: number, _processor: number, reason: number): void {
+  exit(level: number, processor: number, reason: number): void {
+    if (processor !== WATCHED) return;
     this.#levelOfExit = level;
     this.#reasonOfExit = reason;
   }
 
-  entry(level: number): void {
+  entry(level: number, processor: number): void {
+    if (processor !== WATCHED) return;
     assert(this.#seen && this.#nested, 'the watch is attached to L0');
     if (level !== 1 || !this.#isExitOfL2(this.#nested)) return;
     this.#levelOfExit = 1;

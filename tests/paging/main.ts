@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // npm run test:walks [-- --cases N --seed S]: the walkers on all combinations, and N cases each on whole machines,
-// interpreted and compiled, and of guests under EPT. Prints what differs.
+// interpreted and compiled, of guests under EPT,
+// and of L2 under the EPT02 that L0 makes. Prints what differs.
 
 import { parseArgs } from 'node:util';
 import { CASES, Random, caseAt, flippedBits } from './cases.ts';
+import { ComposedComparison } from './composed.ts';
 import { rightsOfEachPage } from './ept-cases.ts';
 import { NestedComparison } from './nested.ts';
 import { TableMemory } from './chain.ts';
@@ -57,6 +59,14 @@ for (const jit of ['off', 'eager'] as const) {
 for (const [profile, flags] of PROCESSORS) {
   part(`EPT, ${profile}${flags ? ' with accessed and dirty flags' : ''}`, (random) => {
     const comparison = new NestedComparison(random, profile);
+    for (const one of rightsOfEachPage(random, flags)) comparison.compare(one);
+    for (let n = 0; n < cases; n++) comparison.compare(comparison.any(flags));
+    return comparison;
+  });
+}
+for (const [profile, flags] of PROCESSORS) {
+  part(`EPT12 and EPT02, ${profile}${flags ? ' with accessed and dirty flags' : ''}`, (random) => {
+    const comparison = new ComposedComparison(random, profile);
     for (const one of rightsOfEachPage(random, flags)) comparison.compare(one);
     for (let n = 0; n < cases; n++) comparison.compare(comparison.any(flags));
     return comparison;

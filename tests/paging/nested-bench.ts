@@ -4,25 +4,15 @@ import type { FieldName } from '../../src/arch/vmx/fields.ts';
 import type { ProfileName } from '../../src/arch/vmx/profiles.ts';
 import { STATE } from '../../src/machine/cpu/state.ts';
 import { AT as BENCH, VmxBench } from '../../src/machine/vtx/vmx-bench.test.ts';
-import { ROLES } from './ept-cases.ts';
-import type { EptWay, NestedCase, Role } from './ept-cases.ts';
+import type { NestedCase } from './ept-cases.ts';
 import type { Kind } from './cases.ts';
+import { AT, NestedTables, PAGE, eptOf, guestAddress, linearOf, pagingOf, pdptesOf, rootOf } from './nested-tables.ts';
 import type { Ept, Paging, Tables } from './reference.ts';
 
 /** A guest in VMX non-root operation that makes one access; its host writes both dimensions of tables. */
 
-// prettier-ignore
-const AT = {
-  guestRoot: 0x80000, guestPointers: 0x81000, guestDirectory: 0x82000, guestTable: 0x83000,
-  eptRoot: 0x84000, eptPointers: 0x85000, eptCode: 0x86000,
-  /** A directory and a table for each tested guest-physical page. */
-  eptWays: 0x88000,
-  kernelCode: BENCH.guestCode, userCode: BENCH.guestCode + 0x1000,
-  /** Tested pages in the machine's memory, 4 KBytes each. */
-  pages: 0x340000,
-} as const;
-const GIBIBYTE = 1n << 30n;
-const OFFSET = 0x100n;
+const KERNEL_CODE = BENCH.guestCode;
+const USER_CODE = BENCH.guestCode + 0x1000;
 
 /** The guest's code: offset in its page, and bytes. */
 const CODE = {
@@ -44,32 +34,8 @@ const CR4_BITS = { PSE: 1 << 4, PAE: 1 << 5, VMXE: 1 << 13, SMEP: 1 << 20, SMAP:
 const EFER_BITS = { LME: 1 << 8, LMA: 1 << 10, NXE: 1 << 11 } as const;
 const PAGE_FAULT = 14;
 const WRITTEN = 0x1234n;
-/** CPUID, and more for those who read it. */
-const CONTENT = 0x1122_3344_a20fn;
-
-/** The machine's memory: both dimensions of tables end there. */
-const machineAddress = (role: Role): bigint => BigInt(AT.pages + 0x1000 * ROLES.indexOf(role));
-const PAGE = machineAddress('page') + OFFSET;
-/** Each tested page has a gibibyte of its own; the bits below are those of the machine address, for all page sizes. */
-const guestAddress = (role: Role): bigint => (BigInt(ROLES.indexOf(role)) + 1n) * GIBIBYTE + machineAddress(role);
-/** The level whose entries a table holds, by the lowest bit of their index. */
-const ROLE_BY_LOW: Readonly<Record<string, Role>> = {
-  12: 'table',
-  21: 'directory',
-  22: 'directory',
-  30: 'pointers',
-  39: 'root',
-};
-const LOWS: Readonly<Record<Kind, readonly bigint[]>> = {
-  '4-level': [39n, 30n, 21n, 12n],
-  PAE: [21n, 12n],
-  '32-bit': [22n, 12n],
-};
-const LINEAR_BASE: Readonly<Record<Kind, bigint>> = {
-  '4-level': (5n << 39n) | (2n << 30n),
-  PAE: 3n << 30n,
-  '32-bit': 3n << 30n,
-};
+/** The guest-physical address that `loadPdptes` loads from: that of the tested bytes. */
+export const PDPTES = guestAddress('page') + (PAGE & 0xfffn);
 
 export class NestedBench implements Tables {
   readonly bench: VmxBench;
@@ -77,13 +43,13 @@ export class NestedBench implements Tables {
   readonly page1GB: boolean;
   /** Without the control, NXE of the guest is the host's, which is 1. */
   private readonly loadsEfer: boolean;
-  /** Places of the tested entries in machine memory: of the way to each page, and of the guest's. */
-  ways: readonly (readonly bigint[])[] = [];
-  guest: readonly bigint[] = [];
+  readonly tables: NestedTables;
 
   constructor(profile: ProfileName) {
     this.bench = new VmxBench(profile);
     this.executeOnly = this.page1GB = this.loadsEfer = profile === 'modern-1';
+    this.bench.reset().secondary(SECONDARY.ENABLE_EPT | SECONDARY.ENABLE_VPID);
+    this.tables = new NestedTables((address, value, width) => this.put(address, value, width));
     this.prepare();
   }
 
@@ -96,79 +62,13 @@ export class NestedBench implements Tables {
     this.bench.poke(Number(address), bytes);
   }
 
-  linearOf(kind: Kind): bigint {
-    return LINEAR_BASE[kind] + PAGE;
-  }
-
-  /** Fetches have a root of their own, and nothing else of the guest is executed; PAE paging has no root in memory. */
-  private ownRoot(one: NestedCase): boolean {
-    return one.what === 'fetch' && one.kind !== 'PAE';
-  }
-
-  /** Writes both dimensions, and the page. */
-  write(one: NestedCase): void {
-    this.ways = ROLES.map((role, n) => this.writeWay(one.ways[role], role, n));
-    this.writeGuestOnly(one);
-  }
-
-  /** Leaves the second dimension as it is, flags and all. */
-  writeGuestOnly(one: NestedCase): void {
-    this.guest = this.writeGuest(one);
-    this.put(PAGE, CONTENT);
-  }
-
-  /** Places of all tested entries. */
-  get places(): readonly bigint[] {
-    return [...this.ways.flat(), ...this.guest];
-  }
-
   /** What the reference needs to know. */
   describe(one: NestedCase): { paging: Paging; ept: Ept } {
-    const root = this.rootOf(one);
-    const pdptes = [BigInt(AT.guestDirectory | 1), 0n, 0n, guestAddress('directory') | 1n];
+    const paging = pagingOf(one);
     return {
-      paging: { ...one.paging, NXE: one.paging.NXE || !this.loadsEfer, cr3: root, pdptes },
-      ept: {
-        root: BigInt(AT.eptRoot),
-        accessedDirty: one.accessedDirty,
-        executeOnly: this.executeOnly,
-        page1GB: this.page1GB,
-      },
+      paging: { ...paging, NXE: paging.NXE || !this.loadsEfer },
+      ept: eptOf(one, this.executeOnly, this.page1GB),
     };
-  }
-
-  private rootOf(one: NestedCase): bigint {
-    if (!this.ownRoot(one)) return BigInt(AT.guestRoot);
-    return guestAddress(one.kind === '4-level' ? 'root' : 'directory');
-  }
-
-  private writeGuest(one: NestedCase): bigint[] {
-    const width = one.kind === '32-bit' ? 4 : 8;
-    const linear = this.linearOf(one.kind);
-    const lows = LOWS[one.kind];
-    return one.entries.map((flags, n) => {
-      const commonRoot = n === 0 && one.kind !== 'PAE' && !this.ownRoot(one);
-      const table = commonRoot ? BigInt(AT.guestRoot) : machineAddress(ROLE_BY_LOW[Number(lows[n])]);
-      const index = (linear >> lows[n]) & (width === 8 ? 0x1ffn : 0x3ffn);
-      const place = table + index * BigInt(width);
-      const leaf = n === one.entries.length - 1;
-      const next = leaf ? (guestAddress('page') >> lows[n]) << lows[n] : guestAddress(ROLE_BY_LOW[Number(lows[n + 1])]);
-      this.put(place, flags ^ next, width);
-      return place & ~7n;
-    });
-  }
-
-  private writeWay(way: EptWay, role: Role, n: number): bigint[] {
-    const address = guestAddress(role);
-    const directory = BigInt(AT.eptWays + n * 0x2000);
-    const tables = [BigInt(AT.eptPointers), directory, directory + 0x1000n];
-    return way.entries.map((flags, level) => {
-      const low = BigInt(30 - 9 * level);
-      const place = tables[level] + ((address >> low) & 0x1ffn) * 8n;
-      const leaf = level === way.entries.length - 1;
-      this.put(place, flags ^ (leaf ? (machineAddress(role) >> low) << low : tables[level + 1]));
-      return place;
-    });
   }
 
   /** Enters the guest for the access of a case; gives the exit in the reference's terms. */
@@ -179,7 +79,7 @@ export class NestedBench implements Tables {
     this.host('resume');
     const { reason } = bench;
     const rip = bench.get64('GUEST_RIP');
-    const linear = this.linearOf(one.kind);
+    const linear = linearOf(one.kind);
     const start = this.ripOf(one);
     if (reason === 'CPUID') {
       const after = one.what === 'fetch' ? linear : start + BigInt(codeOf(one).bytes.length - 2);
@@ -214,7 +114,7 @@ export class NestedBench implements Tables {
   expectedEffect(one: NestedCase, physical: bigint): string | undefined {
     const mask = one.kind === '4-level' ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn;
     if (physical !== PAGE && one.what !== 'read') return undefined;
-    if (this.bench.memory.host(Number(physical)) < 0 || this.places.includes(physical & ~7n)) return undefined;
+    if (this.bench.memory.host(Number(physical)) < 0 || this.tables.places.includes(physical & ~7n)) return undefined;
     const value = (this.read(physical & ~7n) >> ((physical & 7n) * 8n)) & mask;
     return (one.what === 'write' ? WRITTEN : value).toString(16);
   }
@@ -222,22 +122,17 @@ export class NestedBench implements Tables {
   /** MOV to CR3 in a guest with PAE paging: the four PDPTEs lie in the tested page. Gives the exit, and where it says. */
   loadPdptes(one: NestedCase): string {
     const { bench } = this;
-    this.write(one);
+    this.tables.write(one);
     [BigInt(AT.guestDirectory | 1), 0n, 0n, 0n].forEach((value, n) => this.put(PAGE + BigInt(8 * n), value));
     this.guestState(one);
-    bench.set('GUEST_RIP', AT.kernelCode + CODE.movCr3.at);
-    bench.cpu.setReg64(0, guestAddress('page') + OFFSET);
+    bench.set('GUEST_RIP', KERNEL_CODE + CODE.movCr3.at);
+    bench.cpu.setReg64(0, PDPTES);
     bench.set('VM_EXIT_REASON', 0xffff);
     this.host('resume');
     if (bench.reason !== 'EPT_VIOLATION') return bench.reason;
     const qualification = bench.get('EXIT_QUALIFICATION').toString(16);
     return `violation ${bench.get64('GUEST_PHYSICAL_ADDRESS').toString(16)} ${qualification}`;
   }
-  /** The address that `loadPdptes` loads from. */
-  get pdpteAddress(): bigint {
-    return guestAddress('page') + OFFSET;
-  }
-
   /** INVEPT or INVVPID, executed by the host; the descriptor's first 8 bytes. */
   invalidate(instruction: 'INVEPT' | 'INVVPID', type: number, descriptor: bigint, linear = 0n): void {
     const { bench } = this;
@@ -261,8 +156,8 @@ export class NestedBench implements Tables {
   }
 
   private ripOf(one: NestedCase): bigint {
-    if (one.what === 'fetch') return this.linearOf(one.kind);
-    return BigInt((one.by === 'user' ? AT.userCode : AT.kernelCode) + codeOf(one).at);
+    if (one.what === 'fetch') return linearOf(one.kind);
+    return BigInt((one.by === 'user' ? USER_CODE : KERNEL_CODE) + codeOf(one).at);
   }
 
   private guestState(one: NestedCase): void {
@@ -274,7 +169,6 @@ export class NestedBench implements Tables {
     const set = (on: boolean, bits: number): number => (on ? bits : 0);
     const loadsEfer = set(this.loadsEfer, ENTRY.LOAD_IA32_EFER);
     const controls = bench.get('VM_ENTRY_CONTROLS') & ~ENTRY.IA32E_MODE_GUEST;
-    const root = this.rootOf(one);
     const rights = (user ? 0x60 : 0) | 0x93;
     // prettier-ignore
     const fields: Partial<Record<FieldName, number>> = {
@@ -293,22 +187,19 @@ export class NestedBench implements Tables {
     for (const [name, value] of Object.entries(fields)) bench.set(name as FieldName, value);
     const wide = (name: FieldName, value: bigint): void =>
       void bench.set(name, Number(value & 0xffff_ffffn), Number(value >> 32n));
-    wide('GUEST_CR3', root);
+    wide('GUEST_CR3', rootOf(one));
     wide('GUEST_RIP', this.ripOf(one));
-    if (one.kind === 'PAE') {
-      const pdptes = [BigInt(AT.guestDirectory | 1), 0n, 0n, guestAddress('directory') | 1n];
-      pdptes.forEach((value, n) => wide(`GUEST_PDPTR${n}` as FieldName, value));
-    }
+    if (one.kind === 'PAE') pdptesOf().forEach((value, n) => wide(`GUEST_PDPTR${n}` as FieldName, value));
     bench.cpu.setReg64(0, 0n);
     bench.cpu.setReg64(1, WRITTEN);
-    bench.cpu.setReg64(3, this.linearOf(one.kind));
+    bench.cpu.setReg64(3, linearOf(one.kind));
   }
 
   /** The guest's code, one to one; the user's page apart. All flags set, so that only the tested tables change. */
   private codeTables(kind: Kind): void {
     const width = kind === '32-bit' ? 4 : 8;
-    for (const page of [AT.kernelCode, AT.userCode])
-      this.put(AT.guestTable + (page >> 12) * width, BigInt(page | (page === AT.userCode ? 0x67 : 0x63)), width);
+    for (const page of [KERNEL_CODE, USER_CODE])
+      this.put(AT.guestTable + (page >> 12) * width, BigInt(page | (page === USER_CODE ? 0x67 : 0x63)), width);
     const link = (address: number): bigint => BigInt(address | 0x67);
     if (kind === '4-level') {
       this.put(AT.guestRoot, link(AT.guestPointers));
@@ -319,16 +210,11 @@ export class NestedBench implements Tables {
 
   private prepare(): void {
     const { bench } = this;
-    bench.reset().secondary(SECONDARY.ENABLE_EPT | SECONDARY.ENABLE_VPID);
-    // The code and the common tables: 2-MByte pages, one to one, with their flags set.
-    this.put(AT.eptRoot, BigInt(AT.eptPointers | 0x107));
-    this.put(AT.eptPointers, BigInt(AT.eptCode | 0x107));
-    this.put(AT.eptCode, 0x3b7n);
     // So that VMRESUME is right from the first case on.
     bench.set('EPT_POINTER', AT.eptRoot | 0x1e);
     bench.launch('0f a2');
     for (const { at, bytes } of Object.values(CODE))
-      for (const page of [AT.kernelCode, AT.userCode]) bench.poke(page + at, bytes);
+      for (const page of [KERNEL_CODE, USER_CODE]) bench.poke(page + at, bytes);
     for (const { at, bytes } of Object.values(HOST_CODE)) bench.poke(BENCH.hostCode + at, bytes);
   }
 }

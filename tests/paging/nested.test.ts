@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Random } from './cases.ts';
 import { eptWay, rightsOfEachPage } from './ept-cases.ts';
+import { PDPTES } from './nested-bench.ts';
 import { NestedComparison } from './nested.ts';
 
 /** Two dimensions, real accesses of a guest in VMX non-root operation. `npm run test:walks` does more of them. */
@@ -46,12 +47,12 @@ describe('accesses of a guest under EPT beside the plain reference', () => {
         bench.invalidate('INVEPT', 2, 0n);
         const paging = { ...sound.paging, kind: 'PAE' as const };
         const one = { ...sound, kind: 'PAE' as const, pageShift: 12, entries: [7n, 7n], paging, ways, accessedDirty };
-        const address = bench.pdpteAddress.toString(16);
+        const address = PDPTES.toString(16);
         const violation = `violation ${address} ${(1 | (rights << 3)).toString(16)}`;
         const expected = rights === 2 || rights === 6 ? 'EPT_MISCONFIG' : rights & 1 ? 'CPUID' : violation;
         assert.equal(bench.loadPdptes(one), expected, `rights ${rights}`);
         const flags = expected === 'CPUID' && accessedDirty ? 0x100n : 0n;
-        assert.equal(bench.read(bench.ways[0][2]) & 0x300n, flags, `rights ${rights}`);
+        assert.equal(bench.read(bench.tables.ways[0][2]) & 0x300n, flags, `rights ${rights}`);
       }
     }
   });

@@ -4,6 +4,7 @@ import { anyNestedCase } from './ept-cases.ts';
 import type { NestedCase } from './ept-cases.ts';
 import type { Random } from './cases.ts';
 import { NestedBench } from './nested-bench.ts';
+import { linearOf } from './nested-tables.ts';
 import { translate } from './reference.ts';
 import type { Flags, Tables } from './reference.ts';
 
@@ -37,7 +38,7 @@ export class NestedComparison {
   compare(one: NestedCase): void {
     const { bench } = this;
     this.cases++;
-    bench.write(one);
+    bench.tables.write(one);
     bench.invalidate('INVEPT', 2, 0n);
     const expected = this.exactly('cold', one);
     if (expected === undefined) return;
@@ -55,11 +56,11 @@ export class NestedComparison {
     const { bench } = this;
     const expected = this.expected(bench, one);
     if (expected === undefined) return undefined;
-    const before = bench.places.map((place) => bench.read(place));
+    const before = bench.tables.places.map((place) => bench.read(place));
     const got = bench.access(one);
     this.expect(when, one, expected.text, got);
-    const wanted = bench.places.map((place, n) => before[n] | (expected.flags.get(place) ?? 0n));
-    const after = bench.places.map((place) => bench.read(place));
+    const wanted = bench.tables.places.map((place, n) => before[n] | (expected.flags.get(place) ?? 0n));
+    const after = bench.tables.places.map((place) => bench.read(place));
     this.expect(`${when}, flags`, one, hexList(wanted), hexList(after));
     return expected.text;
   }
@@ -70,8 +71,8 @@ export class NestedComparison {
     const other = this.any(one.accessedDirty);
     const guestOnly = other.kind === one.kind && other.pageShift === one.pageShift;
     const next = guestOnly ? { ...one, entries: other.entries } : { ...one, ways: other.ways };
-    const old = new Map(bench.places.map((place) => [place, bench.read(place)]));
-    const write = (): void => (guestOnly ? bench.writeGuestOnly(next) : bench.write(next));
+    const old = new Map(bench.tables.places.map((place) => [place, bench.read(place)]));
+    const write = (): void => (guestOnly ? bench.tables.writeGuestOnly(next) : bench.tables.write(next));
     write();
     const allowed = this.mixed(next, old);
     // Where one of them cannot be tried none is.
@@ -91,14 +92,13 @@ export class NestedComparison {
     const { bench, random } = this;
     const vpid = 1n;
     if (!guestOnly) bench.invalidate('INVEPT', 1 + random.bits(1), bench.eptp);
-    else
-      bench.invalidate('INVVPID', this.vpidTypes[random.below(this.vpidTypes.length)], vpid, bench.linearOf(one.kind));
+    else bench.invalidate('INVVPID', this.vpidTypes[random.below(this.vpidTypes.length)], vpid, linearOf(one.kind));
   }
 
   /** Every answer with the guest's tables, and the way to each page, as they were or as they are now. */
   private mixed(next: NestedCase, old: ReadonlyMap<bigint, bigint>): Set<string> | undefined {
     const { bench } = this;
-    const groups = [...bench.ways, bench.guest].filter((group) =>
+    const groups = [...bench.tables.ways, bench.tables.guest].filter((group) =>
       group.some((place) => old.has(place) && old.get(place) !== bench.read(place)),
     );
     const answers = new Set<string>();
@@ -115,7 +115,7 @@ export class NestedComparison {
   private expected(tables: Tables, one: NestedCase): Answer | undefined {
     const { bench } = this;
     const { paging, ept } = bench.describe(one);
-    const outcome = translate(tables, paging, ept, { linear: bench.linearOf(one.kind), what: one.what, by: one.by });
+    const outcome = translate(tables, paging, ept, { linear: linearOf(one.kind), what: one.what, by: one.by });
     const { flags } = outcome;
     switch (outcome.is) {
       case 'address': {

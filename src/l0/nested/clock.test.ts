@@ -7,10 +7,10 @@ import { exitInformation } from './exit-information.ts';
 
 const PAGE_FAULT = 0x80000b0e;
 const EXTERNAL = 0x80000030;
-const { EXCEPTION_NMI, EPT_VIOLATION, EPT_MISCONFIG, APIC_ACCESS, TRIPLE_FAULT } = EXIT_REASON;
+const { EXCEPTION_NMI, EPT_VIOLATION, EPT_MISCONFIG, APIC_ACCESS, TASK_SWITCH, TRIPLE_FAULT } = EXIT_REASON;
 
 describe('what the clock counts of exits during event delivery', () => {
-  for (const reason of [EXCEPTION_NMI, EPT_VIOLATION, EPT_MISCONFIG, APIC_ACCESS]) {
+  for (const reason of [EXCEPTION_NMI, EPT_VIOLATION, EPT_MISCONFIG, APIC_ACCESS, TASK_SWITCH]) {
     const during = (vectoring: number): ReturnType<typeof exitInformation> =>
       exitInformation(reason, { vectoring, interruption: reason === EXCEPTION_NMI ? PAGE_FAULT : 0 });
 
@@ -22,7 +22,8 @@ describe('what the clock counts of exits during event delivery', () => {
     });
   }
 
-  test('a triple fault is of the instruction that began it', () => {
+  test('a triple fault is of the instruction that began it, or of what was injected', () => {
     assert.equal(countsInstruction(exitInformation(TRIPLE_FAULT), false), true);
+    assert.equal(countsInstruction(exitInformation(TRIPLE_FAULT), true), false);
   });
 });

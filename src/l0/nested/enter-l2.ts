@@ -17,6 +17,7 @@ import { eferOfL2, setEferOfL2 } from './efer.ts';
 import { failEntryAfterLoading, failEntryBeforeLoading } from './leave-l2.ts';
 import { failedLoadRule, loadEntryList } from './msr-lists.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
+import { startTimer } from './preemption-timer.ts';
 import { failEntry } from './outcome.ts';
 
 const { GUEST_INTERRUPTIBILITY_INFO, VM_ENTRY_INTR_INFO_FIELD, VM_ENTRY_MSR_LOAD_ADDR, VM_ENTRY_MSR_LOAD_COUNT } =
@@ -79,6 +80,7 @@ function switchToL2(nested: NestedVcpu, rip: number): void {
   vmcs12.launchState = LAUNCH_STATE.launched;
   vmcs12.entered();
   state.completedForL2 = 0;
+  startTimer(nested);
   // An event that was under way in L1 is none of L2's: instructions that exit do so before any event.
   vcpu.state.vectoring = 0;
   traceEntry(nested);

@@ -9,17 +9,25 @@
 import { EXIT, PIN, PRIMARY } from '../../arch/vmx/controls.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
-import { INTERRUPTION_TYPE } from '../../arch/vmx/qualifications.ts';
-import { BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
+import { compose } from '../../arch/vmx/bit-field.ts';
+import { INTERRUPTION_TYPE, SIPI } from '../../arch/vmx/qualifications.ts';
+import { ACTIVITY, BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
+import type { RootProcessor } from '../../hardware/vmx.ts';
 import { injectException, injectInterruptedDelivery, interruptsOpen, nmiOpen, protectedMode } from '../events.ts';
 import { isSet, setBits, write32 } from '../vmcs-access.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
 import { leaveL2 } from './leave-l2.ts';
-import type { NestedVcpu } from './nested-vcpu.ts';
+import type { NestedVcpu, NestedVcpuState } from './nested-vcpu.ts';
+import { continueTimer } from './preemption-timer.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
+<<<<<<< HEAD
 const { GUEST_INTERRUPTIBILITY_INFO, IDT_VECTORING_INFO_FIELD, GUEST_PENDING_DBG_EXCEPTIONS } = OFFSET;
+=======
+const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, IDT_VECTORING_INFO_FIELD, VM_EXIT_REASON, GUEST_RIP } =
+  OFFSET;
+>>>>>>> main
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
@@ -40,6 +48,7 @@ export function prepareEntryOfL2(nested: NestedVcpu): void {
   const taken =
     injectInterruptedDelivery(vcpu) || injectException(vcpu) || entryInjects(nested) || injectPendingTrap(nested);
   askForEvents(nested, taken);
+  continueTimer(nested);
   rememberInjection(nested);
 }
 
@@ -87,34 +96,42 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
   let free = !taken;
   let nmiWindow = primary12(nested, PRIMARY.NMI_WINDOW_EXITING);
   let interruptWindow = primary12(nested, PRIMARY.INTERRUPT_WINDOW_EXITING);
-  let kick = state.pendingInit !== 0;
+  let kick = false;
   if (state.pendingNmi !== 0) {
-    if (pin12(nested, PIN.NMI_EXITING)) kick ||= nmiMayExit(nested);
-    else if (free && nmiOpen(vcpu)) {
+    if (pin12(nested, PIN.NMI_EXITING)) kick = nmiMayExit(nested);
+    else if (free && nmiOpen(vcpu) && !waitsForStartup(nested)) {
       state.pendingNmi = 0;
       write32(processor, VM_ENTRY_INTR_INFO_FIELD, NMI_INFORMATION);
       free = false;
     } else nmiWindow = true;
   }
   if (localApic.interruptPending()) {
-    if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick = true;
-    else if (free && !interruptWindow && interruptsOpen(vcpu))
+    if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick ||= interruptsMayExit(nested);
+    else if (free && !interruptWindow && interruptsOpen(vcpu) && interruptsMayExit(nested))
       write32(processor, VM_ENTRY_INTR_INFO_FIELD, VALID | localApic.acknowledge());
     else interruptWindow = true;
   }
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.NMI_WINDOW_EXITING, nmiWindow);
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.INTERRUPT_WINDOW_EXITING, interruptWindow);
-  if (kick) processor.kick();
+  if (state.pendingInit !== 0 || (state.pendingStartup >= 0 && waitsForStartup(nested))) processor.kick(true);
+  else if (kick) processor.kick();
 }
+
+const activity02 = ({ vcpu }: NestedVcpu): number => vcpu.processor.readLow(GUEST_ACTIVITY_STATE);
+const waitsForStartup = (nested: NestedVcpu): boolean => activity02(nested) === ACTIVITY.waitForSipi;
+
+/** Interrupts end HLT, but neither shutdown nor wait-for-SIPI. A shadow holds the kick back as it does them. */
+const interruptsMayExit = (nested: NestedVcpu): boolean => activity02(nested) <= ACTIVITY.hlt;
 
 /** With NMI exiting, blocking by NMI holds NMIs back unless it is only of virtual NMIs. */
 function nmiMayExit(nested: NestedVcpu): boolean {
+  if (waitsForStartup(nested)) return false;
   return pin12(nested, PIN.VIRTUAL_NMIS) || !isSet(nested.vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI);
 }
 
 /**
  * L2 is between two instructions, and the hardware would take an external interrupt now. True: L1 got an exit. INIT
- * comes before NMIs, and these before interrupts.
+ * comes before start-up IPIs, these before NMIs, and these before interrupts.
  */
 export function deliverToL1(nested: NestedVcpu): boolean {
   const { vcpu } = nested;
@@ -124,12 +141,19 @@ export function deliverToL1(nested: NestedVcpu): boolean {
     leaveL2(nested, exitInformation(EXIT_REASON.INIT_SIGNAL), false);
     return true;
   }
+  if (state.pendingStartup >= 0 && waitsForStartup(nested)) {
+    const qualificationLow = compose(SIPI, { VECTOR: state.pendingStartup });
+    state.pendingStartup = -1;
+    leaveL2(nested, exitInformation(EXIT_REASON.SIPI_SIGNAL, { qualificationLow }), false);
+    return true;
+  }
   if (state.pendingNmi !== 0 && pin12(nested, PIN.NMI_EXITING) && nmiMayExit(nested)) {
     state.pendingNmi = 0;
     leaveL2(nested, exitInformation(EXIT_REASON.EXCEPTION_NMI, { interruption: NMI_INFORMATION }), false);
     return true;
   }
   if (!pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING) || !localApic.interruptPending()) return false;
+  if (!interruptsMayExit(nested)) return false;
   leaveL2(nested, exitInformation(EXIT_REASON.EXTERNAL_INTERRUPT, { interruption: acknowledged(nested) }), false);
   return true;
 }
@@ -161,15 +185,29 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   processor.readTsc(now);
   state.injectedAtLow = now.low;
   state.injectedAtHigh = now.high;
+<<<<<<< HEAD
   state.pendingDebugAtEntry = processor.readLow(GUEST_PENDING_DBG_EXCEPTIONS);
+=======
+  state.injectedRipLow = processor.readLow(GUEST_RIP);
+  state.injectedRipHigh = processor.readHigh(GUEST_RIP);
+>>>>>>> main
 }
 
 /** The exit interrupted the delivery of the event with which L2 was entered: no instruction of L2 has begun. */
 export function interruptedInjection({ vcpu, state }: NestedVcpu): boolean {
   const { processor } = vcpu;
-  const vectoring = processor.readLow(IDT_VECTORING_INFO_FIELD);
-  if (state.injected === 0 || (vectoring & VALID) === 0 || ((vectoring ^ state.injected) & 0x7ff) !== 0) return false;
+  if (state.injected === 0 || !isDelivering(processor, state)) return false;
   const now = { low: 0, high: 0 };
   processor.readTsc(now);
   return now.low === state.injectedAtLow && now.high === state.injectedAtHigh;
+}
+
+/** A triple fault does not name the event that it began with: L2 is where it was entered, which no handler is. */
+function isDelivering(processor: RootProcessor, state: NestedVcpuState): boolean {
+  if (processor.readLow(VM_EXIT_REASON) === EXIT_REASON.TRIPLE_FAULT)
+    return (
+      processor.readLow(GUEST_RIP) === state.injectedRipLow && processor.readHigh(GUEST_RIP) === state.injectedRipHigh
+    );
+  const vectoring = processor.readLow(IDT_VECTORING_INFO_FIELD);
+  return (vectoring & VALID) !== 0 && ((vectoring ^ state.injected) & 0x7ff) === 0;
 }

@@ -98,7 +98,8 @@ function pendingDebugExceptions(unit: VmxUnit): number {
     (words[STATE.interruptibility >> 2] & (BLOCKING.sti | BLOCKING.movSs)) !== 0 ||
     words[STATE.activity >> 2] === ACTIVITY.halted;
   const waiting = pendingOf(cpu.breakpoints.waiting);
-  const pending = KEEPS_PENDING.has(exit.reason) || held ? state.pendingDebugExceptions | waiting : 0;
+  const pending =
+    KEEPS_PENDING.has(exit.reason) || exit.keepsPending || held ? state.pendingDebugExceptions | waiting : 0;
   const steps =
     (words[STATE.flagsOther >> 2] & RFLAGS.TF) !== 0 && (cpu.environment.msrs.get(IA32_DEBUGCTL) & DEBUGCTL_BTF) === 0n;
   return held && steps ? pending | PENDING_BS : pending;

@@ -341,9 +341,6 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   get waits(): boolean {
     return boundary.waits(this);
   }
-  startup(vector: number): boolean {
-    return boundary.startup(this, vector);
-  }
   get nmi(): NmiOutcome {
     return boundary.nmiOutcome(this);
   }

@@ -131,6 +131,8 @@ const branchRows: Row[] = [
   ['loop',   'E2 ib', { prepare: smallCount }],
   ['jrcxz',  'E3 ib', { prepare: smallCount }],
   ['loop',   'address32 E2 ib', { prepare: smallCount, emit: (d) => [0x67, 0xe2, d.random.below(256)] }],
+  ['loopne', 'address32 E0 ib', { prepare: smallCount, emit: (d) => [0x67, 0xe0, d.random.below(256)] }],
+  ['loope',  'address32 E1 ib', { prepare: smallCount, emit: (d) => [0x67, 0xe1, d.random.below(256)] }],
   ['jecxz',  'address32 E3 ib', { prepare: smallCount, emit: (d) => [0x67, 0xe3, d.random.below(256)] }],
 ];
 

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Case } from './case.ts';
+import { EVENT_CASES } from './cases-events.ts';
+import { INSTRUCTION_CASES } from './cases-instructions.ts';
+import { MEMORY_CASES } from './cases-memory.ts';
+import { PROCESSOR_CASES } from './cases-processors.ts';
+import { TRAP_CASES } from './cases-traps.ts';
+
+export const ALL_CASES: readonly Case[] = [
+  ...INSTRUCTION_CASES,
+  ...EVENT_CASES,
+  ...MEMORY_CASES,
+  ...TRAP_CASES,
+  ...PROCESSOR_CASES,
+];
