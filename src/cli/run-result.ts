@@ -105,7 +105,10 @@ export function judge(run: JudgedRun): RunResult {
 }
 
 /** What the judgement is made of. */
-export type JudgedRun = Pick<FinishedRun, 'args' | 'description' | 'milestones' | 'kvm' | 'how' | 'wedge' | 'failed' | 'found'> & {
+export type JudgedRun = Pick<
+  FinishedRun,
+  'args' | 'description' | 'milestones' | 'kvm' | 'how' | 'wedge' | 'failed' | 'found'
+> & {
   readonly session: Pick<Session, 'end' | 'endText'>;
 };
 

@@ -43,7 +43,7 @@ export class BatchView implements ConsoleView {
   }
 
   notice(lines: readonly string[]): void {
-    this.#host.writeError(lines.map((text) => `turtles: ${text}\n`).join(''));
+    this.#host.writeError(`turtles: ${lines.map((text) => `${text}\n`).join('')}`);
   }
 
   /** Lines are shown as they come: a slice of nothing but exits can take long. */
@@ -91,7 +91,7 @@ export class TerminalView implements ConsoleView {
   notice(lines: readonly string[]): void {
     this.show();
     const end = this.#restore === undefined ? '\n' : '\r\n';
-    this.#host.writeError(lines.map((text) => `${text}${end}`).join(''));
+    this.#host.writeError(`turtles: ${lines.map((text) => `${text}${end}`).join('')}`);
   }
 
   /** Lines of levels that stream by come with their bytes. */

@@ -15,7 +15,7 @@ export interface Explaining {
   /** Instructions of the run, the one that failed included. */
   readonly instructions: number;
   /** `vmx_vcpu_reset+0x93` for an address of software at this level; undefined: it has no known name. */
-  readonly symbol: (level: number, address: number) => string | undefined;
+  readonly symbol: (address: number, failed: FailedEntry) => string | undefined;
 }
 
 const grouped = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ',');
@@ -24,7 +24,7 @@ const line = (key: string, text: string): string => `  ${key.padEnd(7)} ${text}`
 /** The lines, without ends of line. */
 export function failedEntryLines(failed: FailedEntry, explaining: Explaining): string[] {
   const { level, instruction, rip, rule, msr, processor } = failed;
-  const at = place(level, rip, explaining);
+  const at = place(rip, failed, explaining);
   const where = processor === 0 ? '' : ` on processor ${processor}`;
   return [
     `VM entry failed: ${instruction} by L${level}${where} at ${at}  (instruction ${grouped(explaining.instructions)})`,
@@ -38,12 +38,12 @@ export function failedEntryLines(failed: FailedEntry, explaining: Explaining): s
   ];
 }
 
-function place(level: number, address: number, { symbol }: Explaining): string {
-  return symbol(level, address) ?? hex(address);
+function place(address: number, failed: FailedEntry, { symbol }: Explaining): string {
+  return symbol(address, failed) ?? hex(address);
 }
 
 function fieldLines(failed: FailedEntry, name: FieldName, explaining: Explaining): string[] {
-  const { vmcs, writers, level } = failed;
+  const { vmcs, writers } = failed;
   if (vmcs === undefined) return [];
   const { offset, width } = fieldNamed(name);
   const [low, high] = [vmcs.low(offset), vmcs.high(offset)];
@@ -52,22 +52,23 @@ function fieldLines(failed: FailedEntry, name: FieldName, explaining: Explaining
   const field = line('field', `${name} = ${value}`);
   return writers === undefined
     ? [field]
-    : [field, line('written', written(writers.writer(offset, low, high), level, explaining))];
+    : [field, line('written', written(writers.writer(offset, low, high), failed, explaining))];
 }
 
 const wide = (low: number, high: number): string => hex((BigInt(high) << 32n) | BigInt(low), 16);
 
-function written(writer: FieldWriter, level: number, explaining: Explaining): string {
+function written(writer: FieldWriter, failed: FailedEntry, explaining: Explaining): string {
   if (writer.kind === 'memory') return 'in memory, not by VMWRITE';
   if (writer.kind === 'never')
     return writer.vmclear === undefined
       ? 'never, as far as is known'
       : `not since VMCLEAR at instruction ${grouped(writer.vmclear)}`;
-  const ago = `${grouped(explaining.instructions - writer.instructions)} instructions earlier`;
+  const distance = explaining.instructions - writer.instructions;
+  const ago = `${grouped(distance)} instruction${distance === 1 ? '' : 's'} earlier`;
   const cleared = writer.beforeVmclear ? ', before the last VMCLEAR' : '';
   return writer.kind === 'exit'
     ? `saved by the VM exit at instruction ${grouped(writer.instructions)}, ${ago}${cleared}`
-    : `VMWRITE at ${place(level, writer.rip, explaining)}, ${ago}${cleared}`;
+    : `VMWRITE at ${place(writer.rip, failed, explaining)}, ${ago}${cleared}`;
 }
 
 /** What the hypervisor of that level finds: flags and an error number, or an exit. */

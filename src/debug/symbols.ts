@@ -5,7 +5,9 @@ export interface KernelSymbol {
   readonly name: string;
   readonly address: number;
   /** Bytes, where it is known. */
-  readonly size?: number;
+  readonly size?: number | undefined;
+  /** The module it is of. */
+  readonly module?: string | undefined;
 }
 
 /** Symbols without a size are taken to reach to the next one, but no further than this. */
@@ -25,13 +27,14 @@ export class SymbolTable {
     return this.#symbols.length;
   }
 
-  /** `name+0x93`; undefined: the address lies in none. */
+  /** `name+0x93`, with its module in brackets; undefined: the address lies in none. */
   name(address: number): string | undefined {
     const symbol = this.#symbols[this.#last(address)];
     if (symbol === undefined) return undefined;
     const offset = address - symbol.address;
     if (offset >= (symbol.size || LONGEST)) return undefined;
-    return offset === 0 ? symbol.name : `${symbol.name}+0x${offset.toString(16)}`;
+    const module = symbol.module === undefined ? '' : ` [${symbol.module}]`;
+    return `${symbol.name}${offset === 0 ? '' : `+0x${offset.toString(16)}`}${module}`;
   }
   address(name: string): number | undefined {
     return this.#symbols.find((symbol) => symbol.name === name)?.address;

@@ -40,7 +40,13 @@ export function elfSections(bytes: Uint8Array, fileName: string): ElfSection[] {
     const at = offset + index * entrySize;
     const [w, u32] = [is64 ? 8 : 4, (from: number) => view.getUint32(at + from, true)];
     return {
-      ...{ nameAt: u32(0), type: u32(4), flags: word(at + 8), offset: word(at + 8 + 2 * w), size: word(at + 8 + 3 * w) },
+      ...{
+        nameAt: u32(0),
+        type: u32(4),
+        flags: word(at + 8),
+        offset: word(at + 8 + 2 * w),
+        size: word(at + 8 + 3 * w),
+      },
       ...{ link: u32(8 + 4 * w), info: u32(12 + 4 * w) },
     };
   });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { failedEntryLines } from '../debug/failed-entry-text.ts';
-import type { Explaining } from '../debug/failed-entry-text.ts';
+import type { LevelSymbols } from '../debug/level-symbols.ts';
 import type { FailedEntry } from '../trace/failed-entry.ts';
 import type { RunRecorder } from '../trace/recorder.ts';
 import type { Session } from './session.ts';
@@ -20,7 +20,7 @@ export class EntryFailures {
   count = 0;
   readonly #session: Session;
   readonly #mode: OnEntryFailure;
-  readonly #symbol: Explaining['symbol'];
+  readonly #symbols: LevelSymbols;
   readonly #write: (lines: readonly string[]) => void;
   readonly #explained = new Set<string>();
 
@@ -29,12 +29,12 @@ export class EntryFailures {
     session: Session,
     recorder: RunRecorder,
     mode: OnEntryFailure,
-    symbol: Explaining['symbol'],
+    symbols: LevelSymbols,
     write: (lines: readonly string[]) => void,
   ) {
     this.#session = session;
     this.#mode = mode;
-    this.#symbol = symbol;
+    this.#symbols = symbols;
     this.#write = write;
     recorder.onFailedEntry = (failed) => this.#failed(failed);
   }
@@ -48,7 +48,9 @@ export class EntryFailures {
     const which = `${failed.level} ${failed.rule.id} ${failed.rip}`;
     if (this.#explained.has(which) || this.#explained.size >= EXPLAINED) return;
     this.#explained.add(which);
-    this.#write(failedEntryLines(failed, { instructions: this.#session.instructions, symbol: this.#symbol }));
+    const { instructions, memory } = this.#session;
+    const symbol = (address: number, { cr3 }: FailedEntry) => this.#symbols.name(address, memory, cr3);
+    this.#write(failedEntryLines(failed, { instructions, symbol }));
   }
 
   /** What was not explained, for the end of the run: a line, or none. */

@@ -120,6 +120,12 @@ export class Session implements Runnable {
     return summarize({ machine, bus: machine.bus, unknownMsrs });
   }
 
+  /** L1's memory, by its own addresses. */
+  get memory(): { read(address: number, bytes: Uint8Array): void } {
+    const { pc } = this;
+    return 'l0' in pc ? pc.l0.l1.memory : pc.machine.memory;
+  }
+
   /** All RAM of the machine, as it is now; under L0, with L0's own. */
   get ram(): Uint8Array {
     const { layout, ramBytes, u8 } = this.pc.machine.memory;

@@ -40,14 +40,11 @@ export type NestedVcpuState = {
   injected: number;
   injectedAtLow: number;
   injectedAtHigh: number;
-<<<<<<< HEAD
   /** Pending debug exceptions of that entry. */
   pendingDebugAtEntry: number;
-=======
   /** RIP then: it moves when the event is delivered. */
   injectedRipLow: number;
   injectedRipHigh: number;
->>>>>>> main
   /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
   completedForL2: number;
   /** When the preemption timer of L2 expires, in the periods in which it counts. */
@@ -56,19 +53,16 @@ export type NestedVcpuState = {
 
 const initialState = (): NestedVcpuState => ({
   ...{ vmxOperation: 0, vmxonPointer: NO_VMCS },
-<<<<<<< HEAD
-  ...{ injected: 0, injectedAtLow: 0, injectedAtHigh: 0, pendingDebugAtEntry: 0, completedForL2: 0 },
-=======
   ...{
     injected: 0,
     injectedAtLow: 0,
     injectedAtHigh: 0,
+    pendingDebugAtEntry: 0,
     injectedRipLow: 0,
     injectedRipHigh: 0,
     completedForL2: 0,
     timerEnd: 0,
   },
->>>>>>> main
 });
 
 export interface NestedPages {
