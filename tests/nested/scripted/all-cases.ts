@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Case } from './case.ts';
+import { DEVICE_CASES } from './cases-devices.ts';
 import { EVENT_CASES } from './cases-events.ts';
 import { INSTRUCTION_CASES } from './cases-instructions.ts';
 import { MEMORY_CASES } from './cases-memory.ts';
@@ -12,4 +13,5 @@ export const ALL_CASES: readonly Case[] = [
   ...MEMORY_CASES,
   ...TRAP_CASES,
   ...PROCESSOR_CASES,
+  ...DEVICE_CASES,
 ];
