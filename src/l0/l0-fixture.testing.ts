@@ -204,6 +204,8 @@ function pageTables(): Uint8Array {
 export function fakeHooks(changes: Partial<NestedHooks> = {}): NestedHooks {
   return {
     readCapability: (index) => (index === 0x480 ? { low: 1, high: 2 } : undefined),
+    toL1Physical: (_vcpu, address) => address,
+    leaveByEpt12: () => {},
     allowsControl: () => true,
     blocksInit: () => false,
     vmxInstruction: () => {},

@@ -118,6 +118,13 @@ export class ReferenceProcessor implements CpuUnderTest {
     return result.kind === 'outside' ? { kind: 'fault', vector: NO_VECTOR } : result;
   }
 
+  run(): StepResult {
+    for (;;) {
+      const result = this.step();
+      if (result.kind === 'fault') return result;
+    }
+  }
+
   execute(): ReferenceResult {
     try {
       return this.#execute();

@@ -80,6 +80,7 @@ export class GuestPhysical implements SecondLevel {
 
   /** Without accessed and dirty flags for EPT, setting one of the guest's is a write, and is reported as both. */
   refuseFlags(address: PhysicalAddress): void {
+    this.walker.mappings.drop(address);
     this.violation(address, EPT_ACCESS.read | EPT_ACCESS.write, true);
   }
 
