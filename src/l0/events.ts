@@ -5,7 +5,7 @@
 import { PRIMARY } from '../arch/vmx/controls.ts';
 import { OFFSET } from '../arch/vmx/fields.ts';
 import { INTERRUPTION_TYPE } from '../arch/vmx/qualifications.ts';
-import { BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, CR0_PE, RFLAGS_IF } from '../arch/vmx/state-bits.ts';
+import { BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, RFLAGS_IF } from '../arch/vmx/state-bits.ts';
 import type { Vcpu } from './vcpu.ts';
 import { isSet, setBits, write32 } from './vmcs-access.ts';
 
@@ -89,7 +89,7 @@ export function injectException(vcpu: Vcpu): boolean {
   state.exceptionVector = -1;
   if (vector === PAGE_FAULT) processor.writeRegister('cr2', state.faultLow, state.faultHigh);
   // In real-address mode no exception has an error code; faults push RF = 1.
-  inject(vcpu, INTERRUPTION_TYPE.hardwareException, vector, vcpu.cr0 & CR0_PE ? exceptionErrorCode : -1);
+  inject(vcpu, INTERRUPTION_TYPE.hardwareException, vector, vcpu.protectedMode ? exceptionErrorCode : -1);
   vcpu.rflags = vcpu.rflags | RFLAGS_RF;
   return true;
 }

@@ -207,6 +207,7 @@ export function fakeHooks(changes: Partial<NestedHooks> = {}): NestedHooks {
     blocksInit: () => false,
     vmxInstruction: () => {},
     handlesExit: () => true,
+    counted: () => {},
     beforeEntry: () => {},
     wakes: () => false,
     tscOffsetChanged: () => {},

@@ -40,6 +40,8 @@ export interface NestedHooks {
    * for EPT violations and APIC accesses of an instruction that go to L1.
    */
   handlesExit(vcpu: Vcpu, reason: number): boolean;
+  /** The clock has counted an instruction of L2 that the hardware did not: what runs by the clock goes on. */
+  counted(vcpu: Vcpu): void;
   /**
    * Before each entry while `level` is 2, instead of L1's own events: an exception of emulation, events for L1 that
    * make L2 exit, the windows. Afterwards `level` may be 1.

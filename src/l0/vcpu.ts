@@ -5,6 +5,7 @@ import {
   AR_L,
   BLOCKING_BY_MOV_SS,
   BLOCKING_BY_STI,
+  CR0_PE,
   CR0_PG,
   EFER_LMA,
   RFLAGS_TF,
@@ -161,6 +162,10 @@ export class Vcpu implements ProcessorSignals {
   get efer(): number {
     return this.pages.msrList < 0 ? this.processor.readLow(GUEST_IA32_EFER) : this.state.efer;
   }
+  /** CR0.PE as it is, whatever a hypervisor lets its guest read: it decides about error codes. */
+  get protectedMode(): boolean {
+    return (this.processor.readLow(GUEST_CR0) & CR0_PE) !== 0;
+  }
   get paging(): boolean {
     return (this.cr0 & CR0_PG) !== 0;
   }
@@ -186,6 +191,7 @@ export class Vcpu implements ProcessorSignals {
    */
   count(): void {
     this.processor.retire();
+    if (this.state.level === 2) this.machine.nested?.counted(this);
   }
 
   /** The instruction that exited is done: RIP moves behind it, and what held for one instruction ends. */

@@ -122,8 +122,9 @@ export class Machine {
 
   private endOfTurn(limit: number): number {
     let deadline = this.schedule.nextDeadline();
+    // One that has passed either makes its processor able to run, or is held back by the activity state.
     for (const unit of this.processors)
-      if (unit.activity !== ACTIVITY.active) deadline = Math.min(deadline, unit.deadline);
+      if (unit.activity !== ACTIVITY.active && unit.deadline > this.time) deadline = Math.min(deadline, unit.deadline);
     if (this.processors.every((unit) => !unit.canRun))
       return deadline === Infinity ? Infinity : Math.min(limit, Math.max(deadline, this.time));
     if (this.processors.length === 1) return Math.min(limit, deadline);

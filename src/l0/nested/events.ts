@@ -10,16 +10,16 @@ import { EXIT, PIN, PRIMARY } from '../../arch/vmx/controls.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { INTERRUPTION_TYPE } from '../../arch/vmx/qualifications.ts';
-import { BLOCKING_BY_NMI, CR0_PE } from '../../arch/vmx/state-bits.ts';
+import { ACTIVITY, BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
 import { injectException, injectInterruptedDelivery, interruptsOpen, nmiOpen } from '../events.ts';
-import { isSet, setBits, write32 } from '../vmcs-access.ts';
+import { isSet, readNatural, setBits, write32 } from '../vmcs-access.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
 import { leaveL2 } from './leave-l2.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
-const { GUEST_INTERRUPTIBILITY_INFO, IDT_VECTORING_INFO_FIELD } = OFFSET;
+const { VMX_PREEMPTION_TIMER_VALUE, GUEST_ACTIVITY_STATE, GUEST_INTERRUPTIBILITY_INFO, GUEST_RSP } = OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
@@ -43,7 +43,17 @@ export function prepareEntryOfL2(nested: NestedVcpu): void {
   rememberInjection(nested);
 }
 
-const entryInjects = ({ vcpu }: NestedVcpu): boolean => isSet(vcpu.processor, VM_ENTRY_INTR_INFO_FIELD, VALID);
+/**
+ * L1's own event. NMIs that vmcs12 has not made virtual may be injected while they are blocked; L2 runs with virtual ones,
+ * which the entry wants open. The injection blocks them either way.
+ */
+function entryInjects({ vcpu: { processor } }: NestedVcpu): boolean {
+  const information = processor.readLow(VM_ENTRY_INTR_INFO_FIELD);
+  if ((information & VALID) === 0) return false;
+  if (((information >>> 8) & 7) === INTERRUPTION_TYPE.nmi)
+    setBits(processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI, false);
+  return true;
+}
 
 /**
  * L0's emulation of an instruction of L2 came to an exception: L1's bitmap is asked before it becomes anything else.
@@ -52,7 +62,7 @@ const entryInjects = ({ vcpu }: NestedVcpu): boolean => isSet(vcpu.processor, VM
 function exceptionLeaves(nested: NestedVcpu): boolean {
   const { vcpu, vmcs12 } = nested;
   const { exceptionVector: vector, exceptionErrorCode, faultLow, faultHigh } = vcpu.state;
-  const errorCode = (vcpu.cr0 & CR0_PE) !== 0 ? exceptionErrorCode : -1;
+  const errorCode = vcpu.protectedMode ? exceptionErrorCode : -1;
   if (!exceptionExits(vmcs12, vector, Math.max(0, errorCode))) return false;
   vcpu.state.exceptionVector = -1;
   // A fault: RFLAGS are saved as its delivery would have pushed them.
@@ -87,8 +97,9 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
   let free = !taken;
   let nmiWindow = primary12(nested, PRIMARY.NMI_WINDOW_EXITING);
   let interruptWindow = primary12(nested, PRIMARY.INTERRUPT_WINDOW_EXITING);
-  let kick = state.pendingInit !== 0;
-  if (state.pendingNmi !== 0) {
+  const blocked = blockedByActivity(nested);
+  let kick = state.pendingInit !== 0 && blocked !== 'all';
+  if (state.pendingNmi !== 0 && blocked !== 'all') {
     if (pin12(nested, PIN.NMI_EXITING)) kick ||= nmiMayExit(nested);
     else if (free && nmiOpen(vcpu)) {
       state.pendingNmi = 0;
@@ -96,15 +107,29 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
       free = false;
     } else nmiWindow = true;
   }
-  if (localApic.interruptPending()) {
+  if (localApic.interruptPending() && blocked === 'none') {
     if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick = true;
-    else if (free && !interruptWindow && interruptsOpen(vcpu))
+    else if (free && !interruptWindow && !precedesInterrupts(nested) && interruptsOpen(vcpu))
       write32(processor, VM_ENTRY_INTR_INFO_FIELD, VALID | localApic.acknowledge());
     else interruptWindow = true;
   }
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.NMI_WINDOW_EXITING, nmiWindow);
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.INTERRUPT_WINDOW_EXITING, interruptWindow);
   if (kick) processor.kick();
+}
+
+/** An exit that L1 has asked for, is due, and comes before interrupts: an NMI window, or the timer. */
+function precedesInterrupts(nested: NestedVcpu): boolean {
+  if (primary12(nested, PRIMARY.NMI_WINDOW_EXITING) && nmiOpen(nested.vcpu)) return true;
+  const { processor } = nested.vcpu;
+  return pin12(nested, PIN.ACTIVATE_VMX_PREEMPTION_TIMER) && processor.readLow(VMX_PREEMPTION_TIMER_VALUE) === 0;
+}
+
+/** What the activity state of L2 holds back, start-up IPIs aside. See: SDM 26.2 Other Causes of VM Exits */
+function blockedByActivity({ vcpu }: NestedVcpu): 'none' | 'interrupts' | 'all' {
+  const activity = vcpu.processor.readLow(GUEST_ACTIVITY_STATE);
+  if (activity === ACTIVITY.waitForSipi) return 'all';
+  return activity === ACTIVITY.shutdown ? 'interrupts' : 'none';
 }
 
 /** With NMI exiting, blocking by NMI holds NMIs back unless it is only of virtual NMIs. */
@@ -119,6 +144,8 @@ function nmiMayExit(nested: NestedVcpu): boolean {
 export function deliverToL1(nested: NestedVcpu): boolean {
   const { vcpu } = nested;
   const { state, localApic } = vcpu;
+  const blocked = blockedByActivity(nested);
+  if (blocked === 'all') return false;
   if (state.pendingInit !== 0) {
     state.pendingInit = 0;
     leaveL2(nested, exitInformation(EXIT_REASON.INIT_SIGNAL), false);
@@ -129,7 +156,8 @@ export function deliverToL1(nested: NestedVcpu): boolean {
     leaveL2(nested, exitInformation(EXIT_REASON.EXCEPTION_NMI, { interruption: NMI_INFORMATION }), false);
     return true;
   }
-  if (!pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING) || !localApic.interruptPending()) return false;
+  if (blocked !== 'none' || !pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING) || !localApic.interruptPending())
+    return false;
   leaveL2(nested, exitInformation(EXIT_REASON.EXTERNAL_INTERRUPT, { interruption: acknowledged(nested) }), false);
   return true;
 }
@@ -161,13 +189,18 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   processor.readTsc(now);
   state.injectedAtLow = now.low;
   state.injectedAtHigh = now.high;
+  state.injectedAtRip = vcpu.rip;
+  state.injectedAtRsp = readNatural(processor, GUEST_RSP);
 }
 
-/** The exit interrupted the delivery of the event with which L2 was entered: no instruction of L2 has begun. */
+/**
+ * The exit interrupted the delivery of the event with which L2 was entered, or of an exception that came of it: no
+ * instruction of L2 has begun. Neither time nor RIP nor RSP have moved.
+ */
 export function interruptedInjection({ vcpu, state }: NestedVcpu): boolean {
-  const { processor } = vcpu;
-  const vectoring = processor.readLow(IDT_VECTORING_INFO_FIELD);
-  if (state.injected === 0 || (vectoring & VALID) === 0 || ((vectoring ^ state.injected) & 0x7ff) !== 0) return false;
+  const { processor, rip } = vcpu;
+  if (state.injected === 0 || rip !== state.injectedAtRip || readNatural(processor, GUEST_RSP) !== state.injectedAtRsp)
+    return false;
   const now = { low: 0, high: 0 };
   processor.readTsc(now);
   return now.low === state.injectedAtLow && now.high === state.injectedAtHigh;

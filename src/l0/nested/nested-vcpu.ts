@@ -34,17 +34,19 @@ export type NestedVcpuState = {
   /** Flag: in VMX operation, as L1 sees it. */
   vmxOperation: number;
   vmxonPointer: PhysicalAddress;
-  /** Event that the last entry injected (VM-entry interruption information), 0: none; and the time of that entry. */
+  /** Event that the last entry injected (VM-entry interruption information), 0: none; and time, RIP and RSP of that entry. */
   injected: number;
   injectedAtLow: number;
   injectedAtHigh: number;
+  injectedAtRip: number;
+  injectedAtRsp: number;
   /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
   completedForL2: number;
 };
 
 const initialState = (): NestedVcpuState => ({
   ...{ vmxOperation: 0, vmxonPointer: NO_VMCS },
-  ...{ injected: 0, injectedAtLow: 0, injectedAtHigh: 0, completedForL2: 0 },
+  ...{ injected: 0, injectedAtLow: 0, injectedAtHigh: 0, injectedAtRip: 0, injectedAtRsp: 0, completedForL2: 0 },
 });
 
 export interface NestedPages {
@@ -91,7 +93,11 @@ export class NestedVcpu implements CompositionPorts {
     };
     this.vmcs02 = new Vmcs02(processor, memory, page());
     this.shadow = ShadowVmcs.supported(processor)
-      ? new ShadowVmcs(processor, memory, vcpu.vmcs01, { region: page(), readBitmap: page(), writeBitmap: page() })
+      ? new ShadowVmcs(processor, memory, vcpu.vmcs01, shown, {
+          region: page(),
+          readBitmap: page(),
+          writeBitmap: page(),
+        })
       : undefined;
     this.#msrBitmap = new MergedBitmap(memory, page());
     this.#ioBitmaps = [new MergedBitmap(memory, page()), new MergedBitmap(memory, page())];

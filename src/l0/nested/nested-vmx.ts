@@ -8,6 +8,7 @@ import { EPT_VIOLATION, IO_INSTRUCTION } from '../../arch/vmx/qualifications.ts'
 import { extract } from '../../arch/vmx/bit-field.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
+import { eptSupports } from '../../arch/vmx/capabilities.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import { assert } from '../../base/assert.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
@@ -22,11 +23,12 @@ import { countsInstruction } from './clock.ts';
 import { Composition, ProcessorView } from './composition.ts';
 import { writeEferOfL2 } from './efer.ts';
 import { deliverToL1, interruptedInjection, precedesInterruptWindow, prepareEntryOfL2 } from './events.ts';
-import { hardwareExit } from './exit-information.ts';
+import { exitInformation, hardwareExit } from './exit-information.ts';
 import type { ExitInformation } from './exit-information.ts';
 import { exitRoute, ownerOf } from './exit-routes.ts';
 import { leaveL2 } from './leave-l2.ts';
 import { NestedVcpu } from './nested-vcpu.ts';
+import { preemptionTimerCounts } from './preemption-timer.ts';
 import { composeTscOffset, scale } from './time-stamp-counter.ts';
 import { fixedBitsHold, leaveOperation, vmxInstruction } from './vmx-instructions.ts';
 import { NO_VMCS } from './vmcs12.ts';
@@ -105,10 +107,15 @@ export class NestedVmx implements NestedHooks {
     const owner = this.#ownerOf(nested, exit);
     if (owner === 'EPT12') return this.#throughEpt12(nested, exit);
     this.#trace(nested, exit, owner);
-    if (owner === 'L1') this.#reflect(nested, exit);
+    if (owner === 'L1' && this.#isHidden(exit.reason)) vcpu.raise(INVALID_OPCODE);
+    else if (owner === 'L1') this.#reflect(nested, exit);
     else if (isStringIo(exit) && nested.ept12) this.#beyondEmulator(nested, exit);
     else return this.#servedHere(nested, reason);
     return true;
+  }
+
+  counted(vcpu: Vcpu): void {
+    preemptionTimerCounts(vcpu);
   }
 
   beforeEntry(vcpu: Vcpu): void {
@@ -159,6 +166,11 @@ export class NestedVmx implements NestedHooks {
     });
   }
 
+  /** An instruction that L1's processor does not have, although the machine's does: #UD for L2, too. */
+  #isHidden(reason: number): boolean {
+    return reason === EXIT_REASON.INVEPT && !eptSupports(this.capabilities, 'INVEPT');
+  }
+
   #reflect(nested: NestedVcpu, exit: ExitInformation): void {
     if (countsInstruction(exit, interruptedInjection(nested))) nested.vcpu.count();
     leaveL2(nested, exit, true);
@@ -200,15 +212,17 @@ export class NestedVmx implements NestedHooks {
 
   /**
    * L0's emulator finds memory as L1 does, and L2's lies behind EPT12 as well: #UD for L2, and counted, as for every
-   * instruction that is beyond it. A device of L1 would have to be given to L2 by L1 for this.
+   * instruction that is beyond it. A device of L1 would have to be given to L2 by L1 for this. Where L2's IDT, GDT or
+   * stack lies in one, #UD could not be delivered either: that is L2's triple fault.
    */
-  #beyondEmulator({ vcpu }: NestedVcpu, exit: ExitInformation): void {
+  #beyondEmulator(nested: NestedVcpu, exit: ExitInformation): void {
+    const { vcpu } = nested;
     const { unemulated } = vcpu.machine;
     const what = `L2 at a device of L1 (${exitReason(exit.reason)?.title ?? exit.reason})`;
     unemulated.set(what, (unemulated.get(what) ?? 0) + 1);
     if (exit.reason === EXIT_REASON.EPT_VIOLATION) vcpu.count();
-    vcpu.keepInterruptedDelivery();
-    vcpu.raise(INVALID_OPCODE);
+    if ((exit.vectoring & VALID) === 0) vcpu.raise(INVALID_OPCODE);
+    else leaveL2(nested, exitInformation(EXIT_REASON.TRIPLE_FAULT), false);
   }
 
   /** False: L0's ordinary handler serves the exit for L2. Two MSRs mean something else in L2 than in L1. */
