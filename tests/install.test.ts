@@ -68,6 +68,9 @@ describe('tools/install.mjs', () => {
     assert.equal(run('tools/install.mjs').status, 0);
     const again = run('tools/install.mjs');
     assert.deepEqual(again, { status: 0, output: '', error: '' });
+    const manifest = join(copy, 'package.json');
+    writeFileSync(manifest, readFileSync(manifest, 'utf8').replace('"scripts": {', '"scripts": { "another": "true",'));
+    assert.deepEqual(run('tools/install.mjs'), again, 'a script of npm is no input');
     writeFileSync(join(copy, '.npmrc'), '# changed\n', { flag: 'a' });
     assert.equal(run('tools/install.mjs').status, 0);
     const runs = readFileSync(join(copy, 'npm-runs'), 'utf8').trimEnd().split('\n');

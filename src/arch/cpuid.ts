@@ -192,7 +192,7 @@ export class CpuidModel {
     if (subleaf === 0) return { eax: XCR0_SUPPORTED, ebx: XSAVE_AREA_BYTES, ecx: XSAVE_AREA_BYTES, edx: 0 };
     if (subleaf !== 1) return ZERO;
     const { eax } = this.flags(0xd, 1);
-    return { ...ZERO, eax, ebx: this.features.has('XSAVES') ? XSAVE_AREA_BYTES : 0 };
+    return { ...ZERO, eax, ebx: this.features.has('XSAVEC') || this.features.has('XSAVES') ? XSAVE_AREA_BYTES : 0 };
   }
 
   private get megahertz(): number {

@@ -2,20 +2,20 @@
 import { InternalError } from '../base/assert.ts';
 import { UserError } from '../base/errors.ts';
 import type { Host } from '../platform/node/host.ts';
+import { writeReplay } from '../system/replay-file.ts';
+import type { Journal } from '../system/replay-file.ts';
 import { grouped } from '../system/quantities.ts';
+import { STATUS } from './statuses.ts';
 
 /** What is known of a run when it fails, for the file that replays it. */
 export interface RunState {
   /** What was booted on what: any JSON. */
-  readonly options: unknown;
+  readonly options: object;
   readonly instructions: () => number;
+  readonly journal: () => Journal;
 }
 
-const REPLAY_SCHEMA = 'turtles-replay-1';
 const REPLAY_FILE = 'turtles-bug.json';
-/** EX_SOFTWARE of sysexits.h. */
-const STATUS_OUR_BUG = 70;
-const STATUS_USER = 1;
 
 /** Turns what was thrown into a message and an exit status. */
 export class Failures {
@@ -36,35 +36,47 @@ export class Failures {
     const user = error instanceof UserError ? error : asUserError(error);
     if (user === undefined) return this.#ourBug(error instanceof Error ? error : new InternalError(String(error)));
     this.#host.writeError(`${this.#program}: ${user.message}\n  ${user.hint}\n`);
-    return STATUS_USER;
+    return STATUS.failed;
   }
 
   #ourBug(error: Error): number {
     const instructions = this.run?.instructions();
     const where = instructions === undefined ? 'before the machine ran' : `after ${grouped(instructions)} instructions`;
     this.#host.writeError(
-      `${this.#program}: a bug of ours, not of the guest or yours, ${where}: ${error.message}\n  ${this.#save(error, instructions)}\n`,
+      `${this.#program}: a bug of ours, not of the guest or yours, ${where}: ${error.message}\n  ${this.#save(error)}\n`,
     );
-    return STATUS_OUR_BUG;
+    return STATUS.ourBug;
+  }
+
+  /** Writes the run so far to a file that `turtles replay` takes. Throws UserError. */
+  record(path: string): void {
+    this.#host.writeWhole(path, writeReplay(this.#recorded()), '--record');
+  }
+
+  #recorded(): Parameters<typeof writeReplay>[0] {
+    const { run } = this;
+    return {
+      arguments: [...this.#arguments],
+      options: run && (JSON.parse(JSON.stringify(run.options)) as Record<string, unknown>),
+      instructions: run?.instructions(),
+      journal: run && run.journal(),
+      node: this.#host.nodeVersion,
+    };
   }
 
   /** Leaves a file that says how to get there again. */
-  #save(error: Error, instructions: number | undefined): string {
+  #save(error: Error): string {
     const replay = {
-      schema: REPLAY_SCHEMA,
-      arguments: this.#arguments,
-      options: this.run?.options,
-      instructions,
+      ...this.#recorded(),
       error: error.message,
       stack: error.stack
         ?.split('\n')
         .slice(1)
         .map((line) => line.trim()),
-      node: this.#host.nodeVersion,
     };
     try {
-      this.#host.writeWhole(REPLAY_FILE, `${JSON.stringify(replay, undefined, 2)}\n`, 'another folder');
-      return `${REPLAY_FILE} has what repeats it: send it with the report`;
+      this.#host.writeWhole(REPLAY_FILE, writeReplay(replay), 'another folder');
+      return `turtles replay ${REPLAY_FILE} repeats it: send that file with the report`;
     } catch (cannotWrite) {
       return `what repeats it could not be saved: ${(cannotWrite as Error).message}`;
     }

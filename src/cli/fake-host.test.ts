@@ -67,6 +67,7 @@ export class FakeHost {
       now: () => performance.now(),
       cpuSeconds: () => 0,
       startProfile: async () => () => ({ before: 1, mainThread: 0, otherThreads: 0, functions: [] }),
+      memoryAvailable: () => Infinity,
       unixTime: () => 0,
       pause: () => this.#pause(),
       wake: () => {},

@@ -3,6 +3,7 @@ import { UserError } from '../base/errors.ts';
 import type { Host } from '../platform/node/host.ts';
 import { Failures } from './failures.ts';
 import { qemuCommand } from './qemu/command.ts';
+import { replayCommand } from './replay/command.ts';
 import { runCommand } from './run-command.ts';
 import { VERSION } from './version.ts';
 
@@ -18,6 +19,7 @@ interface Command {
 // prettier-ignore
 const COMMANDS: readonly Command[] = [
   { name: 'run',  program: 'turtles',      says: 'boot guests by description, or your own kernel',      run: runCommand },
+  { name: 'replay', program: 'turtles',    says: 'run once more what a file has recorded, to the instruction', run: replayCommand },
   { name: 'qemu', program: 'turtles-qemu', says: "the same machine behind QEMU's options, for suites written for QEMU", run: qemuCommand },
 ];
 
@@ -25,7 +27,7 @@ const HELP = `Turtles: a software x86-64 PC with VT-x, and nested virtualization
 
   turtles COMMAND [OPTION...]
 
-${COMMANDS.map(({ name, says }) => `  ${name.padEnd(6)}${says}`).join('\n')}
+${COMMANDS.map(({ name, says }) => `  ${name.padEnd(8)}${says}`).join('\n')}
 
   turtles COMMAND --help    the options of a command
   turtles --version

@@ -2,6 +2,7 @@
 import type { Host } from '../platform/node/host.ts';
 import { findDescription } from '../system/descriptions.ts';
 import type { Failures } from './failures.ts';
+import { memoryOf } from './run-machine.ts';
 import { parseRunArguments } from './run-options.ts';
 import { checkTerminal } from './views.ts';
 
@@ -11,6 +12,7 @@ export async function runCommand(words: readonly string[], host: Host, failures:
   if (args === undefined) return 0;
   const description = findDescription(args.description);
   if (!args.batch && args.until === undefined) checkTerminal(host);
+  memoryOf(args, description);
   const endProfile = args.profile ? await host.startProfile() : undefined;
   const { bootRequest } = await import('./boot-request.ts');
   const { runGuest } = await import('./run.ts');

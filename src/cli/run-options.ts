@@ -5,6 +5,7 @@ import { JIT_MODES } from '../system/compilation.ts';
 import { DEFAULT_DESCRIPTION, DESCRIPTIONS } from '../system/descriptions.ts';
 import { CPU_PROFILES, PAGING_MODES } from '../system/hypervisor.ts';
 import type { CpuProfile, PagingMode } from '../system/hypervisor.ts';
+import { STATUSES } from './statuses.ts';
 import { parseCount, parseFrequency, parseMemory } from '../system/quantities.ts';
 
 /** What `turtles run` was asked for. */
@@ -20,7 +21,10 @@ export interface RunArguments {
   readonly until?: string;
   /** Seconds of wall clock. */
   readonly timeout?: number;
+  /** Virtual seconds without progress after which the run is given up, 0: never; undefined: 30 without a terminal. */
+  readonly wedgeTimeout?: number;
   readonly trace?: string;
+  readonly record?: string;
   readonly kernel?: string;
   readonly initrd?: string;
   readonly append?: string;
@@ -59,6 +63,15 @@ function seconds(text: string): number {
   throw new UserError(`--timeout ${text}: that is no number of seconds`, 'write it as --timeout 600');
 }
 
+function virtualSeconds(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= 0 && value < MOST / 1000) return value;
+  throw new UserError(
+    `--wedge-timeout ${text}: that is no number of virtual seconds`,
+    'write it as --wedge-timeout 30, or 0 for never',
+  );
+}
+
 function someText(text: string): string {
   if (text !== '') return text;
   throw new UserError('--until: an empty text is everywhere', 'give the text to wait for');
@@ -74,7 +87,9 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   { flags: '--json <file>',            says: 'write the figures of the run there (docs/json.md)' },
   { flags: '--until <text>',           says: 'end the run when a console shows this',parse: someText },
   { flags: '--timeout <seconds>',      says: 'give up after so long, by the wall clock', parse: seconds },
+  { flags: '--wedge-timeout <seconds>', says: 'give up when a level goes in circles with interrupts off for so long, in virtual time; 0: never (without a terminal: 30)', parse: virtualSeconds },
   { flags: '--trace <file>',           says: "write events there, KVM's tracepoints as ftrace text" },
+  { flags: '--record <file>',          says: 'write there what `turtles replay` needs to run this once more, to the instruction' },
   { flags: '--kernel <file>',          says: 'boot this kernel instead of the description\'s images' },
   { flags: '--initrd <file>',          says: 'its initial ramdisk' },
   { flags: '--append <words>',         says: 'its command line; with images: words added to theirs' },
@@ -93,6 +108,10 @@ function command(write: (text: string) => void): Command {
     .configureOutput({ writeOut: write, writeErr: () => {} })
     .description(DESCRIPTIONS.map(({ name, says }) => `  ${name.padEnd(8)}${says}`).join('\n'))
     .argument('[description]', 'what to run, see above', DEFAULT_DESCRIPTION)
+    .addHelpText(
+      'after',
+      `\nExit statuses:\n${STATUSES.map(({ status, says }) => `  ${String(status).padEnd(4)}${says}`).join('\n')}`,
+    )
     .showSuggestionAfterError(false);
   for (const { flags, says, initial, parse } of RUN_OPTIONS) {
     if (parse === undefined) result.option(flags, says, initial as string | undefined);

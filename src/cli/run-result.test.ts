@@ -3,10 +3,17 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { findDescription } from '../system/descriptions.ts';
 import { KVM_PARAMETERS, KvmParameters } from '../system/kvm-parameters.ts';
+import type { PcEnd } from '../system/pc.ts';
 import { Milestones } from '../system/progress.ts';
 import { parseRunArguments } from './run-options.ts';
 import { judge } from './run-result.ts';
 import type { JudgedRun } from './run-result.ts';
+
+/** A session that ended so. */
+const ended = (end: PcEnd | undefined): JudgedRun['session'] => ({
+  end,
+  endText: () => (end?.kind === 'powerOff' ? 'the machine was powered off' : 'it ended'),
+});
 
 /** A batch run of the main job that reached everything; `words` are more options. */
 function mainRun(words = '', reached: (index: number) => boolean = () => true): JudgedRun {
@@ -16,7 +23,16 @@ function mainRun(words = '', reached: (index: number) => boolean = () => true): 
   description.milestones.forEach(({ console, marker }, index) => reached(index) && milestones.line(console, marker));
   const kvm = new KvmParameters();
   for (const row of KVM_PARAMETERS) kvm.line(0, `kvm_intel.${row.name}=${row[args.cpu]}`);
-  return { args, description, milestones, kvm, how: 'ended', found: false, session: { end: { kind: 'powerOff' } } };
+  return {
+    args,
+    description,
+    milestones,
+    kvm,
+    how: 'ended',
+    found: false,
+    wedge: undefined,
+    session: ended({ kind: 'powerOff' }),
+  };
 }
 
 describe('how a run is judged', () => {
@@ -52,13 +68,16 @@ describe('how a run is judged', () => {
   it('an own kernel must power off, and nothing else is known of it', () => {
     const own = { ...mainRun('--kernel k', () => false), kvm: new KvmParameters() };
     assert.equal(judge(own).ok, true);
-    assert.equal(judge({ ...own, session: { end: { kind: 'reset' } } }).ok, false);
+    assert.equal(judge({ ...own, session: ended({ kind: 'reset' }) }).ok, false);
   });
 
   it('a reset, a shutdown, a timeout and a sleep without end make it bad', () => {
-    assert.equal(judge({ ...mainRun(), session: { end: { kind: 'reset' } } }).ok, false);
-    assert.equal(judge({ ...mainRun(), session: { end: { kind: 'shutdown' } } }).ok, false);
-    for (const how of ['timeout', 'idle'] as const)
-      assert.equal(judge({ ...mainRun(), how, session: { end: undefined } }).ok, false);
+    assert.equal(judge({ ...mainRun(), session: ended({ kind: 'reset' }) }).ok, false);
+    assert.equal(
+      judge({ ...mainRun(), session: ended({ kind: 'shutdown', processor: 0, abortIndicator: 0 }) }).ok,
+      false,
+    );
+    for (const how of ['timeout', 'idle', 'wedged'] as const)
+      assert.equal(judge({ ...mainRun(), how, session: ended(undefined) }).ok, false);
   });
 });

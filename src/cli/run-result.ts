@@ -12,7 +12,9 @@ import type { makeRecorder } from '../system/recording.ts';
 import type { KvmParameters } from '../system/kvm-parameters.ts';
 import { reportJson } from '../system/report.ts';
 import type { RunOptions, RunResult } from '../system/report.ts';
-import { describeEnd } from '../system/session.ts';
+import { wedgeText } from '../system/wedge.ts';
+import type { Wedge } from '../system/wedge.ts';
+import { STATUS } from './statuses.ts';
 import type { Session } from '../system/session.ts';
 import type { SlicesEnd } from '../system/slices.ts';
 import { summaryText } from '../system/summary.ts';
@@ -29,6 +31,8 @@ export interface FinishedRun {
   readonly kvm: KvmParameters;
   readonly recorder: ReturnType<typeof makeRecorder>;
   readonly how: SlicesEnd;
+  /** With `how` wedged. */
+  readonly wedge: Wedge | undefined;
   /** The text of --until has come. */
   readonly found: boolean;
   readonly times: HostTimes;
@@ -37,9 +41,6 @@ export interface FinishedRun {
   readonly host: Host;
 }
 
-const STATUS_FAILED = 1;
-/** As timeout(1) does. */
-const STATUS_TIMEOUT = 124;
 const LAST_LINES = 12;
 
 /** Says how the run came out: tables and summary in batch, the JSON file when asked for. Returns the exit status. */
@@ -66,7 +67,13 @@ export function finishRun(run: FinishedRun): number {
   }
   if (result.ok) return 0;
   run.host.writeError(failureText(run, result));
-  return run.how === 'timeout' ? STATUS_TIMEOUT : STATUS_FAILED;
+  return statusOf(run);
+}
+
+function statusOf({ how, session, found }: FinishedRun): number {
+  if (how === 'timeout') return STATUS.timeout;
+  if (how === 'wedged') return STATUS.wedged;
+  return session.end?.kind === 'shutdown' && !found ? STATUS.shutdown : STATUS.failed;
 }
 
 /** Whether the run is what was asked for. Own kernels say nothing that we would know: powering off is enough. */
@@ -75,7 +82,8 @@ export function judge(run: JudgedRun): RunResult {
   if (run.found) return { ok: true, reason: `the console showed ${JSON.stringify(args.until)}` };
   if (run.how === 'stopped') return { ok: true, reason: 'the user left' };
   const { end } = run.session;
-  const reason = end === undefined ? HOW[run.how] : describeEnd(end);
+  const reason =
+    run.wedge !== undefined ? wedgeText(run.wedge) : end === undefined ? HOW[run.how] : run.session.endText();
   if (args.until !== undefined)
     return { ok: false, reason: `no console showed ${JSON.stringify(args.until)}: ${reason}` };
   const stop = args.batch && args.kernel === undefined ? findStop(run.milestones) : undefined;
@@ -90,8 +98,8 @@ export function judge(run: JudgedRun): RunResult {
 }
 
 /** What the judgement is made of. */
-export type JudgedRun = Pick<FinishedRun, 'args' | 'description' | 'milestones' | 'kvm' | 'how' | 'found'> & {
-  readonly session: Pick<Session, 'end'>;
+export type JudgedRun = Pick<FinishedRun, 'args' | 'description' | 'milestones' | 'kvm' | 'how' | 'wedge' | 'found'> & {
+  readonly session: Pick<Session, 'end' | 'endText'>;
 };
 
 // prettier-ignore
@@ -100,6 +108,7 @@ const HOW: Readonly<Record<SlicesEnd, string>> = {
   stopped: 'the run was stopped',
   timeout: 'the time of --timeout was over',
   idle:    'every processor waits for an interrupt that does not come',
+  wedged:  'a level makes no progress',
 };
 
 function tables({ description, recorder, options }: FinishedRun): string {
@@ -115,7 +124,7 @@ function tables({ description, recorder, options }: FinishedRun): string {
 
 /** The reason, and what the level that stopped and those under it said and did last. */
 function failureText(
-  { description, consoles, recorder, how, args }: FinishedRun,
+  { description, consoles, recorder, how, args, session }: FinishedRun,
   { reason, stoppedLevel }: RunResult,
 ): string {
   const inner = description.levels.findIndex(({ name }) => name === stoppedLevel);
@@ -124,11 +133,15 @@ function failureText(
     ...section(`last lines of ${level.name}'s console`, consoles[description.levels.indexOf(level)]!.tail(LAST_LINES)),
     ...section(`last exits of ${level.name}`, recentExits(recorder.exitsOf(level.level))),
   ]);
+  const deeper = description.levels.at(-1)!.level + 1;
+  if (recorder.exitsOf(deeper).count > 0)
+    parts.push(section(`last exits of L${deeper}`, recentExits(recorder.exitsOf(deeper))));
   const hint =
     how === 'timeout'
       ? `give it longer than --timeout ${args.timeout}`
       : 'what the consoles said last may tell why; --trace FILE and --json FILE keep more';
-  return `turtles: ${reason}\n  ${hint}\n${parts.flat().join('')}`;
+  const where = session.whereItEnded(recorder).map((line) => `  ${line}\n`);
+  return `turtles: ${reason}\n${where.join('')}  ${hint}\n${parts.flat().join('')}`;
 }
 
 function section(title: string, lines: readonly string[]): string[] {

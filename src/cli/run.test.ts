@@ -8,7 +8,7 @@ import { PROFILE_ROWS } from '../system/profile-rows.ts';
 import { Failures } from './failures.ts';
 import { FakeHost } from './fake-host.test.ts';
 import { parseRunArguments } from './run-options.ts';
-import { echo, halt, loop, powerOff, reset, say, spin, testKernel, tripleFault } from './test-kernels.test.ts';
+import { echo, halt, loop, powerOff, reset, say, spin, testKernel } from './test-kernels.test.ts';
 import { VERSION } from './version.ts';
 
 /** `turtles run linux --bare` with a kernel of this code. */
@@ -37,8 +37,11 @@ describe('turtles run --batch with an own kernel', () => {
 
   for (const [name, code, reason] of [
     ['a reset', reset, /^turtles: the machine was reset\n/],
-    ['a triple fault', tripleFault, /^turtles: a processor shut down after a triple fault\n/],
-    ['a halt for good', halt, /^turtles: every processor waits for an interrupt that does not come\n/],
+    [
+      'a halt for good',
+      halt,
+      /^turtles: every processor waits for an interrupt that does not come\n {2}processor 0: in L1, halted\n/,
+    ],
   ] as const) {
     it(`ends with 1 after ${name}, and shows what was said last`, async () => {
       const { status, errors } = await run([say('last words'), code, spin], ['linux', '--batch']);
@@ -51,7 +54,10 @@ describe('turtles run --batch with an own kernel', () => {
   it('gives up after --timeout with 124', async () => {
     const { status, errors } = await run([say('x'), spin], ['linux', '--batch', '--timeout', '0.1']);
     assert.equal(status, 124);
-    assert.match(errors, /^turtles: the time of --timeout was over\n {2}give it longer than --timeout 0\.1\n/);
+    assert.match(
+      errors,
+      /^turtles: the time of --timeout was over\n {2}processor 0: in L1, at 0x10\w{4}, interrupts off\n {2}give it longer than --timeout 0\.1\n/,
+    );
   });
 
   it('ends with 0 at the instruction that completes the text of --until, and with 1 when it never comes', async () => {
@@ -129,6 +135,20 @@ describe('turtles run --profile', () => {
     const { output, host } = await run([powerOff], ['linux', '--batch', '--json', 'out']);
     assert.doesNotMatch(output, /interpreter|compiled/);
     assert.ok(!String(host.files.get('out')).includes('"profile"'));
+  });
+});
+
+describe('memory that this computer does not have', () => {
+  it('is refused before the guest starts, with what there is and what it takes', async () => {
+    const host = new FakeHost({ memoryAvailable: () => 100 * 2 ** 20 });
+    const { status, output, errors } = await run([say('x'), powerOff], ['linux', '--batch'], host);
+    assert.deepEqual([status, output], [1, '']);
+    assert.equal(
+      errors,
+      'turtles: this computer has 100 MiB of memory left, and a machine of 16 MiB needs 186 MiB with our own\n  give the machine less with --memory, or end other programs\n',
+    );
+    const enough = new FakeHost({ memoryAvailable: () => 186 * 2 ** 20 });
+    assert.equal((await run([powerOff], ['linux', '--batch'], enough)).status, 0);
   });
 });
 
@@ -226,16 +246,20 @@ describe('a bug of ours', () => {
   it('is said to be one, with the instruction count, and leaves a file that repeats it', () => {
     const fake = new FakeHost();
     const failures = new Failures(fake.host, 'turtles', ['run', '--bare']);
-    failures.run = { options: { seed: 1 }, instructions: () => 812443109 };
+    failures.run = {
+      options: { seed: 1 },
+      instructions: () => 812443109,
+      journal: () => ({ slices: [[5, 1]], inputs: [], resets: [] }),
+    };
     assert.equal(failures.report(new InternalError('no such page')), 70);
     assert.equal(
       fake.errors,
-      'turtles: a bug of ours, not of the guest or yours, after 812,443,109 instructions: no such page\n  turtles-bug.json has what repeats it: send it with the report\n',
+      'turtles: a bug of ours, not of the guest or yours, after 812,443,109 instructions: no such page\n  turtles replay turtles-bug.json repeats it: send that file with the report\n',
     );
     const replay = JSON.parse(String(fake.files.get('turtles-bug.json'))) as Record<string, unknown>;
     assert.deepEqual(
       [replay.schema, replay.arguments, replay.options, replay.instructions],
-      ['turtles-replay-1', ['run', '--bare'], { seed: 1 }, 812443109],
+      ['turtles-replay-2', ['run', '--bare'], { seed: 1 }, 812443109],
     );
   });
 });

@@ -3,24 +3,27 @@ import type { Host } from '../platform/node/host.ts';
 import { ConsoleChannel } from '../system/console-channel.ts';
 import type { GuestDescription } from '../system/descriptions.ts';
 import { TRACE_HEADER, traceLine } from '../system/exit-report.ts';
-import { CPU_PROFILES } from '../system/hypervisor.ts';
 import { KvmParameters } from '../system/kvm-parameters.ts';
 import { splitProfile } from '../system/profile.ts';
 import type { ProfileSource } from '../system/profile.ts';
 import { Milestones } from '../system/progress.ts';
-import { parseMemory } from '../system/quantities.ts';
 import { makeRecorder } from '../system/recording.ts';
-import type { RunOptions } from '../system/report.ts';
 import { Session } from '../system/session.ts';
 import type { SessionDescription } from '../system/session.ts';
+import { WedgeWatch } from '../system/wedge.ts';
+import type { Wedge } from '../system/wedge.ts';
 import { runSlices } from '../system/slices.ts';
 import type { SlicesEnd } from '../system/slices.ts';
+import { checkMemory } from './check-memory.ts';
 import type { Failures } from './failures.ts';
+import { machineOf, optionsOf } from './run-machine.ts';
 import type { RunArguments } from './run-options.ts';
 import { finishRun } from './run-result.ts';
-import { START_TIME } from './start-time.ts';
 import { BatchView, TerminalView } from './views.ts';
 import type { ConsoleView } from './views.ts';
+
+/** How long is too long for interrupts to be off: what Linux allows a processor, three times. */
+const WEDGE_SECONDS = 30;
 
 export interface RunPlan {
   readonly args: RunArguments;
@@ -40,19 +43,23 @@ export async function runGuest({ args, description, boot, host, failures, endPro
   const recorder = makeRecorder(trace && ((event) => trace.write(traceLine(event))));
   const joinsTerminal = !args.batch && host.hasTerminal;
   const consoles = description.levels.map(() => new ConsoleChannel(!joinsTerminal));
-  const session = new Session({ pc: machineOf(args, description, host), consoles, boot, hypervisor: args, recorder });
+  const machine = machineOf(args, description, host);
+  checkMemory(machine.ramBytes, '--memory', host);
+  const session = new Session({ pc: machine, consoles, boot, hypervisor: args, recorder });
   const options = optionsOf(args, description, boot, host);
-  failures.run = { options, instructions: () => session.instructions };
+  failures.run = { options, instructions: () => session.instructions, journal: () => session.journal.journal };
   for (const remark of session.remarks) host.writeError(`turtles: ${remark}\n`);
   const view = new (joinsTerminal ? TerminalView : BatchView)(description, consoles, host);
   const milestones = new Milestones(description);
   const kvm = new KvmParameters();
   const watch = watchConsoles(consoles, args.until, session, [view, milestones, kvm]);
   const started = { wall: host.now(), cpu: host.cpuSeconds() };
-  const how = await toTheEnd(session, args, view, watch, host).finally(() => trace?.close());
+  const circles = new Circles(session, recorder, args.wedgeTimeout ?? (view.interactive ? 0 : WEDGE_SECONDS));
+  const how = await toTheEnd(session, args, view, watch, circles, host).finally(() => trace?.close());
   const times = { wall: (host.now() - started.wall) / 1000, cpu: host.cpuSeconds() - started.cpu };
   const profile = endProfile && splitProfile(endProfile());
   const { found } = watch;
+  if (args.record !== undefined) failures.record(args.record);
   return finishRun({
     args,
     options,
@@ -63,6 +70,7 @@ export async function runGuest({ args, description, boot, host, failures, endPro
     kvm,
     recorder,
     how,
+    wedge: circles.wedge,
     found,
     times,
     profile,
@@ -75,6 +83,7 @@ async function toTheEnd(
   args: RunArguments,
   view: ConsoleView,
   watch: Watch,
+  circles: Circles,
   host: Host,
 ): Promise<SlicesEnd> {
   try {
@@ -88,48 +97,27 @@ async function toTheEnd(
         view.show();
         return watch.found || view.left;
       },
+      wedged: () => circles.found(),
     });
   } finally {
     view.close();
   }
 }
 
-function machineOf(args: RunArguments, description: GuestDescription, host: Host): SessionDescription['pc'] {
-  return {
-    ramBytes: args.memory ?? parseMemory(description.memory, '--memory'),
-    processors: 1,
-    startTime: START_TIME,
-    disks: [],
-    frequencyHz: args.frequency,
-    seed: args.seed,
-    vmxProfile: CPU_PROFILES[args.cpu],
-    jit: args.jit,
-    hostClock: host.now,
-  };
-}
+/** Whether a level goes in circles. */
+class Circles {
+  wedge: Wedge | undefined;
+  readonly #watch: WedgeWatch | undefined;
 
-function optionsOf(
-  args: RunArguments,
-  description: GuestDescription,
-  boot: SessionDescription['boot'],
-  host: Host,
-): RunOptions {
-  const initrd = boot.modules[0];
-  const machine = machineOf(args, description, host);
-  return {
-    description: description.name,
-    bare: args.bare,
-    paging: args.paging,
-    cpu: args.cpu,
-    memoryBytes: machine.ramBytes,
-    frequencyHz: machine.frequencyHz,
-    seed: machine.seed,
-    startTime: machine.startTime,
-    batch: args.batch,
-    kernel: host.sha256(boot.kernel),
-    initrd: initrd && host.sha256(initrd.bytes),
-    commandLine: boot.commandLine,
-  };
+  /** `seconds` of virtual time; 0: nobody looks. */
+  constructor(session: Session, recorder: ReturnType<typeof makeRecorder>, seconds: number) {
+    this.#watch = seconds === 0 ? undefined : new WedgeWatch(session, recorder, seconds);
+  }
+
+  found(): boolean {
+    this.wedge = this.#watch?.look();
+    return this.wedge !== undefined;
+  }
 }
 
 interface Watch {

@@ -54,7 +54,7 @@ type Access = typeof accesses extends fc.Arbitrary<infer T> ? T : never;
 
 function compare(levels: 2 | 3 | 4, linear: bigint, set: Settings, wish: Access, pdpte: Int32Array): void {
   const access = { ...wish, write: wish.write && !wish.fetch };
-  const mode: PagingMode = { ...set, levels, root: ROOT, globals: true, pdpte };
+  const mode: PagingMode = { ...set, levels, root: ROOT, globals: true, gigabytePages: true, pdpte };
   const cr4 =
     (set.pageSizeExtension ? 0x10 : 0) | (levels > 2 ? 0x20 : 0) | (set.smep ? 1 << 20 : 0) | (set.smap ? 1 << 21 : 0);
   const state: PagingState = {
@@ -63,6 +63,7 @@ function compare(levels: 2 | 3 | 4, linear: bigint, set: Settings, wish: Access,
       efer: (levels === 4 ? 0x500 : 0) | (set.noExecute ? 0x800 : 0),
       pdptes: [...pdpte],
       physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      gigabytePages: true,
     },
   };
   const accessClass = access.user ? CLASS.user : access.alignmentCheck ? CLASS.supervisor : CLASS.supervisorSmap;
@@ -173,6 +174,7 @@ describe('a page walk', () => {
     efer: 0xd00,
     pdptes: [],
     physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+    gigabytePages: true,
   };
   const read = { write: false, fetch: false, user: false, alignmentCheck: false };
 

@@ -18,6 +18,8 @@ export interface PagingState {
   /** The four registers that PAE paging loads with CR3, low and high halves by turns; empty otherwise. */
   readonly pdptes: readonly number[];
   readonly physicalAddressBits: number;
+  /** CPUID shows 1-GByte pages: without them PS in a PDPTE is reserved. */
+  readonly gigabytePages: boolean;
 }
 
 export interface WalkAccess {
@@ -81,7 +83,7 @@ function walkWide(memory: WalkMemory, state: PagingState, linear: number, access
     const low = memory.read32(address);
     const high = memory.read32(address + 4);
     if ((low & ENTRY.PRESENT) === 0) return fault(0, state, access);
-    const page = level === 1 || (level < 4 && (low & ENTRY.LARGE) !== 0);
+    const page = level === 1 || ((low & ENTRY.LARGE) !== 0 && mayBeLarge(state, level));
     if (reservedWide(state, low, high, level, page))
       return fault(PAGE_FAULT_ERROR.present | PAGE_FAULT_ERROR.reserved, state, access);
     entries.push(address);
@@ -95,12 +97,16 @@ function walkWide(memory: WalkMemory, state: PagingState, linear: number, access
   }
 }
 
+function mayBeLarge(state: PagingState, level: number): boolean {
+  return level === 2 || (level === 3 && state.gigabytePages);
+}
+
 function reservedWide(state: PagingState, low: number, high: number, level: number, page: boolean): boolean {
   const noExecute = (state.efer & EFER.NXE) !== 0;
   if (!noExecute && (high & NO_EXECUTE) !== 0) return true;
   const unused = (state.efer & EFER.LMA) !== 0 ? 0 : 0x7ff00000;
   if ((high & (0xfffff | unused)) >>> 0 >= 2 ** (state.physicalAddressBits - 32)) return true;
-  if (!page) return level === 4 && (low & ENTRY.LARGE) !== 0;
+  if (!page) return (low & ENTRY.LARGE) !== 0;
   // Bit 12 of a large page's entry is its PAT bit.
   return level > 1 && (low & (2 ** (12 + 9 * (level - 1)) - 1) & ~0x1fff) !== 0;
 }
@@ -111,7 +117,9 @@ function walk32(memory: WalkMemory, state: PagingState, linear: number, access: 
   const upper = memory.read32(directory);
   if ((upper & ENTRY.PRESENT) === 0) return fault(0, state, access);
   if ((upper & ENTRY.LARGE) !== 0 && (state.cr4 & CR4.PSE) !== 0) {
-    if (upper & 0x200000) return fault(PAGE_FAULT_ERROR.present | PAGE_FAULT_ERROR.reserved, state, access);
+    // Bits 21:(MAXPHYADDR - 19). See: SDM Table 4-4 Format of a 32-Bit Page-Directory Entry that Maps a 4-MByte Page.
+    if ((upper & 0x3fffff) >>> 0 >= 2 ** (Math.min(state.physicalAddressBits, 40) - 19))
+      return fault(PAGE_FAULT_ERROR.present | PAGE_FAULT_ERROR.reserved, state, access);
     if (!allowed(state, upper, false, access)) return fault(PAGE_FAULT_ERROR.present, state, access);
     const base = ((upper >>> 13) & 0xff) * TWO_32 + ((upper & 0xffc00000) >>> 0);
     return { physical: base + (linear & 0x3fffff), pageShift: 22, entries: [directory] };

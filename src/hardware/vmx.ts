@@ -84,9 +84,10 @@ export interface RootProcessor {
   readTsc(out: Halves): void;
   /**
    * Ends non-root operation before the next instruction with an external-interrupt exit (no vector: the owner knows
-   * why it asked); a halted processor is asked through `kicked`. Stays pending until one of the two happened.
+   * why it asked); a halted processor is asked through `kicked`. Stays pending until one of the two happened. As an
+   * interrupt it waits for the end of blocking by STI or by MOV SS, unless it is to come `atOnce`, as INIT does.
    */
-  kick(): void;
+  kick(atOnce?: boolean): void;
 }
 
 /** The machine's memory as its owner sees it, in host-physical addresses. */

@@ -71,6 +71,19 @@ export function controlRegisters(vcpu: Vcpu): ControlRegisters {
   };
 }
 
+/** The control registers by which the guest that runs finds its memory. What L2 is shown of its own is L1's affair. */
+export function pagingRegisters(vcpu: Vcpu): ControlRegisters {
+  const { processor, state, efer } = vcpu;
+  if (state.level === 1) return controlRegisters(vcpu);
+  return {
+    cr0: processor.readLow(GUEST_CR0),
+    cr3Low: processor.readLow(GUEST_CR3),
+    cr3High: processor.readHigh(GUEST_CR3),
+    cr4: processor.readLow(GUEST_CR4),
+    efer,
+  };
+}
+
 /** Makes the guest have these control registers; IA32_EFER.LMA is worked out. Nothing is checked. */
 export function setControlRegisters(vcpu: Vcpu, wanted: ControlRegisters): void {
   const { processor, unrestricted } = vcpu;

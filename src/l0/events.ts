@@ -5,12 +5,12 @@
 import { PRIMARY } from '../arch/vmx/controls.ts';
 import { OFFSET } from '../arch/vmx/fields.ts';
 import { INTERRUPTION_TYPE } from '../arch/vmx/qualifications.ts';
-import { BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, RFLAGS_IF } from '../arch/vmx/state-bits.ts';
+import { BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, CR0_PE, RFLAGS_IF } from '../arch/vmx/state-bits.ts';
 import type { Vcpu } from './vcpu.ts';
 import { isSet, setBits, write32 } from './vmcs-access.ts';
 
 const { VM_ENTRY_INTR_INFO_FIELD, VM_ENTRY_EXCEPTION_ERROR_CODE, VM_ENTRY_INSTRUCTION_LEN } = OFFSET;
-const { CPU_BASED_VM_EXEC_CONTROL, GUEST_INTERRUPTIBILITY_INFO } = OFFSET;
+const { CPU_BASED_VM_EXEC_CONTROL, GUEST_INTERRUPTIBILITY_INFO, GUEST_CR0 } = OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 1 << 11;
@@ -30,6 +30,9 @@ export function interruptsOpen(vcpu: Vcpu): boolean {
 export function nmiOpen(vcpu: Vcpu): boolean {
   return !isSet(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI | BLOCKING_BY_STI | BLOCKING_BY_MOV_SS);
 }
+
+/** Whether exceptions have error codes: by CR0 as it is, whatever a hypervisor in L1 shows its guest. */
+export const protectedMode = ({ processor }: Vcpu): boolean => isSet(processor, GUEST_CR0, CR0_PE);
 
 /** Whether something ends HLT now. */
 export function wakesHalted(vcpu: Vcpu): boolean {
@@ -89,7 +92,7 @@ export function injectException(vcpu: Vcpu): boolean {
   state.exceptionVector = -1;
   if (vector === PAGE_FAULT) processor.writeRegister('cr2', state.faultLow, state.faultHigh);
   // In real-address mode no exception has an error code; faults push RF = 1.
-  inject(vcpu, INTERRUPTION_TYPE.hardwareException, vector, vcpu.protectedMode ? exceptionErrorCode : -1);
+  inject(vcpu, INTERRUPTION_TYPE.hardwareException, vector, protectedMode(vcpu) ? exceptionErrorCode : -1);
   vcpu.rflags = vcpu.rflags | RFLAGS_RF;
   return true;
 }

@@ -124,7 +124,8 @@ export class Fixture {
       powerOff: () => void this.ends.push('power off'),
       reset: (kind: string) => void this.ends.push(`reset ${kind}`),
       debugExit: (code: number) => void this.ends.push(`debug exit ${code}`),
-      shutdown: (index: number) => void this.ends.push(`shutdown ${index}`),
+      shutdown: (index: number, abort: number) =>
+        void this.ends.push(`shutdown ${index}${abort === 0 ? '' : `, VMX abort ${abort}`}`),
     };
     this.l0 = new L0(this.machine, this.time, description, services, options.l0);
     this.processor = this.machine.processors[0];
@@ -203,13 +204,15 @@ function pageTables(): Uint8Array {
 export function fakeHooks(changes: Partial<NestedHooks> = {}): NestedHooks {
   return {
     readCapability: (index) => (index === 0x480 ? { low: 1, high: 2 } : undefined),
+    toL1Physical: (_vcpu, address) => address,
+    leaveByEpt12: () => {},
     allowsControl: () => true,
     blocksInit: () => false,
     vmxInstruction: () => {},
     handlesExit: () => true,
-    counted: () => {},
     beforeEntry: () => {},
     wakes: () => false,
+    tripleFault: () => {},
     tscOffsetChanged: () => {},
     reset: () => {},
     ...changes,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { PhysicalAddress } from '../hardware/memory.ts';
 import type { Halves, HostMemory } from '../hardware/vmx.ts';
 import type { TimerService } from '../hardware/time.ts';
 import type { Recorder } from '../trace/recorder.ts';
@@ -15,6 +16,18 @@ export interface NestedHost {
   readonly vcpus: readonly Vcpu[];
   readonly time: TimerService;
   readonly recorder: Recorder;
+}
+
+/** An access of L2 to its physical memory that EPT12 does not permit. */
+export interface ForbiddenAccess {
+  /** L2-physical. */
+  readonly address: PhysicalAddress;
+  /** Permissions that it needs, as bits 2:0 of the exit qualification. */
+  readonly needed: number;
+  /** L2-virtual, a signed Number. */
+  readonly linear: number;
+  /** To a paging structure on the way to `linear`. */
+  readonly structure: boolean;
 }
 
 /**
@@ -40,8 +53,6 @@ export interface NestedHooks {
    * for EPT violations and APIC accesses of an instruction that go to L1.
    */
   handlesExit(vcpu: Vcpu, reason: number): boolean;
-  /** The clock has counted an instruction of L2 that the hardware did not: what runs by the clock goes on. */
-  counted(vcpu: Vcpu): void;
   /**
    * Before each entry while `level` is 2, instead of L1's own events: an exception of emulation, events for L1 that
    * make L2 exit, the windows. Afterwards `level` may be 1.
@@ -49,6 +60,16 @@ export interface NestedHooks {
   beforeEntry(vcpu: Vcpu): void;
   /** While `level` is 2 and the virtual CPU is halted: whether L2 has been woken otherwise than by an event for L1. */
   wakes(vcpu: Vcpu): boolean;
+  /** L2 is where no processor could go on (an event whose delivery L0 cannot emulate): L1 gets an exit by a triple fault. */
+  tripleFault(vcpu: Vcpu): void;
+  /**
+   * L1-physical address behind a physical address of the guest that runs: at level 2 through EPT12, as an access that
+   * needs these permissions (1 read, 2 write, 4 execute) would find it; -1: EPT12 forbids it. `structure`: the access is
+   * one to the guest's paging structures.
+   */
+  toL1Physical(vcpu: Vcpu, address: PhysicalAddress, needed: number, structure: boolean): PhysicalAddress;
+  /** L0 emulates an instruction of L2, and EPT12 forbids an access of it: L2 exits to L1. Afterwards `level` is 1. */
+  leaveByEpt12(vcpu: Vcpu, access: ForbiddenAccess): void;
   /** L1 changed its time-stamp counter while `level` is 2. */
   tscOffsetChanged(vcpu: Vcpu): void;
   /** Power-up or INIT of the virtual CPU: outside VMX operation. */

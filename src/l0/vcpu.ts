@@ -5,7 +5,6 @@ import {
   AR_L,
   BLOCKING_BY_MOV_SS,
   BLOCKING_BY_STI,
-  CR0_PE,
   CR0_PG,
   EFER_LMA,
   RFLAGS_TF,
@@ -24,7 +23,8 @@ import { isSet, readNatural, setBits, write32, writeNatural } from './vmcs-acces
 const { GUEST_RIP, GUEST_RSP, GUEST_RFLAGS, GUEST_CR0, GUEST_CR4, GUEST_INTERRUPTIBILITY_INFO } = OFFSET;
 const { CR0_GUEST_HOST_MASK, CR4_GUEST_HOST_MASK, CR0_READ_SHADOW, CR4_READ_SHADOW, GUEST_PENDING_DBG_EXCEPTIONS } =
   OFFSET;
-const { GUEST_CS_AR_BYTES, GUEST_SS_AR_BYTES, GUEST_IA32_DEBUGCTL, VM_EXIT_INSTRUCTION_LEN } = OFFSET;
+const { GUEST_ACTIVITY_STATE, GUEST_CS_AR_BYTES, GUEST_SS_AR_BYTES, GUEST_IA32_DEBUGCTL, VM_EXIT_INSTRUCTION_LEN } =
+  OFFSET;
 const { IDT_VECTORING_INFO_FIELD, IDT_VECTORING_ERROR_CODE, GUEST_IA32_EFER } = OFFSET;
 
 const RSP = 4;
@@ -91,16 +91,23 @@ export class Vcpu implements ProcessorSignals {
   }
   init(): void {
     this.state.pendingInit = 1;
-    this.#notice();
+    this.#notice(true);
   }
   /** Only a processor that waits for it, or soon will, takes a start-up IPI. */
   startup(vector: number): void {
-    if (this.state.activity !== ACTIVITY.waitForSipi && this.state.pendingInit === 0) return;
+    if (!this.#takesStartup()) return;
     this.state.pendingStartup = vector;
-    this.#notice();
+    this.#notice(true);
   }
-  #notice(): void {
-    if (!this.attending) this.processor.kick();
+  /** L2 waits in hardware, and enters that state by no instruction of its own: the VMCS still says so. */
+  #takesStartup(): boolean {
+    const { state, processor, machine } = this;
+    if (state.level === 2) return processor.readLow(GUEST_ACTIVITY_STATE) === ACTIVITY.waitForSipi;
+    if (state.activity === ACTIVITY.waitForSipi) return true;
+    return state.pendingInit !== 0 && machine.nested?.blocksInit(this) !== true;
+  }
+  #notice(atOnce = false): void {
+    if (!this.attending) this.processor.kick(atOnce);
   }
 
   // --- registers of the guest that runs; 0 RAX .. 15 R15
@@ -162,10 +169,6 @@ export class Vcpu implements ProcessorSignals {
   get efer(): number {
     return this.pages.msrList < 0 ? this.processor.readLow(GUEST_IA32_EFER) : this.state.efer;
   }
-  /** CR0.PE as it is, whatever a hypervisor lets its guest read: it decides about error codes. */
-  get protectedMode(): boolean {
-    return (this.processor.readLow(GUEST_CR0) & CR0_PE) !== 0;
-  }
   get paging(): boolean {
     return (this.cr0 & CR0_PG) !== 0;
   }
@@ -191,7 +194,6 @@ export class Vcpu implements ProcessorSignals {
    */
   count(): void {
     this.processor.retire();
-    if (this.state.level === 2) this.machine.nested?.counted(this);
   }
 
   /** The instruction that exited is done: RIP moves behind it, and what held for one instruction ends. */

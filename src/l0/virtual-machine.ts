@@ -37,8 +37,8 @@ export interface L1Services {
   readonly powerOff: () => void;
   readonly reset: (kind: ResetKind) => void;
   readonly debugExit: (code: number) => void;
-  /** A triple fault on this virtual CPU. */
-  readonly shutdown: (index: number) => void;
+  /** This virtual CPU shut down: by a triple fault (0), or with this VMX-abort indicator. */
+  readonly shutdown: (index: number, abortIndicator: number) => void;
 }
 
 /** L0's pages for one virtual CPU. */

@@ -4,7 +4,6 @@ import { ApicBus } from '../devices/lapic-bus.ts';
 import type { BusMasterPort, PhysicalAddress } from '../hardware/memory.ts';
 import { ProcessorUnit } from './processor-unit.ts';
 import type { ProcessorUnitDescription } from './processor-unit.ts';
-import { ACTIVITY } from './cpu/run-loop.ts';
 import { ATTENTION } from './cpu/state.ts';
 import { Memory } from './memory/memory.ts';
 import { Schedule } from './schedule.ts';
@@ -97,7 +96,7 @@ export class Machine {
       const end = this.endOfTurn(limit);
       if (end === Infinity) return { kind: 'idle' };
       this.runTurn(end);
-      const down = this.processors.findIndex((unit) => unit.activity === ACTIVITY.shutdown);
+      const down = this.processors.findIndex((unit) => unit.isDown);
       if (down >= 0) return { kind: 'shutdown', processor: down };
       if (this.stopRequested) return { kind: 'stopped' };
     }
@@ -122,9 +121,7 @@ export class Machine {
 
   private endOfTurn(limit: number): number {
     let deadline = this.schedule.nextDeadline();
-    // One that has passed either makes its processor able to run, or is held back by the activity state.
-    for (const unit of this.processors)
-      if (unit.activity !== ACTIVITY.active && unit.deadline > this.time) deadline = Math.min(deadline, unit.deadline);
+    for (const unit of this.processors) if (!unit.canRun) deadline = Math.min(deadline, unit.deadline);
     if (this.processors.every((unit) => !unit.canRun))
       return deadline === Infinity ? Infinity : Math.min(limit, Math.max(deadline, this.time));
     if (this.processors.length === 1) return Math.min(limit, deadline);

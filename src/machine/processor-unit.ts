@@ -166,11 +166,16 @@ export class ProcessorUnit {
   get canRun(): boolean {
     const { activity, events } = this;
     if (activity === ACTIVITY.active) return true;
-    if (activity === ACTIVITY.halted) return events.wakes();
+    if (activity === ACTIVITY.halted || this.vmx?.governs) return events.wakes();
     return activity === ACTIVITY.waitForSipi && (events.pendingInit || events.pendingStartup >= 0);
   }
 
-  /** The tick at which it must be looked at although it does nothing: the VMX-preemption timer runs in HLT too. */
+  /** In shutdown, and not as the activity state of a guest, which NMIs and INIT end. */
+  get isDown(): boolean {
+    return this.activity === ACTIVITY.shutdown && this.vmx?.nonRoot !== true;
+  }
+
+  /** The tick at which it must be looked at although it does nothing: the VMX-preemption timer runs in HLT and in shutdown too. */
   get deadline(): number {
     return this.vmx?.deadline() ?? Infinity;
   }
@@ -187,9 +192,8 @@ export class ProcessorUnit {
     const { cpu, loop } = this;
     if (this.activity === ACTIVITY.waitForSipi && !this.events.takeStartup()) return end;
     loop.runUntil(end);
-    if (this.activity === ACTIVITY.active || this.activity === ACTIVITY.shutdown) return cpu.ticks;
-    // It halted on the way: the VMX-preemption timer may end that before anything else does.
-    return Math.max(cpu.ticks, Math.min(end, this.deadline));
+    if (this.activity === ACTIVITY.active || this.isDown) return cpu.ticks;
+    return Math.min(end, Math.max(cpu.ticks, this.deadline));
   }
 
   /** Time passes without it. */

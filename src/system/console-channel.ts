@@ -20,6 +20,8 @@ const CONTROL_SEQUENCES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>78])/g;
 /** The far end of a serial port: keeps what the guest said until somebody takes it, and what was typed until it reads. */
 export class ConsoleChannel implements ByteChannel {
   listener: ConsoleListener | undefined;
+  /** Told of what is typed: for the journal. */
+  onTyped: ((bytes: readonly number[]) => void) | undefined;
   readonly #keep: boolean;
   readonly #input: number[] = [];
   #output = new Uint8Array(4096);
@@ -53,7 +55,9 @@ export class ConsoleChannel implements ByteChannel {
 
   /** Bytes for the guest to read. */
   type(bytes: Iterable<number>): void {
-    this.#input.push(...bytes);
+    const typed = [...bytes];
+    this.onTyped?.(typed);
+    this.#input.push(...typed);
   }
 
   /** What was sent since this was last called. */

@@ -33,6 +33,8 @@ export interface GuestDescription {
   /** Index of the level whose console the terminal is joined to. */
   readonly interactive: number;
   readonly memory: string;
+  /** With less, a level runs out of memory on its way: measured. The loader knows what the outermost kernel needs. */
+  readonly leastMemory?: string;
   /** In the order in which a run with the self-check reaches them: the first one missing names the level that stopped. */
   readonly milestones: readonly Milestone[];
 }
@@ -52,6 +54,7 @@ export const DESCRIPTIONS: readonly GuestDescription[] = [
     runsHypervisor: true,
     interactive: 1,
     memory: '1G',
+    leastMemory: '320M',
     milestones: [
       { console: 0, marker: MARKERS.hypervisorUp,            means: 'boot to its first process' },
       { console: 0, marker: MARKERS.startingInnerGuest,      means: 'load KVM and start QEMU' },

@@ -45,10 +45,22 @@ export class L0Pc {
       pciInterrupts: pciInterruptRoutes(),
     });
     const { vmxProfile, seed, frequencyHz, processors, jit, hostClock } = options;
+    // Entries and exits are L0's to record; of the processor's own, only who wrote a shadow VMCS.
+    const recorder = options.l0?.recorder;
     const ramBytes = L1Memory.hostBytes(options.ramBytes) + Math.ceil(L0_MEMORY_BYTES / CHUNK_BYTES) * CHUNK_BYTES;
     const noInterrupts = { acknowledge: (): number => 0xff };
     this.machine = new Machine(
-      { processors, frequencyHz, seed, vmxProfile, ramBytes, hole: MACHINE_HOLE, jit, hostClock },
+      {
+        processors,
+        frequencyHz,
+        seed,
+        vmxProfile,
+        ramBytes,
+        hole: MACHINE_HOLE,
+        jit,
+        hostClock,
+        ...(recorder && { recorder }),
+      },
       noInterrupts,
     );
     this.l0 = this.own();
@@ -82,9 +94,8 @@ export class L0Pc {
   run(ticks: number): 'limit' | 'idle' | 'ended' {
     if (this.end) return 'ended';
     const outcome = this.machine.run(ticks);
-    // L1 may enter an L2 that is in the shutdown state: nothing but the outside ends that, as on the machine itself.
-    if (outcome.kind === 'shutdown') this.finish({ kind: 'shutdown' });
     if (this.end) return 'ended';
+    assert(outcome.kind !== 'shutdown', 'the machine under L0 does not shut down');
     return outcome.kind === 'idle' ? 'idle' : 'limit';
   }
 
@@ -117,7 +128,7 @@ export class L0Pc {
         powerOff: () => this.finish({ kind: 'powerOff' }),
         reset: () => this.finish({ kind: 'reset' }),
         debugExit: (code) => this.finish({ kind: 'debugExit', code }),
-        shutdown: () => this.finish({ kind: 'shutdown' }),
+        shutdown: (processor, abortIndicator) => this.finish({ kind: 'shutdown', processor, abortIndicator }),
       },
       options.l0,
     );

@@ -64,7 +64,8 @@ export type PcEnd =
   | { readonly kind: 'powerOff' }
   | { readonly kind: 'reset' }
   | { readonly kind: 'debugExit'; readonly code: number }
-  | { readonly kind: 'shutdown' };
+  /** A processor shut down: by a triple fault (0), or with this VMX-abort indicator. */
+  | { readonly kind: 'shutdown'; readonly processor: number; readonly abortIndicator: number };
 
 /** A machine with a PC's devices on it, booted as firmware would have left it. */
 export class Pc {
@@ -115,7 +116,8 @@ export class Pc {
   run(ticks: number): 'limit' | 'idle' | 'ended' {
     if (this.end) return 'ended';
     const outcome = this.machine.run(ticks);
-    if (outcome.kind === 'shutdown') this.finish({ kind: 'shutdown' });
+    if (outcome.kind === 'shutdown')
+      this.finish(shutdownOf(this.machine.processors[outcome.processor], outcome.processor));
     if (this.end) return 'ended';
     return outcome.kind === 'idle' ? 'idle' : 'limit';
   }
@@ -138,6 +140,11 @@ export class Pc {
     }
     for (const { offset, value } of firmwareLocalApic(bootProcessor)) unit.localApic.writeMemory(offset, 4, value);
   }
+}
+
+function shutdownOf({ vmx }: ProcessorUnit, processor: number): PcEnd {
+  const abortIndicator = vmx?.state.aborted ? vmx.vmcs.abortIndicator : 0;
+  return { kind: 'shutdown', processor, abortIndicator };
 }
 
 function enter(unit: ProcessorUnit, entry: InitialState): void {

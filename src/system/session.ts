@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { editsWithoutEffect } from '../arch/cpuid.ts';
 import type { BootPlan, BootRequest } from '../boot/plan.ts';
-import type { Recorder } from '../trace/recorder.ts';
+import { JournalWriter } from '../replay/journal.ts';
+import type { Recorder, RunRecorder } from '../trace/recorder.ts';
 import type { CompilationCounts } from './compilation.ts';
 import type { ConsoleChannel } from './console-channel.ts';
 import type { HypervisorChoice } from './hypervisor.ts';
+import { shutdownPlace, shutdownReason, underWay } from './last-moments.ts';
 import { makePc } from './make-pc.ts';
 import type { AnyPc } from './make-pc.ts';
 import type { PcEnd, PcOptions } from './pc.ts';
+import { placesOf } from './positions.ts';
 import type { Runnable } from './slices.ts';
 import { summarize } from './summary.ts';
 import type { RunSummary } from './summary.ts';
+
+const BOOT_PROCESSOR = 0;
 
 export interface SessionDescription {
   readonly pc: Omit<PcOptions, 'serial'>;
@@ -27,6 +32,8 @@ export class Session implements Runnable {
   /** What was asked for, of the processor or the loader, and has no effect. */
   readonly remarks: BootPlan['remarks'];
   readonly description: SessionDescription;
+  /** What came in from outside: with it the run can be had again. */
+  readonly journal = new JournalWriter();
   /** Of the power-ons before this one. */
   #instructionsBefore = 0;
 
@@ -34,6 +41,9 @@ export class Session implements Runnable {
   constructor(description: SessionDescription) {
     this.description = description;
     this.pc = this.#build();
+    description.consoles.forEach((console, index) => {
+      console.onTyped = (bytes) => this.journal.input(index, bytes);
+    });
     const absent = editsWithoutEffect(description.pc.cpuFeatures ?? []);
     const { remarks } = this.pc.boot(description.boot);
     this.remarks = [...absent.map((edit) => `CPU feature ${edit}: the processor does not have it`), ...remarks];
@@ -53,7 +63,23 @@ export class Session implements Runnable {
     return this.pc.end;
   }
 
+  /** Why the guest ended the run, for people. */
+  endText(): string {
+    const { pc } = this;
+    if (pc.end === undefined) return 'the guest has not ended the run';
+    return pc.end.kind === 'shutdown' ? shutdownReason(pc, pc.end) : describeEnd(pc.end);
+  }
+
+  /** Which level was where when the run ended, and what L1 was doing for L2; a line each. */
+  whereItEnded(recorder: RunRecorder): string[] {
+    const { pc } = this;
+    if (pc.end?.kind === 'shutdown') return shutdownPlace(pc, pc.end, recorder);
+    if (pc.end?.kind === 'reset') return underWay(BOOT_PROCESSOR, recorder);
+    return pc.end === undefined ? placesOf(pc) : [];
+  }
+
   run(ticks: number): 'limit' | 'idle' | 'ended' {
+    this.journal.slice(ticks - this.ticks);
     return this.pc.run(ticks);
   }
 
@@ -75,6 +101,7 @@ export class Session implements Runnable {
 
   /** A reset of everything: a new machine, booted from the same files, with its clocks at zero. */
   reboot(): void {
+    this.journal.reset();
     this.#instructionsBefore = this.instructions;
     this.pc = this.#build();
     this.pc.boot(this.description.boot);
@@ -104,14 +131,12 @@ export class Session implements Runnable {
 }
 
 /** What ended a run, for people. */
-export function describeEnd(end: PcEnd): string {
+function describeEnd(end: Exclude<PcEnd, { kind: 'shutdown' }>): string {
   switch (end.kind) {
     case 'powerOff':
       return 'the machine was powered off';
     case 'reset':
       return 'the machine was reset';
-    case 'shutdown':
-      return 'a processor shut down after a triple fault';
     case 'debugExit':
       return `the guest wrote to the debug-exit port: status ${end.code}`;
   }

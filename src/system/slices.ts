@@ -33,10 +33,12 @@ export interface SliceOptions {
   readonly before: () => void;
   /** After each slice: show what was said. True ends the run. */
   readonly after: () => boolean;
+  /** After each slice: whether the guest goes in circles. True ends the run. */
+  readonly wedged?: (() => boolean) | undefined;
 }
 
-/** Why the loop ended: the guest did, `after` said so, time is up, or all processors wait for what does not come. */
-export type SlicesEnd = 'ended' | 'stopped' | 'timeout' | 'idle';
+/** Why the loop ended: the guest did, `after` or `wedged` said so, time is up, or all processors wait for what does not come. */
+export type SlicesEnd = 'ended' | 'stopped' | 'timeout' | 'idle' | 'wedged';
 
 /** Host milliseconds of a slice: short enough for keys and signals. */
 const TARGET = 25;
@@ -69,6 +71,7 @@ export async function runSlices(machine: Runnable, clock: RunClock, options: Sli
     if (stop) return 'stopped';
     if (options.timeout !== undefined && clock.now() - started >= options.timeout) return 'timeout';
     if (idle && !options.awaitsInput()) return 'idle';
+    if (options.wedged?.()) return 'wedged';
     const passed = machine.nanoseconds - virtual;
     slice = options.slice ?? nextSlice(slice, clock.now() - began, options.realTime ? passed : 0);
     lead = Math.max(0, lead + passed / 1e6 - (clock.now() - began));

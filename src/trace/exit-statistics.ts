@@ -47,6 +47,11 @@ export class ExitStatistics {
     return this.#count;
   }
 
+  /** Exits with one basic reason. */
+  samplesOf(reason: number): number {
+    return this.#samples[reason];
+  }
+
   /** A processor left the guest. `reason` is the VMCS's exit reason; `rip` a signed Number. */
   exit(processor: number, reason: number, rip: number, nanoseconds: number): void {
     const basic = reason & BASIC_REASON;
@@ -74,6 +79,12 @@ export class ExitStatistics {
     const reasons = Array.from(this.#samples.keys()).filter((reason) => this.#samples[reason] > 0);
     const counts = reasons.map((reason) => this.#countOf(reason));
     return counts.toSorted((a, b) => b.samples - a.samples || a.reason - b.reason);
+  }
+
+  /** The last exit of all, if no entry on that processor has followed it: its hypervisor was still at work. */
+  unanswered(processor: number): RecentExit | undefined {
+    if (this.#count === 0 || (this.#openReason[processor] ?? -1) < 0) return undefined;
+    return this.#recent[(this.#count - 1) % RECENT];
   }
 
   /** The last exits, oldest first. */

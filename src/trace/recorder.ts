@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { TraceEvent, TraceEventName, TraceFields } from './events.ts';
 import { ExitStatistics } from './exit-statistics.ts';
+import type { FailedEntry } from './failed-entry.ts';
+import { FieldWriters } from './field-writers.ts';
 
 /**
  * Where the machine's VMX and L0 report what happens. `exit` and `entry` are cheap and always called; an `event` is put
@@ -9,6 +11,8 @@ import { ExitStatistics } from './exit-statistics.ts';
  */
 export interface Recorder {
   readonly tracing: boolean;
+  /** Who wrote which VMCS field; undefined when nobody will ask. */
+  readonly writers?: FieldWriters | undefined;
   /** A processor left a guest of this level. `reason` with its flags; `rip` as a signed Number. */
   exit(level: number, processor: number, reason: number, rip: number, nanoseconds: number): void;
   /** A processor began or went on to run a guest of this level. */
@@ -21,6 +25,8 @@ export interface Recorder {
     nanoseconds: number,
     fields: TraceFields<Name>,
   ): void;
+  /** A hypervisor's VM entry failed. Called before anything of it is changed. */
+  failedEntry?(failed: FailedEntry): void;
 }
 
 /** For who wants to know nothing. */
@@ -31,6 +37,9 @@ export class RunRecorder implements Recorder {
   readonly tracing: boolean;
   readonly #sink: ((event: TraceEvent) => void) | undefined;
   readonly #levels: ExitStatistics[] = [];
+  readonly writers = new FieldWriters();
+  /** Told of each failed entry. */
+  onFailedEntry: (failed: FailedEntry) => void = () => {};
 
   constructor(sink?: (event: TraceEvent) => void) {
     this.#sink = sink;
@@ -53,6 +62,10 @@ export class RunRecorder implements Recorder {
     fields: TraceFields<Name>,
   ): void {
     this.#sink?.({ name, level, processor, nanoseconds, fields });
+  }
+
+  failedEntry(failed: FailedEntry): void {
+    this.onFailedEntry(failed);
   }
 
   /** The exits of guests of one level, also when there were none. */

@@ -70,7 +70,13 @@ export async function mainGuest(): Promise<PreparedGuest | string> {
   }
 }
 
-type Profile = 'paper-1' | 'modern-1';
+export type Profile = 'paper-1' | 'modern-1';
+
+/** What L0 does not show to L1, so that the machine itself must not show it either. See `NEEDS_CONTROL` of L0. */
+const HIDDEN: { readonly [Name in Profile]: readonly string[] } = {
+  'modern-1': ['-monitor'],
+  'paper-1': ['-monitor', '-rdtscp', '-rdpid', '-invpcid', '-xsaves'],
+};
 
 function options(vmxProfile: Profile, serial: ConsoleChannel[]): PcOptions & { readonly vmxProfile: Profile } {
   const time = { startTime: 1_700_000_000, frequencyHz: 1e9 };
@@ -87,10 +93,17 @@ function run(pc: Pc | L0Pc, guest: PreparedGuest, [l1, l2]: ConsoleChannel[]): O
   return { l1: text(l1), l2: text(l2), ended: pc.end?.kind, instructions, ticks };
 }
 
-/** L1 owns the machine. Without MONITOR, which L0 does not show either. */
-export function runBare(guest: PreparedGuest, profile: Profile, recorder: Recorder): Outcome {
+/** L1 owns the machine. `prepare`: before it begins. */
+export function runBare(
+  guest: PreparedGuest,
+  profile: Profile,
+  recorder: Recorder,
+  prepare: (pc: Pc) => void = () => {},
+): Outcome {
   const serial = [new ConsoleChannel(), new ConsoleChannel()];
-  return run(new Pc({ ...options(profile, serial), cpuFeatures: ['-monitor'], recorder }), guest, serial);
+  const pc = new Pc({ ...options(profile, serial), cpuFeatures: HIDDEN[profile], recorder });
+  prepare(pc);
+  return run(pc, guest, serial);
 }
 
 /** L0 owns the machine, and has shuffled L1's memory in it. */
@@ -99,10 +112,13 @@ export function runUnderL0(
   profile: Profile,
   paging: 'multi-dimensional' | 'shadow-on-ept',
   recorder: Recorder,
+  prepare: (pc: L0Pc) => void = () => {},
 ): Outcome {
   const serial = [new ConsoleChannel(), new ConsoleChannel()];
   const l0 = { recorder, nested: (host: NestedHost) => new NestedVmx(host, { paging }) };
-  return run(new L0Pc({ ...options(profile, serial), permute: 5, l0 }), guest, serial);
+  const pc = new L0Pc({ ...options(profile, serial), permute: 5, l0 });
+  prepare(pc);
+  return run(pc, guest, serial);
 }
 
 export function assertSucceeded({ l1, l2, ended }: Outcome): void {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `node tests/nested/assemble.ts`: makes l1.hex from the sources; needs nasm.
+// `node tests/nested/assemble.ts`: makes l1.hex and scripted/scripted.hex from the sources; needs nasm.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,11 +7,14 @@ import { join } from 'node:path';
 import { CONTROLS } from '../../src/arch/vmx/controls.ts';
 import { EXIT_REASONS } from '../../src/arch/vmx/exit-reasons.ts';
 import { FIELDS } from '../../src/arch/vmx/fields.ts';
-import { IMAGE_FILE, imageText, sourcesDigest } from './image.ts';
+import { IMAGES, imageText, sourcesDigest } from './image.ts';
+import type { ImageSource } from './image.ts';
+import * as layout from './scripted/layout.ts';
+
+const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
 
 /** The names that the sources use for what src/arch numbers. */
 function definitions(): string {
-  const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
   return [
     ...FIELDS.map(({ name, encoding }) => `${name} equ ${hex(encoding)}`),
     ...EXIT_REASONS.map(({ name, number }) => `EXIT_${name} equ ${number}`),
@@ -19,19 +22,28 @@ function definitions(): string {
   ].join('\n');
 }
 
-function assemble(): Uint8Array {
-  const folder = mkdtempSync(join(tmpdir(), 'turtles-nasm-'));
+/** What else the scripted L1 and its tables agree on. */
+function layoutDefinitions(): string {
+  const { AT, SELECTOR, CR0_VALUE, CR4_VALUE } = layout;
+  const names = { ...AT, ...SELECTOR, CR0_VALUE, CR4_VALUE, IA32_VMX_BASIC: 0x480, IA32_EFER: 0xc0000080 };
+  return Object.entries(names).map(([name, value]) => `${name} equ ${hex(value)}`).join('\n'); // prettier-ignore
+}
+
+function assemble({ folder, source, scripted }: ImageSource): Uint8Array {
+  const scratch = mkdtempSync(join(tmpdir(), 'turtles-nasm-'));
   try {
-    const [names, output] = [join(folder, 'names.inc'), join(folder, 'l1.bin')];
-    writeFileSync(names, `${definitions()}\n`);
-    const source = join(import.meta.dirname, 'l1.asm');
-    execFileSync('nasm', ['-f', 'bin', '-P', names, '-I', `${import.meta.dirname}/`, '-o', output, source]);
+    const [names, output] = [join(scratch, 'names.inc'), join(scratch, 'image.bin')];
+    writeFileSync(names, `${definitions()}\n${scripted ? layoutDefinitions() : ''}\n`);
+    execFileSync('nasm', ['-f', 'bin', '-P', names, '-I', `${folder}/`, '-o', output, join(folder, source)]);
     return readFileSync(output);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(scratch, { recursive: true, force: true });
   }
 }
 
-const bytes = assemble();
-writeFileSync(IMAGE_FILE, imageText(sourcesDigest(), bytes));
-console.log(`${IMAGE_FILE}: ${bytes.length} bytes`);
+for (const image of Object.values(IMAGES)) {
+  const bytes = assemble(image);
+  const file = join(image.folder, image.hex);
+  writeFileSync(file, imageText(sourcesDigest(image), bytes));
+  console.log(`${file}: ${bytes.length} bytes`);
+}

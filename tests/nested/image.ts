@@ -4,15 +4,28 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-export const IMAGE_FILE = join(import.meta.dirname, 'l1.hex');
+/** An L1 in assembler: all sources of its folder, and what they are assembled to. */
+export interface ImageSource {
+  readonly folder: string;
+  readonly source: string;
+  readonly hex: string;
+  /** The source includes names of scripted/layout.ts. */
+  readonly scripted: boolean;
+}
+
+const here = import.meta.dirname;
+export const IMAGES = {
+  l1: { folder: here, source: 'l1.asm', hex: 'l1.hex', scripted: false },
+  scripted: { folder: join(here, 'scripted'), source: 'scripted.asm', hex: 'scripted.hex', scripted: true },
+} as const satisfies Record<string, ImageSource>;
 const BYTES_OF_A_LINE = 48;
 
-/** SHA-256 of the assembler sources, names included. */
-export function sourcesDigest(): string {
+/** SHA-256 of the assembler sources (and of the layout that they are assembled with), names included. */
+export function sourcesDigest({ folder }: ImageSource): string {
   const hash = createHash('sha256');
-  const names = readdirSync(import.meta.dirname).filter((name) => /\.(asm|inc)$/.test(name));
+  const names = readdirSync(folder).filter((name) => /\.(asm|inc)$|^layout\.ts$/.test(name));
   for (const name of names.sort()) {
-    const text = readFileSync(join(import.meta.dirname, name), 'utf8');
+    const text = readFileSync(join(folder, name), 'utf8');
     hash.update(`${name}\n${text.replaceAll('\r\n', '\n')}`);
   }
   return hash.digest('hex');
@@ -28,7 +41,7 @@ export function imageText(digest: string, bytes: Uint8Array): string {
 }
 
 /** The bytes, and the digest of the sources that they were made from. */
-export function readImage(): { readonly digest: string; readonly bytes: Uint8Array } {
-  const [digest, ...lines] = readFileSync(IMAGE_FILE, 'utf8').trim().split(/\s+/);
+export function readImage({ folder, hex }: ImageSource): { readonly digest: string; readonly bytes: Uint8Array } {
+  const [digest, ...lines] = readFileSync(join(folder, hex), 'utf8').trim().split(/\s+/);
   return { digest, bytes: Buffer.from(lines.join(''), 'hex') };
 }

@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Machine } from '../../src/machine/machine.ts';
-import { readImage } from './image.ts';
+import { IMAGES, readImage } from './image.ts';
 import { differences, readLog } from './log.ts';
 import { kernelFor, runBare, runUnderL0 } from './runs.ts';
 
 const WHOLE = 4e7;
-const kernel = kernelFor(readImage().bytes, {
+const kernel = kernelFor(readImage(IMAGES.l1).bytes, {
   profile: 'modern-1',
   ept: true,
   dirtyFlags: true,

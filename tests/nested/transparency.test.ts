@@ -3,7 +3,7 @@
 // of its VMCS, in registers and in the time-stamp counter, and leave the same memory, accessed and dirty flags included.
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { readImage, sourcesDigest } from './image.ts';
+import { IMAGES, readImage, sourcesDigest } from './image.ts';
 import { LOGGED, kernelFor, runBare, runUnderL0 } from './runs.ts';
 import type { Outcome, Variant } from './runs.ts';
 import { differences, readLog, reasonOf } from './log.ts';
@@ -34,7 +34,7 @@ const REASONS = {
 const FINISHED = { kind: 'debugExit', code: 3 };
 const SHOWN = 10;
 
-const { digest, bytes: image } = readImage();
+const { digest, bytes: image } = readImage(IMAGES.l1);
 
 function assertSame(bare: Outcome, under: Outcome): void {
   const found = differences(bare, under);
@@ -49,7 +49,7 @@ function expectedReasons({ profile, ept, tprShadow }: Variant): string[] {
 
 describe('L1 finds the same bare and under L0', () => {
   test('the image is made of the sources beside it', () => {
-    assert.equal(digest, sourcesDigest(), 'run `node tests/nested/assemble.ts`');
+    assert.equal(digest, sourcesDigest(IMAGES.l1), 'run `node tests/nested/assemble.ts`');
   });
 
   for (const profile of ['modern-1', 'paper-1'] as const)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { InternalError } from '../../src/base/assert.ts';
 import { Machine } from '../../src/machine/machine.ts';
-import { JIT_DEFAULT, Jit } from '../../src/machine/cpu/jit/jit.ts';
+import { JIT_DEFAULT, Jit, type JitMode } from '../../src/machine/cpu/jit/jit.ts';
 import { Engine } from '../../src/machine/cpu/interpreter/engine.ts';
 import { DESCRIPTIONS, formsOf } from '../../src/machine/cpu/interpreter/forms.ts';
 import { emitInterpreter } from '../../src/machine/cpu/interpreter/module.ts';
@@ -8,6 +9,7 @@ import { STATUS } from '../../src/machine/cpu/interpreter/record.ts';
 import { MODE } from '../../src/machine/cpu/mode.ts';
 import type { Event } from '../../src/machine/cpu/microcode/exceptions.ts';
 import { eventHooks } from '../../src/machine/cpu/microcode/interrupt-delivery.ts';
+import { loadNull } from '../../src/machine/cpu/microcode/segment-load.ts';
 import { MICROCODE } from '../../src/machine/cpu/microcode/all.ts';
 import { Routines } from '../../src/machine/cpu/microcode/routines.ts';
 import { Processor } from '../../src/machine/cpu/processor.ts';
@@ -16,8 +18,12 @@ import { CS, DS, ES, FS, GS, SEGMENT, SS, STATE, segmentOffset } from '../../src
 import { Translator } from '../../src/machine/cpu/translation/translator.ts';
 import { Memory } from '../../src/machine/memory/memory.ts';
 import type { CpuUnderTest, StepResult, UserState } from './cpu-under-test.ts';
-import { REGIONS, backgroundOf } from './memory-map.ts';
+import { DESCRIPTORS, DESCRIPTOR_TABLE, REGIONS, backgroundOf } from './memory-map.ts';
 
+const DATA_SEGMENTS = [DS, ES, FS, GS];
+/** Prime, so that budgets end anywhere. */
+const SLICE = 997;
+const SLICES = 100;
 const TABLES = 0x1000;
 const PAGES = 0x100000;
 
@@ -37,9 +43,12 @@ class AddressSpace {
         this.memory.write(this.nextPage - 0x1000, bytes.subarray(offset, offset + 0x1000));
       }
     }
+    this.map(DESCRIPTOR_TABLE, true, false, 0x63n);
+    this.memory.write(this.nextPage - 0x1000, new Uint8Array(BigUint64Array.from(DESCRIPTORS).buffer));
   }
 
-  private map(linear: number, write: boolean, execute: boolean): void {
+  /** `rights`: the low bits of the entry. */
+  private map(linear: number, write: boolean, execute: boolean, rights = write ? 0x67n : 0x65n): void {
     let table = TABLES;
     for (let shift = 39; shift > 12; shift -= 9) {
       const at = table + (Math.floor(linear / 2 ** shift) % 512) * 8;
@@ -53,10 +62,7 @@ class AddressSpace {
     }
     const page = this.nextPage;
     this.nextPage += 0x1000;
-    this.setEntry(
-      table + (Math.floor(linear / 4096) % 512) * 8,
-      BigInt(page) | (write ? 0x67n : 0x65n) | (execute ? 0n : 1n << 63n),
-    );
+    this.setEntry(table + (Math.floor(linear / 4096) % 512) * 8, BigInt(page) | rights | (execute ? 0n : 1n << 63n));
     this.physical.set(linear / 4096, page);
   }
   private entry(at: number): bigint {
@@ -70,13 +76,14 @@ class AddressSpace {
 const unclaimed = { readMemory: () => 0xff, writeMemory: () => {}, readPort: () => 0xff, writePort: () => {} };
 
 /** Our processor with the pages of memory-map.ts, in 64-bit mode at CPL 3. */
-class TurtlesCpu implements CpuUnderTest {
+export class TurtlesCpu implements CpuUnderTest {
   private readonly memory = new Memory(1, 4 << 20, 0xb0000000);
   private readonly cpu = new Processor(0, this.memory, unclaimed);
   private readonly space = new AddressSpace(this.memory);
   private readonly engine: Engine;
+  private readonly jit: Jit;
 
-  constructor() {
+  constructor(mode: JitMode) {
     const { cpu, memory } = this;
     const modules = emitInterpreter(0, memory.layout.codeTable, formsOf(DESCRIPTIONS));
     const routines = new Routines(MICROCODE);
@@ -85,7 +92,7 @@ class TurtlesCpu implements CpuUnderTest {
       cpu.mmu.buffers.dropWriteTags(host),
     );
     cpu.mmu.codePages = translator.store.codePages;
-    const jit = new Jit(JIT_DEFAULT.mode, memory, translator, modules.places);
+    const jit = (this.jit = new Jit(mode, memory, translator, modules.places));
     this.engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit, jit);
     this.cpu.environment = new Machine(
       { processors: 1, ramBytes: 1 << 20, hole: 0xb0000000, frequencyHz: 1e9, seed: 1 },
@@ -103,10 +110,18 @@ class TurtlesCpu implements CpuUnderTest {
     cpu.set64(STATE.xcr0, 3n);
     cpu.set32(STATE.cpl, 3);
     cpu.setSegment(CS, 0x33, 0, 0xffffffff, 0xa0fb);
-    for (const segment of [SS, DS, ES, FS, GS]) cpu.setSegment(segment, 0x2b, 0, 0xffffffff, 0xc0f3);
+    cpu.setSegment(SS, 0x2b, 0, 0xffffffff, 0xc0f3);
+    for (const segment of DATA_SEGMENTS) loadNull(cpu, segment, 0, 0);
+    cpu.set64(STATE.gdtrBase, BigInt(DESCRIPTOR_TABLE));
+    cpu.set32(STATE.gdtrLimit, DESCRIPTORS.length * 8 - 1);
     cpu.rflags = 2;
     cpu.modeChanged();
     cpu.mmu.pagingChanged();
+  }
+
+  /** Regions compiled so far. */
+  get regions(): number {
+    return this.jit.counts.regions;
   }
 
   set(state: UserState): void {
@@ -114,6 +129,7 @@ class TurtlesCpu implements CpuUnderTest {
     for (let i = 0; i < 16; i++) cpu.setReg64(i, state.general[i]);
     cpu.set64(STATE.rip, state.rip);
     cpu.rflags = Number(state.rflags);
+    for (const [n, segment] of DATA_SEGMENTS.entries()) loadNull(cpu, segment, state.selectors[n], 0);
     cpu.set64(segmentOffset(FS) + SEGMENT.base, state.fsBase);
     cpu.set64(segmentOffset(GS) + SEGMENT.base, state.gsBase);
     cpu.set32(STATE.mxcsr, state.mxcsr);
@@ -138,6 +154,7 @@ class TurtlesCpu implements CpuUnderTest {
       rflags: BigInt(cpu.rflags),
       fsBase: cpu.get64(segmentOffset(FS) + SEGMENT.base),
       gsBase: cpu.get64(segmentOffset(GS) + SEGMENT.base),
+      selectors: Uint8Array.from(DATA_SEGMENTS, (segment) => cpu.get32(segmentOffset(segment) + SEGMENT.selector)),
       mxcsr: cpu.get32(STATE.mxcsr),
       fcw: cpu.get32(STATE.fcw),
       fsw: cpu.get32(STATE.fsw),
@@ -169,6 +186,20 @@ class TurtlesCpu implements CpuUnderTest {
   }
 
   step(): StepResult {
+    this.cpu.words[STATE.mode >> 2] |= MODE.single;
+    return this.execute(1);
+  }
+
+  run(): StepResult {
+    this.cpu.words[STATE.mode >> 2] &= ~MODE.single;
+    for (let n = 0; n < SLICES; n++) {
+      const result = this.execute(SLICE);
+      if (result.kind === 'fault') return result;
+    }
+    throw new InternalError('a stream came to no end');
+  }
+
+  private execute(instructions: number): StepResult {
     const { cpu } = this;
     let software = undefined as Event | undefined;
     eventHooks(cpu).interceptEvent = (event) => {
@@ -177,8 +208,7 @@ class TurtlesCpu implements CpuUnderTest {
     };
     cpu.faulted = false;
     cpu.words[STATE.attention >> 2] = 0;
-    cpu.words[STATE.mode >> 2] |= MODE.single;
-    cpu.words[STATE.remaining >> 2] = 1;
+    cpu.words[STATE.remaining >> 2] = instructions;
     this.engine.run();
     if (software !== undefined) return { kind: 'fault', vector: software.vector };
     if (!cpu.faulted) return { kind: 'ok' };
@@ -193,6 +223,7 @@ class TurtlesCpu implements CpuUnderTest {
   }
 }
 
-export function createCpuUnderTest(): CpuUnderTest {
-  return new TurtlesCpu();
+/** What of its code is compiled: as the process says, if nothing is said. */
+export function createCpuUnderTest(jit: JitMode = JIT_DEFAULT.mode): TurtlesCpu {
+  return new TurtlesCpu(jit);
 }

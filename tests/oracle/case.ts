@@ -13,6 +13,8 @@ export type Allowance = {
   rflags: number;
   /** Bit n: general register n is undefined. */
   general: number;
+  /** Bits of one general register that are undefined. */
+  generalBits?: { readonly register: number; readonly bits: bigint };
   /** x87 status word bits not to compare (C0..C3 where undefined). */
   fsw: number;
   /** Bytes of memory not to compare. */
@@ -36,6 +38,8 @@ export type CaseInput = {
   readonly memory: readonly MemoryBytes[];
   /** A REP string instruction: step until RIP moves. */
   readonly repeat: boolean;
+  /** Many instructions, to be run until INT3 or a fault. */
+  readonly stream?: boolean;
   readonly allowance: Allowance;
 };
 

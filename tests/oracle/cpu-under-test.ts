@@ -9,6 +9,8 @@ export type UserState = {
   rflags: bigint;
   fsBase: bigint;
   gsBase: bigint;
+  /** Selectors in DS, ES, FS and GS, of which a program has small ones only. Every case begins with null ones. */
+  selectors: Uint8Array;
   mxcsr: number;
   fcw: number;
   fsw: number;
@@ -27,7 +29,7 @@ export type StepResult =
 
 /**
  * A processor in 64-bit mode at CPL 3: CR0.AM, CR0.NE, CR4.OSFXSR, CR4.OSXMMEXCPT and CR4.FSGSBASE set, IOPL 0,
- * flat segments, user pages mapped as `memory-map.ts` says (with its background in them). CS, SS, DS... are ordinary user selectors.
+ * flat segments, pages and descriptors as `memory-map.ts` says. CS is 0x33 and SS 0x2b.
  */
 export interface CpuUnderTest {
   set(state: UserState): void;
@@ -40,6 +42,8 @@ export interface CpuUnderTest {
    * the oracle steps again. A fault leaves RIP at the faulting instruction; nothing is delivered.
    */
   step(): StepResult;
+  /** Many, until one faults or is INT3, which is told as a fault. */
+  run(): StepResult;
 }
 
 /** What `tests/oracle/adapter.ts` exports. */

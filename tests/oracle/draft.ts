@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Allowance, CaseInput, MemoryBytes } from './case.ts';
+import type { Allowance, MemoryBytes } from './case.ts';
 import type { UserState } from './cpu-under-test.ts';
 import { parseEncoding, type Encoding } from './encoding.ts';
 import type { Form } from './form.ts';
 import { CODE, CODE_END, DATA, FAR, NON_CANONICAL, READ_ONLY, STACK, UNMAPPED } from './memory-map.ts';
-import { Random } from './random.ts';
+import type { Random } from './random.ts';
 import { createUserState } from './records.ts';
 import { interestingBytes, interestingInteger, interestingRegister, type DataKind } from './values.ts';
 
@@ -37,7 +37,7 @@ export class Draft {
   immediates: bigint[] = [];
   /** General registers that may not serve for addressing. */
   readonly reserved = new Set<number>();
-  /** A segment override or LOCK is not wanted. */
+  /** A segment override or an address size is not wanted. */
   plain = false;
   readonly patches: MemoryBytes[] = [];
   code: number[] = [];
@@ -169,11 +169,17 @@ export class Draft {
   #emit(): void {
     const { form } = this;
     this.code = form.emit ? form.emit(this) : this.#assemble();
+    if (form.redundant) this.#prepend(form.redundant(this));
     this.state.rip = BigInt(this.#chooseRip(this.code.length));
     if (this.#ripDisplacementAt >= 0) {
       const displacement = this.#operand - (this.state.rip + BigInt(this.code.length));
       this.code.splice(this.#ripDisplacementAt, 4, ...littleEndian(displacement, 4));
     }
+  }
+
+  #prepend(prefixes: readonly number[]): void {
+    this.code.unshift(...prefixes);
+    if (this.#ripDisplacementAt >= 0) this.#ripDisplacementAt += prefixes.length;
   }
 
   #chooseRip(length: number): number {
@@ -192,8 +198,8 @@ export class Draft {
     const legacy: number[] = [];
     let segmentBase = 0n;
     let address32 = false;
+    if (memory && form.lock && random.chance(15)) legacy.push(LOCK);
     if (memory && !this.plain) {
-      if (form.lock && random.chance(15)) legacy.push(LOCK);
       const dice = random.below(100);
       if (dice < 5) segmentBase = this.#overrideSegment(legacy);
       else if (dice < 10 && this.target < 0x1_0000_0000n) {
@@ -339,20 +345,4 @@ function randomMxcsr(random: Random): number {
   const rounding = random.chance(50) ? random.u32() & 0x6000 : 0;
   const flags = random.chance(25) ? random.u32() & 0x3f : 0;
   return masks | rounding | flags | (random.chance(12) ? 0x8000 : 0) | (random.chance(12) ? 0x40 : 0);
-}
-
-/** The case number `index` of a form: the same for the same seed, on every host. */
-export function makeCase(form: Form, seed: number, index: number): CaseInput {
-  const draft = new Draft(form, new Random(`${seed}/${form.name}/${index}`));
-  draft.build();
-  const { state, patches: memory, allowance } = draft;
-  return {
-    form: form.name,
-    index,
-    code: Uint8Array.from(draft.code),
-    state,
-    memory,
-    repeat: form.repeat ?? false,
-    allowance,
-  };
 }

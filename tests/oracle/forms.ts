@@ -2,10 +2,15 @@
 
 import type { Form } from './form.ts';
 import { BIT_FORMS } from './forms/bits.ts';
+import { EXTENDED_STATE_FORMS } from './forms/extended-state.ts';
+import { HINT_FORMS } from './forms/hint.ts';
 import { INTEGER_FORMS } from './forms/integer.ts';
 import { INVALID_FORMS } from './forms/invalid.ts';
+import { PREFIX_FORMS } from './forms/prefix.ts';
+import { SEGMENT_FORMS } from './forms/segment.ts';
 import { SSE_FORMS } from './forms/sse.ts';
 import { BRANCH_FORMS, STACK_FORMS } from './forms/stack.ts';
+import { STREAM_FORMS } from './forms/stream.ts';
 import { STRING_FORMS } from './forms/string.ts';
 import { MMX_FORMS, X87_FORMS } from './forms/x87.ts';
 
@@ -15,11 +20,16 @@ export const FORMS: readonly Form[] = [
   ...BIT_FORMS,
   ...STACK_FORMS,
   ...BRANCH_FORMS,
+  ...SEGMENT_FORMS,
   ...STRING_FORMS,
+  ...HINT_FORMS,
   ...INVALID_FORMS,
   ...SSE_FORMS,
   ...MMX_FORMS,
   ...X87_FORMS,
+  ...EXTENDED_STATE_FORMS,
+  ...PREFIX_FORMS,
+  ...STREAM_FORMS,
 ];
 
 /** Forms whose mnemonic, group or full name is in the list; all for an empty list. */

@@ -28,6 +28,26 @@ export const FAR = 0x123456789000;
 /** Only at and above it: just below, Linux hides from a program what its page-fault error code was. */
 export const NON_CANONICAL = 0x0000_8000_0000_0000n;
 
+/**
+ * The GDT that Linux gives its processors, where a program can see what is in it (LAR, LSL, segment loads). The TSS at 0x40
+ * stands for all descriptors of DPL 0; entry 15, whose limit tells a program its processor, is left out.
+ */
+// prettier-ignore
+export const DESCRIPTORS: readonly bigint[] = [
+  0n,
+  0x00cf9b000000ffffn, // 0x08: the kernel's 32-bit code
+  0x00af9b000000ffffn, // 0x10: its 64-bit code
+  0x00cf93000000ffffn, // 0x18: its data
+  0x00cffb000000ffffn, // 0x23: 32-bit code
+  0x00cff3000000ffffn, // 0x2b: data
+  0x00affb000000ffffn, // 0x33: 64-bit code
+  0n,
+  0x00008b0000000067n, // 0x40: a busy TSS
+  0n, 0n, 0n, 0n, 0n, 0n, 0n,
+];
+/** Where the GDT is in linear memory: a page of the supervisor, out of the way of every case. */
+export const DESCRIPTOR_TABLE = 0x5a5a_5a5a_5000;
+
 /** The byte every case finds at `address` unless it brings its own. */
 export function backgroundByte(address: number): number {
   const low = address | 0;

@@ -9,7 +9,7 @@ import type { Case, CaseInput, Outcome } from './case.ts';
 import { compare, describe as describeDifference } from './compare.ts';
 import type { CpuUnderTest, UserState } from './cpu-under-test.ts';
 import { disassemble } from './disassemble.ts';
-import { makeCase } from './draft.ts';
+import { makeCase } from './make-case.ts';
 import { FORMS, selectForms } from './forms.ts';
 import { REGIONS, backgroundByte, DATA, READ_ONLY, STACK, UNMAPPED } from './memory-map.ts';
 import { runNative, whyNoNative } from './native/native.ts';
@@ -158,10 +158,11 @@ describe('cases', () => {
 
   test('an independent disassembler reads each form as its mnemonic and its whole length', () => {
     const aliases =
-      /^(undefined|locked|privileged|sal|xchg|nop|cbw|cwd|set|cmov|j|loop|mov|pause|fi?sub|fi?div|fn|fld|fst|fsave|xlat|bsf|f|cmp|pushf|popf|push|pop)/;
+      /^(undefined|locked|privileged|sal|xchg|nop|cbw|cwd|set|cmov|j|loop|mov|pause|fi?sub|fi?div|fn|fld|fst|fsave|xlat|bsf|f|cmp|pushf|popf|push|pop|retf|callf|jmpf|iret|xsave|xrstor)/;
     for (const form of FORMS) {
       const test = makeCase(form, 1, 0);
-      if (form.group === 'invalid') continue;
+      // Too many prefixes and segment registers that do not exist are among these on purpose.
+      if (/^(invalid|prefix|stream)$/.test(form.group) || /^mov 8[CE]/.test(form.name)) continue;
       const text = disassemble(test);
       assert.equal(lengthOf(test), test.code.length, `${form.name}: ${text}`);
       assert.doesNotMatch(text, /bad/, `${form.name}: ${Buffer.from(test.code).toString('hex')}`);
@@ -186,6 +187,9 @@ function replaying(test: Case): CpuUnderTest & { memory: Map<number, Uint8Array>
     get: () => state,
     writeMemory: (address, bytes) => at(address).set(bytes),
     readMemory: (address, length) => at(address).slice(0, length),
+    run() {
+      return this.step();
+    },
     step() {
       state = copyUserState(this.answer.state);
       for (const { address, bytes } of this.answer.writes) this.writeMemory(address, bytes);

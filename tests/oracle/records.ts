@@ -4,8 +4,8 @@ import type { CaseInput, MemoryBytes, Outcome } from './case.ts';
 import type { UserState } from './cpu-under-test.ts';
 
 // Binary layouts shared with native/runner.c, little-endian:
-//   state    general 16×u64, rip, rflags, fsBase, gsBase u64, mxcsr u32, fcw, fsw u16, ftw u8, 7 reserved, st 8×16, xmm 16×16
-//   case     flags u32 (bit 0: repeat), code length u8, patches u8, 2 reserved, state, code, patches: u64 address, u16 length, bytes
+//   state    general 16×u64, rip, rflags, fsBase, gsBase u64, mxcsr u32, fcw, fsw u16, ftw u8, selectors of DS ES FS GS 4×u8, 3 reserved, st 8×16, xmm 16×16
+//   case     flags u32 (bit 0: repeat, bit 1: stream), code length u16, patches u8, 1 reserved, state, code, patches: u64 address, u16 length, bytes
 //   outcome  vector u16 (0xffff: completed), writes u16, error code u32, address u64, state, writes as patches
 
 export const STATE_BYTES = 560;
@@ -20,6 +20,7 @@ export function createUserState(): UserState {
     rflags: 0x202n,
     fsBase: 0n,
     gsBase: 0n,
+    selectors: new Uint8Array(4),
     mxcsr: 0x1f80,
     fcw: 0x37f,
     fsw: 0,
@@ -30,7 +31,13 @@ export function createUserState(): UserState {
 }
 
 export function copyUserState(state: UserState): UserState {
-  return { ...state, general: state.general.slice(), st: state.st.slice(), xmm: state.xmm.slice() };
+  return {
+    ...state,
+    general: state.general.slice(),
+    selectors: state.selectors.slice(),
+    st: state.st.slice(),
+    xmm: state.xmm.slice(),
+  };
 }
 
 export function writeState(view: DataView, at: number, state: UserState): void {
@@ -44,7 +51,8 @@ export function writeState(view: DataView, at: number, state: UserState): void {
   view.setUint16(at + 166, state.fsw, true);
   view.setUint8(at + 168, state.ftw);
   const bytes = new Uint8Array(view.buffer, view.byteOffset + at);
-  bytes.fill(0, 169, 176);
+  bytes.set(state.selectors, 169);
+  bytes.fill(0, 173, 176);
   bytes.set(state.st, 176);
   bytes.set(state.xmm, 304);
 }
@@ -59,6 +67,7 @@ export function readState(view: DataView, at: number): UserState {
     rflags: view.getBigUint64(at + 136, true),
     fsBase: view.getBigUint64(at + 144, true),
     gsBase: view.getBigUint64(at + 152, true),
+    selectors: new Uint8Array(view.buffer.slice(start + 169, start + 173)),
     mxcsr: view.getUint32(at + 160, true),
     fcw: view.getUint16(at + 164, true),
     fsw: view.getUint16(at + 166, true),
@@ -80,9 +89,9 @@ export function encodeCases(cases: readonly CaseInput[]): Uint8Array {
   const view = new DataView(bytes.buffer);
   let at = 0;
   for (const input of cases) {
-    view.setUint32(at, input.repeat ? 1 : 0, true);
-    view.setUint8(at + 4, input.code.length);
-    view.setUint8(at + 5, input.memory.length);
+    view.setUint32(at, (input.repeat ? 1 : 0) | (input.stream ? 2 : 0), true);
+    view.setUint16(at + 4, input.code.length, true);
+    view.setUint8(at + 6, input.memory.length);
     writeState(view, at + CASE_HEADER, input.state);
     at += CASE_HEADER + STATE_BYTES;
     bytes.set(input.code, at);

@@ -3,7 +3,17 @@
 import type { Random } from './random.ts';
 
 /** What an operand holds: decides which values are interesting. */
-export type DataKind = 'integer' | 'vector' | 'f32' | 'f64' | 'f32-finite' | 'f64-finite' | 'f80' | 'bcd';
+export type DataKind =
+  | 'integer'
+  | 'vector'
+  | 'f32'
+  | 'f64'
+  | 'f32-finite'
+  | 'f64-finite'
+  | 'f32-ordinary'
+  | 'f64-ordinary'
+  | 'f80'
+  | 'bcd';
 
 // prettier-ignore
 const F32 = [
@@ -60,6 +70,19 @@ export function interestingRegister(random: Random, size: number): bigint {
   return (high & ~mask & 0xffff_ffff_ffff_ffffn) | low;
 }
 
+/** Neither large nor small, sometimes zero, sometimes with few bits so that results are exact. */
+function ordinaryF32(random: Random): number {
+  if (random.chance(5)) return random.chance(50) ? 0 : 0x80000000;
+  const bits = (random.u32() & 0x807fffff) | ((127 - 10 + random.below(20)) << 23);
+  return (bits & (random.chance(40) ? 0xfff80000 : -1)) >>> 0;
+}
+
+function ordinaryF64(random: Random): bigint {
+  if (random.chance(5)) return random.chance(50) ? 0n : 1n << 63n;
+  const bits = (random.u64() & 0x800f_ffff_ffff_ffffn) | (BigInt(1023 - 10 + random.below(20)) << 52n);
+  return bits & (random.chance(40) ? 0xffff_ff00_0000_0000n : -1n);
+}
+
 function interestingF32(random: Random, finite: boolean): number {
   for (;;) {
     const bits = oneF32(random);
@@ -108,8 +131,8 @@ export function interestingF80(random: Random): readonly [number, bigint] {
     case 0:
     case 1:
       return random.pick(F80);
-    case 2:
-      return [random.u32() & 0xffff, random.u64() | (1n << 63n)];
+    case 2: // sometimes without its integer bit: an unnormal, a pseudo-infinity, a pseudo-NaN
+      return [random.u32() & 0xffff, random.chance(25) ? random.u64() >> 1n : random.u64() | (1n << 63n)];
     case 3: // a small integer
       return smallInteger(random);
     default: {
@@ -144,6 +167,12 @@ export function interestingBytes(random: Random, kind: DataKind, length: number)
     case 'f64':
     case 'f64-finite':
       for (let at = 0; at + 8 <= length; at += 8) view.setBigUint64(at, interestingF64(random, kind !== 'f64'), true);
+      return bytes;
+    case 'f32-ordinary':
+      for (let at = 0; at + 4 <= length; at += 4) view.setUint32(at, ordinaryF32(random), true);
+      return bytes;
+    case 'f64-ordinary':
+      for (let at = 0; at + 8 <= length; at += 8) view.setBigUint64(at, ordinaryF64(random), true);
       return bytes;
     case 'f80': {
       const [head, significand] = interestingF80(random);

@@ -13,24 +13,32 @@ export const ENTRY_STAGES: readonly EntryStage[] = ['controls', 'host', 'guest',
 
 /** What software sees when a rule is broken. */
 export type EntryFailure =
-  | { readonly kind: 'VMfailValid'; readonly error: 7 | 8 }
-  | { readonly kind: 'exit'; readonly reason: 33; readonly qualification: number };
+  | { readonly kind: 'VMfailInvalid' }
+  | { readonly kind: 'VMfailValid'; readonly error: 4 | 5 | 7 | 8 | 26 }
+  | { readonly kind: 'exit'; readonly reason: 33; readonly qualification: number }
+  /** The qualification is the number of the list's entry, from 1. */
+  | { readonly kind: 'exit'; readonly reason: 34; readonly qualification: 'entry' };
 
 export type Holds = (view: VmcsView, context: EntryContext) => boolean;
 
-export interface EntryCheck {
+/** What is known of every rule of VM entry, whatever it looks at: enough to explain it. */
+export interface EntryRule {
   /** Unique and stable: 'guest.rflags.bit1'. */
   readonly id: string;
   /** SDM number and title. */
   readonly section: string;
   /** The rule in our words, as what must hold. */
   readonly sentence: string;
-  readonly stage: EntryStage;
   readonly failure: EntryFailure;
   /** The fields that the rule reads; the group's condition may read more. */
   readonly reads: readonly FieldName[];
   /** What the rule reads from memory, if anything. */
   readonly memory?: string;
+}
+
+/** A rule for the contents of the VMCS. */
+export interface EntryCheck extends EntryRule {
+  readonly stage: EntryStage;
   /** True if the rule is kept. */
   readonly holds: Holds;
 }
@@ -74,6 +82,11 @@ export function rule(id: string, sentence: string, reads: readonly FieldName[], 
 
 /** Exit qualification of a failed entry. See: SDM 27.8 VM-Entry Failures During or After Loading Guest State */
 export const ENTRY_FAILURE_QUALIFICATION = { other: 0, pdpte: 2, nmiInjection: 3, linkPointer: 4 } as const;
+
+/** Of the exit with reason 33 that a broken rule makes; 0 for rules that fail otherwise. */
+export function qualificationOf({ failure }: EntryRule): number {
+  return failure.kind === 'exit' && failure.reason === 33 ? failure.qualification : 0;
+}
 
 const FAILURES: { readonly [Stage in EntryStage]: EntryFailure } = {
   controls: { kind: 'VMfailValid', error: 7 },

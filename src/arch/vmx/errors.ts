@@ -64,3 +64,9 @@ export const VMX_ABORT = {
   MACHINE_CHECK_ON_EXIT:   5,
   HOST_NOT_IA32E_MODE:     6,
 } as const;
+
+/** What an indicator means, for people. */
+export function vmxAbortText(indicator: number): string {
+  const name = Object.entries(VMX_ABORT).find(([, value]) => value === indicator)?.[0];
+  return name === undefined ? `indicator ${indicator}` : name.toLowerCase().replaceAll('_', ' ');
+}

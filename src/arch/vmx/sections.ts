@@ -3,6 +3,7 @@
 
 // prettier-ignore
 export const SECTION = {
+  basic:            '27.1 Basic VM-Entry Checks',
   execution:        '27.2.1.1 VM-Execution Control Fields',
   exit:             '27.2.1.2 VM-Exit Control Fields',
   entry:            '27.2.1.3 VM-Entry Control Fields',
@@ -15,4 +16,6 @@ export const SECTION = {
   guestRip:         '27.3.1.4 Checks on Guest RIP, RFLAGS, and SSP',
   guestNonRegister: '27.3.1.5 Checks on Guest Non-Register State',
   guestPdptes:      '27.3.1.6 Checks on Guest Page-Directory-Pointer-Table Entries',
+  loadingMsrs:      '27.4 Loading MSRs',
+  savingMsrs:       '28.4 Saving MSRs',
 } as const;

@@ -4,6 +4,7 @@ import type { Host } from '../../platform/node/host.ts';
 import { seededEntropy } from '../../system/entropy.ts';
 import { CPU_PROFILES } from '../../system/hypervisor.ts';
 import type { SessionDescription } from '../../system/session.ts';
+import { START_TIME } from '../start-time.ts';
 import type { DriveSetting, QemuSettings } from './settings.ts';
 import { splitAtCommas } from './values.ts';
 
@@ -24,8 +25,9 @@ export function qemuBootRequest(settings: QemuSettings, kernel: string, host: Pi
   };
 }
 
-/** The PC that the options describe. `startTime` in Unix time. */
-export function qemuMachine(settings: QemuSettings, startTime: number, host: Pick<Host, 'openDisk'>): Machine {
+/** The PC that the options describe. */
+export function qemuMachine(settings: QemuSettings, host: Pick<Host, 'openDisk' | 'unixTime'>): Machine {
+  const startTime = settings.startTime === 'now' ? host.unixTime() : (settings.startTime ?? START_TIME);
   const vmx = settings.vmx ?? false;
   return {
     ramBytes: settings.memoryBytes,
@@ -41,6 +43,17 @@ export function qemuMachine(settings: QemuSettings, startTime: number, host: Pic
     ...(settings.debugExit ? { debugExit: settings.debugExit } : {}),
     ...(settings.entropy ? { entropy: seededEntropy(settings.seed) } : {}),
   };
+}
+
+/** What was run, for a replay. */
+export function qemuOptions(
+  settings: QemuSettings,
+  { startTime }: Machine,
+  boot: Boot,
+  host: Pick<Host, 'sha256'>,
+): object {
+  const modules = boot.modules.map(({ bytes }) => host.sha256(bytes));
+  return { ...settings, notices: undefined, startTime, kernel: host.sha256(boot.kernel), modules };
 }
 
 /** In the order of the command line: drives with if=virtio, then those that a -device takes. */

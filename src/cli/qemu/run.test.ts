@@ -40,8 +40,12 @@ describe('turtles qemu', () => {
     ['a triple fault', tripleFault],
   ] as const) {
     it(`ends at ${name} with -no-reboot, and begins again without`, async () => {
-      const { status, output } = await run([say('x'), code, spin], ['--no-reboot']);
+      const { status, output, errors } = await run([say('x'), code, spin], ['--no-reboot']);
       assert.deepEqual({ status, output }, { status: 0, output: 'x' });
+      assert.match(
+        errors,
+        code === reset ? /^$/ : /^turtles-qemu: L1 shut down after a triple fault: .*\n {2}L1 at RIP 0x10/,
+      );
       const host = new FakeHost();
       let leave = (): void => {};
       host.onPause = (pauses) => pauses > 8 && leave();

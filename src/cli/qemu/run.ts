@@ -4,9 +4,9 @@ import type { Host } from '../../platform/node/host.ts';
 import { makeRecorder } from '../../system/recording.ts';
 import { Session } from '../../system/session.ts';
 import { runSlices } from '../../system/slices.ts';
+import { checkMemory } from '../check-memory.ts';
 import type { Failures } from '../failures.ts';
-import { START_TIME } from '../start-time.ts';
-import { qemuBootRequest, qemuMachine } from './machine.ts';
+import { qemuBootRequest, qemuMachine, qemuOptions } from './machine.ts';
 import { SerialPorts } from './serial.ts';
 import type { QemuSettings } from './settings.ts';
 
@@ -16,25 +16,33 @@ const PROGRAM = 'turtles-qemu';
 export async function runQemu(settings: QemuSettings, kernel: string, host: Host, failures: Failures): Promise<number> {
   const boot = qemuBootRequest(settings, kernel, host);
   const serial = new SerialPorts(settings, host);
-  const start = settings.startTime === 'now' ? host.unixTime() : (settings.startTime ?? START_TIME);
-  const pc = qemuMachine(settings, start, host);
+  const pc = qemuMachine(settings, host);
+  checkMemory(pc.ramBytes, '-m', host);
   const hypervisor = { bare: !settings.l0, paging: settings.paging };
-  const session = new Session({ pc, consoles: serial.channels, boot, hypervisor, recorder: makeRecorder(undefined) });
+  const recorder = makeRecorder(undefined);
+  const session = new Session({ pc, consoles: serial.channels, boot, hypervisor, recorder });
   failures.run = {
-    options: { ...settings, notices: undefined, startTime: start },
+    options: qemuOptions(settings, pc, boot, host),
     instructions: () => session.instructions,
+    journal: () => session.journal.journal,
   };
   for (const notice of [...settings.notices, ...session.remarks]) host.writeError(`${PROGRAM}: warning: ${notice}\n`);
   host.atExit(() => serial.close());
   serial.open();
   try {
-    return await runToStatus(session, settings, serial, host);
+    return await runToStatus(session, recorder, settings, serial, host);
   } finally {
     serial.close();
   }
 }
 
-async function runToStatus(session: Session, settings: QemuSettings, serial: SerialPorts, host: Host): Promise<number> {
+async function runToStatus(
+  session: Session,
+  recorder: ReturnType<typeof makeRecorder>,
+  settings: QemuSettings,
+  serial: SerialPorts,
+  host: Host,
+): Promise<number> {
   for (;;) {
     const how = await runSlices(session, host, {
       realTime: serial.interactive,
@@ -53,11 +61,17 @@ async function runToStatus(session: Session, settings: QemuSettings, serial: Ser
       );
     }
     const status = exitStatus(session, settings);
+    if (session.end?.kind === 'shutdown') host.writeError(shutdownText(session, recorder));
     if (status !== undefined) return status;
     session.reboot();
     // A guest that resets at once must not keep signals out.
     await host.pause(0);
   }
+}
+
+/** QEMU says nothing of a triple fault, and its users wish that it did. */
+function shutdownText(session: Session, recorder: ReturnType<typeof makeRecorder>): string {
+  return [`${PROGRAM}: ${session.endText()}`, ...session.whereItEnded(recorder)].map((line) => `${line}\n`).join('  ');
 }
 
 /** Undefined when the guest has reset the machine and is to boot again. A triple fault is a reset to QEMU. */

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import { walkPages } from '../../decode/page-walk.ts';
-import type { PagingState, WalkAccess } from '../../decode/page-walk.ts';
+import type { PagingState, WalkAccess, WalkResult } from '../../decode/page-walk.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { readLittleEndian, writeLittleEndian } from '../../devices/bus-width.ts';
 import type { AccessWidth, PhysicalAddress } from '../../hardware/memory.ts';
-import { controlRegisters } from '../control-registers.ts';
+import { pagingRegisters } from '../control-registers.ts';
 import type { Vcpu } from '../vcpu.ts';
+import { NEEDS, PhysicalSpace } from './physical-space.ts';
 
 const { GUEST_PDPTR0 } = OFFSET;
 const PAGE_BYTES = 0x1000;
+/** A walk that found its page. */
+type Walked = Exclude<WalkResult, { readonly errorCode: number }>;
+
 const USER_CPL = 3;
 const RFLAGS_AC = 1 << 18;
 const ACCESSED = 0x20;
@@ -17,22 +21,27 @@ const TWO_32 = 0x1_0000_0000;
 
 /**
  * The guest's memory at linear addresses (signed Numbers), as its own accesses at this moment reach it: RAM, its local
- * APIC, devices. Where an access faults, the page fault is raised in the virtual CPU and the method gives false.
+ * APIC, devices. Where an access faults, the page fault is raised in the virtual CPU and the method gives false; where L2's is
+ * forbidden by EPT12, L2 has left to L1.
  */
 export class LinearMemory {
   readonly #vcpu: Vcpu;
   readonly #state: PagingState;
+  readonly #space: PhysicalSpace;
   readonly #user: boolean;
   readonly #alignmentCheck: boolean;
 
   constructor(vcpu: Vcpu) {
     this.#vcpu = vcpu;
+    this.#space = new PhysicalSpace(vcpu);
     const { processor, machine } = vcpu;
     const pdptes = [0, 1, 2, 3].flatMap((i) => [
       processor.readLow(GUEST_PDPTR0 + 8 * i),
       processor.readHigh(GUEST_PDPTR0 + 8 * i),
     ]);
-    this.#state = { ...controlRegisters(vcpu), pdptes, physicalAddressBits: machine.cpuid.physicalAddressBits };
+    const { physicalAddressBits, features } = machine.cpuid;
+    const gigabytePages = features.has('PAGE_1GB');
+    this.#state = { ...pagingRegisters(vcpu), pdptes, physicalAddressBits, gigabytePages };
     this.#user = vcpu.cpl === USER_CPL;
     this.#alignmentCheck = (vcpu.rflags & RFLAGS_AC) !== 0;
   }
@@ -60,10 +69,13 @@ export class LinearMemory {
   fetch(linear: number, bytes: Uint8Array): number {
     for (let done = 0; done < bytes.length;) {
       const from = linear + done;
-      const walk = walkPages(this.#vcpu.machine.memory, this.#state, from, this.#access(false, true));
+      this.#space.begin();
+      const walk = walkPages(this.#space, this.#state, from, this.#access(false, true));
       if ('errorCode' in walk) return done;
+      const at = this.#space.locate(walk.physical, NEEDS.fetch);
+      if (at < 0) return done;
       const end = Math.min(bytes.length, done + PAGE_BYTES - offsetInPage(from));
-      readPhysical(this.#vcpu, walk.physical, bytes.subarray(done, end));
+      readPhysical(this.#vcpu, at, bytes.subarray(done, end));
       done = end;
     }
     return bytes.length;
@@ -90,20 +102,28 @@ export class LinearMemory {
     return { write, fetch, user: this.#user, alignmentCheck: this.#alignmentCheck };
   }
 
-  /** -1 after raising a page fault. Sets the accessed and dirty flags as the access would. */
+  /**
+   * L1-physical; -1 after raising a page fault, or after L2 has left for what EPT12 forbids. Sets the accessed and dirty
+   * flags as the access would.
+   */
   #translate(linear: number, access: WalkAccess): PhysicalAddress {
-    const { memory } = this.#vcpu.machine;
-    const walk = walkPages(memory, this.#state, linear, access);
-    if ('errorCode' in walk) {
+    const space = this.#space;
+    space.begin();
+    const walk = walkPages(space, this.#state, linear, access);
+    if (!space.refused && 'errorCode' in walk) {
       this.#vcpu.raisePageFault(linear, walk.errorCode);
       return -1;
     }
-    walk.entries.forEach((entry, i) => {
-      const flags = ACCESSED | (access.write && i === walk.entries.length - 1 ? DIRTY : 0);
-      const before = memory.read32(entry);
-      if ((before & flags) !== flags) memory.write32(entry, before | flags);
-    });
-    return walk.physical;
+    const at = 'errorCode' in walk ? -1 : this.#finish(walk, access.write);
+    if (at < 0) space.exit(linear);
+    return at;
+  }
+
+  /** -1: forbidden. */
+  #finish({ entries, physical }: Walked, write: boolean): PhysicalAddress {
+    const last = entries.length - 1;
+    const set = entries.every((entry, i) => this.#space.setFlags(entry, ACCESSED | (write && i === last ? DIRTY : 0)));
+    return set ? this.#space.locate(physical, write ? NEEDS.write : NEEDS.read) : -1;
   }
 }
 

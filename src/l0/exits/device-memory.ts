@@ -41,10 +41,14 @@ export function apicAccess(vcpu: Vcpu): void {
   emulateInstruction(vcpu);
 }
 
-/** L1 delivers an event through tables or a stack in device memory: on real machines that ends in shutdown as well. */
+/**
+ * The guest delivers an event through tables or a stack in device memory: on real machines that ends in shutdown as
+ * well. What L2 does to itself is no end of L1.
+ */
 function undeliverable(vcpu: Vcpu): void {
   vcpu.state.vectoring = 0;
-  tripleFault(vcpu);
+  if (vcpu.state.level === 1) tripleFault(vcpu);
+  else vcpu.machine.nested?.tripleFault(vcpu);
 }
 
 /** EPT01 is L0's own. */

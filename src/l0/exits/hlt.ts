@@ -12,7 +12,7 @@ export function hlt(vcpu: Vcpu): void {
 /** A triple fault puts a processor into shutdown. What becomes of the machine is up to who runs it. */
 export function tripleFault(vcpu: Vcpu): void {
   vcpu.state.activity = ACTIVITY.shutdown;
-  vcpu.machine.services.shutdown(vcpu.index);
+  vcpu.machine.services.shutdown(vcpu.index, 0);
 }
 
 /** Nothing to do: an event for L1 is looked for before every entry. */

@@ -33,8 +33,9 @@ export function countsInstruction(exit: ExitInformation, interruptedInjection: b
   const vectoring = (exit.vectoring & VALID) !== 0;
   // prettier-ignore
   switch (exit.reason) {
-    case EXIT_REASON.TRIPLE_FAULT: return true;
-    case EXIT_REASON.EXCEPTION_NMI: return vectoring ? byInstruction(exit.vectoring, exit, false) : byInstruction(exit.interruption, exit, true);
+    case EXIT_REASON.TRIPLE_FAULT: return !interruptedInjection;
+    case EXIT_REASON.EXCEPTION_NMI: return vectoring ? !interruptedInjection && byInstruction(exit.vectoring, exit, false) : byInstruction(exit.interruption, exit, true);
+    case EXIT_REASON.TASK_SWITCH:
     case EXIT_REASON.EPT_VIOLATION:
     case EXIT_REASON.EPT_MISCONFIG:
     case EXIT_REASON.APIC_ACCESS: return vectoring ? byInstruction(exit.vectoring, exit, false) : true;

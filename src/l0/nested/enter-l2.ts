@@ -2,9 +2,12 @@
 // The world switch from L1 to L2: what VMLAUNCH and VMRESUME do when L1 executes them. Each stage fails in its own way.
 // See: SDM 27.1 Basic VM-Entry Checks to 27.8 VM-Entry Failures During or After Loading Guest State; paper.md 2.3
 
+import { firstBasicFailure } from '../../arch/vmx/basic-checks.ts';
 import { LAUNCH_STATE } from '../../arch/vmx/encoding.ts';
 import { firstFailure } from '../../arch/vmx/entry-checks.ts';
-import type { EntryCheck } from '../../arch/vmx/entry-check-row.ts';
+import { qualificationOf } from '../../arch/vmx/entry-check-row.ts';
+import type { EntryCheck, EntryRule } from '../../arch/vmx/entry-check-row.ts';
+import { MSR_ENTRY_SIZE } from '../../arch/vmx/msr-load-rules.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { BLOCKING_BY_MOV_SS } from '../../arch/vmx/state-bits.ts';
@@ -12,9 +15,10 @@ import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import { isSet } from '../vmcs-access.ts';
 import { eferOfL2, setEferOfL2 } from './efer.ts';
 import { failEntryAfterLoading, failEntryBeforeLoading } from './leave-l2.ts';
-import { loadEntryList } from './msr-lists.ts';
+import { failedLoadRule, loadEntryList } from './msr-lists.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
-import { failInvalid, failValid } from './outcome.ts';
+import { startTimer } from './preemption-timer.ts';
+import { failEntry } from './outcome.ts';
 
 const { GUEST_INTERRUPTIBILITY_INFO, VM_ENTRY_INTR_INFO_FIELD, VM_ENTRY_MSR_LOAD_ADDR, VM_ENTRY_MSR_LOAD_COUNT } =
   OFFSET;
@@ -24,29 +28,30 @@ const VALID = 0x80000000;
 /** VMLAUNCH (`launch`) or VMRESUME by L1 at CPL 0 in VMX operation. Afterwards L1 or L2 is ready to go on. */
 export function enterL2(nested: NestedVcpu, launch: boolean): void {
   const { vcpu, vmcs12, shadow } = nested;
-  if (!vmcs12.isCurrent) return failInvalid(vcpu);
-  shadow?.pull(vmcs12);
-  if (vmcs12.isShadow) return failInvalid(vcpu);
-  if (isSet(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_MOV_SS))
-    return failValid(nested, 'ENTRY_EVENTS_BLOCKED_BY_MOV_SS');
-  if (launch && vmcs12.launchState !== LAUNCH_STATE.clear) return failValid(nested, 'VMLAUNCH_NONCLEAR_VMCS');
-  if (!launch && vmcs12.launchState !== LAUNCH_STATE.launched) return failValid(nested, 'VMRESUME_NONLAUNCHED_VMCS');
-  const refused = brokenRule(nested, 'controls') ?? brokenRule(nested, 'host');
+  const { rip } = vcpu;
+  if (vmcs12.isCurrent) shadow?.pull(vmcs12);
+  const refused = brokenBasicRule(nested, launch) ?? brokenRule(nested, 'controls') ?? brokenRule(nested, 'host');
   if (refused !== undefined) {
-    traceFailure(nested, refused, refused.failure.kind === 'VMfailValid' ? refused.failure.error : 0);
-    return failValid(
-      nested,
-      refused.stage === 'controls' ? 'ENTRY_INVALID_CONTROL_FIELD' : 'ENTRY_INVALID_HOST_STATE_FIELD',
-    );
+    report(nested, refused, rip, refused.failure.kind === 'VMfailValid' ? refused.failure.error : 0);
+    return failEntry(nested, refused);
   }
   // From here on the instruction is done, whatever comes of it: L1 goes on at its host RIP.
   const broken = brokenRule(nested, 'guest') ?? brokenRule(nested, 'pdpte');
   if (broken !== undefined) {
-    const qualification = broken.failure.kind === 'exit' ? broken.failure.qualification : 0;
-    traceFailure(nested, broken, qualification);
+    const qualification = qualificationOf(broken);
+    report(nested, broken, rip, qualification);
     return failEntryBeforeLoading(nested, EXIT_REASON.INVALID_STATE, qualification);
   }
-  switchToL2(nested);
+  switchToL2(nested, rip);
+}
+
+function brokenBasicRule({ vcpu, vmcs12, basic }: NestedVcpu, launch: boolean): EntryRule | undefined {
+  basic.current = vmcs12.isCurrent;
+  basic.shadow = basic.current && vmcs12.isShadow;
+  basic.movSs = isSet(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_MOV_SS);
+  basic.launch = launch;
+  basic.launchState = vmcs12.launchState;
+  return firstBasicFailure(basic);
 }
 
 type Stage = EntryCheck['stage'];
@@ -59,30 +64,33 @@ function brokenRule(nested: NestedVcpu, stage: Stage): EntryCheck | undefined {
   return firstFailure(stage, vmcs12, context, vmcs12.state.groups);
 }
 
-function switchToL2(nested: NestedVcpu): void {
+function switchToL2(nested: NestedVcpu, rip: number): void {
   const { vcpu, vmcs12, vmcs02, context, state } = nested;
   const efer = eferOfL2(vmcs12, vcpu.efer);
   nested.compose();
   vmcs02.write();
   vcpu.state.level = 2;
   setEferOfL2(vcpu, efer);
-  const failed = loadEntryList(
-    vcpu,
-    addressAt(vmcs12, VM_ENTRY_MSR_LOAD_ADDR),
-    vmcs12.low(VM_ENTRY_MSR_LOAD_COUNT),
-    context.facts.eferSupported,
-  );
-  if (failed !== 0) return failEntryAfterLoading(nested, EXIT_REASON.MSR_LOAD_FAIL, failed);
+  const list = addressAt(vmcs12, VM_ENTRY_MSR_LOAD_ADDR);
+  const failed = loadEntryList(vcpu, list, vmcs12.low(VM_ENTRY_MSR_LOAD_COUNT), context.facts.eferSupported);
+  if (failed !== 0) {
+    report(nested, failedLoadRule(vcpu, list + (failed - 1) * MSR_ENTRY_SIZE), rip, failed, failed);
+    return failEntryAfterLoading(nested, EXIT_REASON.MSR_LOAD_FAIL, failed);
+  }
   vmcs12.launchState = LAUNCH_STATE.launched;
   vmcs12.entered();
   state.completedForL2 = 0;
+  startTimer(nested);
   // An event that was under way in L1 is none of L2's: instructions that exit do so before any event.
   vcpu.state.vectoring = 0;
   traceEntry(nested);
 }
 
-function traceFailure({ vcpu, host }: NestedVcpu, rule: EntryCheck, err: number): void {
+/** `err`: VM-instruction error or exit qualification; `msr`: which entry of the MSR-load list failed, from 1. */
+function report(nested: NestedVcpu, rule: EntryRule, rip: number, err: number, msr = 0): void {
+  const { vcpu, host } = nested;
   const { recorder, time } = host;
+  nested.recording.failed(nested, rule, rip, msr);
   if (recorder.tracing)
     recorder.event('kvm_nested_vmenter_failed', 0, vcpu.index, time.nanoseconds(), {
       msg: `${rule.id}: ${rule.sentence}`,

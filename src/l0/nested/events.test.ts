@@ -236,7 +236,7 @@ describe('EPT violations of L2: the four outcomes', () => {
     assert.equal(f.processor.get('GUEST_RIP'), 0x77n);
     assert.equal(f.processor.get('GUEST_INTERRUPTIBILITY_INFO'), 8n);
     assert.equal(f.processor.ticks, before, 'the instruction has not been executed');
-    assert.equal(f.nested.toL1Physical(f.vcpu, 0x1234, 1), 0x601234);
+    assert.equal(f.nested.toL1Physical(f.vcpu, 0x1234, 1, false), 0x601234);
     f.processor.set('GUEST_INTERRUPTIBILITY_INFO', 0);
     assert.equal(
       f.exit('EPT_VIOLATION', {

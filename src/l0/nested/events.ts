@@ -9,17 +9,19 @@
 import { EXIT, PIN, PRIMARY } from '../../arch/vmx/controls.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
-import { INTERRUPTION_TYPE } from '../../arch/vmx/qualifications.ts';
+import { compose } from '../../arch/vmx/bit-field.ts';
+import { INTERRUPTION_TYPE, SIPI } from '../../arch/vmx/qualifications.ts';
 import { ACTIVITY, BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
-import { injectException, injectInterruptedDelivery, interruptsOpen, nmiOpen } from '../events.ts';
-import { isSet, readNatural, setBits, write32 } from '../vmcs-access.ts';
+import { injectException, injectInterruptedDelivery, interruptsOpen, nmiOpen, protectedMode } from '../events.ts';
+import { isSet, setBits, write32 } from '../vmcs-access.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
 import { leaveL2 } from './leave-l2.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
+import { continueTimer, timerLeft } from './preemption-timer.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
-const { VMX_PREEMPTION_TIMER_VALUE, GUEST_ACTIVITY_STATE, GUEST_INTERRUPTIBILITY_INFO, GUEST_RSP } = OFFSET;
+const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, GUEST_RIP } = OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
@@ -40,6 +42,7 @@ export function prepareEntryOfL2(nested: NestedVcpu): void {
   const taken =
     injectInterruptedDelivery(vcpu) || injectException(vcpu) || entryInjects(nested) || injectPendingTrap(nested);
   askForEvents(nested, taken);
+  continueTimer(nested);
   rememberInjection(nested);
 }
 
@@ -62,7 +65,7 @@ function entryInjects({ vcpu: { processor } }: NestedVcpu): boolean {
 function exceptionLeaves(nested: NestedVcpu): boolean {
   const { vcpu, vmcs12 } = nested;
   const { exceptionVector: vector, exceptionErrorCode, faultLow, faultHigh } = vcpu.state;
-  const errorCode = vcpu.protectedMode ? exceptionErrorCode : -1;
+  const errorCode = protectedMode(vcpu) ? exceptionErrorCode : -1;
   if (!exceptionExits(vmcs12, vector, Math.max(0, errorCode))) return false;
   vcpu.state.exceptionVector = -1;
   // A fault: RFLAGS are saved as its delivery would have pushed them.
@@ -97,58 +100,61 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
   let free = !taken;
   let nmiWindow = primary12(nested, PRIMARY.NMI_WINDOW_EXITING);
   let interruptWindow = primary12(nested, PRIMARY.INTERRUPT_WINDOW_EXITING);
-  const blocked = blockedByActivity(nested);
-  let kick = state.pendingInit !== 0 && blocked !== 'all';
-  if (state.pendingNmi !== 0 && blocked !== 'all') {
-    if (pin12(nested, PIN.NMI_EXITING)) kick ||= nmiMayExit(nested);
-    else if (free && nmiOpen(vcpu)) {
+  let kick = false;
+  if (state.pendingNmi !== 0) {
+    if (pin12(nested, PIN.NMI_EXITING)) kick = nmiMayExit(nested);
+    else if (free && nmiOpen(vcpu) && !waitsForStartup(nested)) {
       state.pendingNmi = 0;
       write32(processor, VM_ENTRY_INTR_INFO_FIELD, NMI_INFORMATION);
       free = false;
     } else nmiWindow = true;
   }
-  if (localApic.interruptPending() && blocked === 'none') {
-    if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick = true;
-    else if (free && !interruptWindow && !precedesInterrupts(nested) && interruptsOpen(vcpu))
+  if (localApic.interruptPending()) {
+    if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick ||= interruptsMayExit(nested);
+    else if (free && !interruptWindow && interruptsOpen(vcpu) && interruptsMayExit(nested) && !anExitIsDue(nested))
       write32(processor, VM_ENTRY_INTR_INFO_FIELD, VALID | localApic.acknowledge());
     else interruptWindow = true;
   }
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.NMI_WINDOW_EXITING, nmiWindow);
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.INTERRUPT_WINDOW_EXITING, interruptWindow);
-  if (kick) processor.kick();
+  if (state.pendingInit !== 0 || (state.pendingStartup >= 0 && waitsForStartup(nested))) processor.kick(true);
+  else if (kick) processor.kick();
 }
 
 /** An exit that L1 has asked for, is due, and comes before interrupts: an NMI window, or the timer. */
-function precedesInterrupts(nested: NestedVcpu): boolean {
+function anExitIsDue(nested: NestedVcpu): boolean {
   if (primary12(nested, PRIMARY.NMI_WINDOW_EXITING) && nmiOpen(nested.vcpu)) return true;
-  const { processor } = nested.vcpu;
-  return pin12(nested, PIN.ACTIVATE_VMX_PREEMPTION_TIMER) && processor.readLow(VMX_PREEMPTION_TIMER_VALUE) === 0;
+  return pin12(nested, PIN.ACTIVATE_VMX_PREEMPTION_TIMER) && timerLeft(nested) === 0;
 }
 
-/** What the activity state of L2 holds back, start-up IPIs aside. See: SDM 26.2 Other Causes of VM Exits */
-function blockedByActivity({ vcpu }: NestedVcpu): 'none' | 'interrupts' | 'all' {
-  const activity = vcpu.processor.readLow(GUEST_ACTIVITY_STATE);
-  if (activity === ACTIVITY.waitForSipi) return 'all';
-  return activity === ACTIVITY.shutdown ? 'interrupts' : 'none';
-}
+const activity02 = ({ vcpu }: NestedVcpu): number => vcpu.processor.readLow(GUEST_ACTIVITY_STATE);
+const waitsForStartup = (nested: NestedVcpu): boolean => activity02(nested) === ACTIVITY.waitForSipi;
+
+/** Interrupts end HLT, but neither shutdown nor wait-for-SIPI. A shadow holds the kick back as it does them. */
+const interruptsMayExit = (nested: NestedVcpu): boolean => activity02(nested) <= ACTIVITY.hlt;
 
 /** With NMI exiting, blocking by NMI holds NMIs back unless it is only of virtual NMIs. */
 function nmiMayExit(nested: NestedVcpu): boolean {
+  if (waitsForStartup(nested)) return false;
   return pin12(nested, PIN.VIRTUAL_NMIS) || !isSet(nested.vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI);
 }
 
 /**
  * L2 is between two instructions, and the hardware would take an external interrupt now. True: L1 got an exit. INIT
- * comes before NMIs, and these before interrupts.
+ * comes before start-up IPIs, these before NMIs, and these before interrupts.
  */
 export function deliverToL1(nested: NestedVcpu): boolean {
   const { vcpu } = nested;
   const { state, localApic } = vcpu;
-  const blocked = blockedByActivity(nested);
-  if (blocked === 'all') return false;
   if (state.pendingInit !== 0) {
     state.pendingInit = 0;
     leaveL2(nested, exitInformation(EXIT_REASON.INIT_SIGNAL), false);
+    return true;
+  }
+  if (state.pendingStartup >= 0 && waitsForStartup(nested)) {
+    const qualificationLow = compose(SIPI, { VECTOR: state.pendingStartup });
+    state.pendingStartup = -1;
+    leaveL2(nested, exitInformation(EXIT_REASON.SIPI_SIGNAL, { qualificationLow }), false);
     return true;
   }
   if (state.pendingNmi !== 0 && pin12(nested, PIN.NMI_EXITING) && nmiMayExit(nested)) {
@@ -156,8 +162,8 @@ export function deliverToL1(nested: NestedVcpu): boolean {
     leaveL2(nested, exitInformation(EXIT_REASON.EXCEPTION_NMI, { interruption: NMI_INFORMATION }), false);
     return true;
   }
-  if (blocked !== 'none' || !pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING) || !localApic.interruptPending())
-    return false;
+  if (!pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING) || !localApic.interruptPending()) return false;
+  if (!interruptsMayExit(nested)) return false;
   leaveL2(nested, exitInformation(EXIT_REASON.EXTERNAL_INTERRUPT, { interruption: acknowledged(nested) }), false);
   return true;
 }
@@ -189,18 +195,19 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   processor.readTsc(now);
   state.injectedAtLow = now.low;
   state.injectedAtHigh = now.high;
-  state.injectedAtRip = vcpu.rip;
-  state.injectedAtRsp = readNatural(processor, GUEST_RSP);
+  state.injectedRipLow = processor.readLow(GUEST_RIP);
+  state.injectedRipHigh = processor.readHigh(GUEST_RIP);
 }
 
 /**
  * The exit interrupted the delivery of the event with which L2 was entered, or of an exception that came of it: no
- * instruction of L2 has begun. Neither time nor RIP nor RSP have moved.
+ * instruction of L2 has begun, and L2 is where it was entered, which no handler is.
  */
 export function interruptedInjection({ vcpu, state }: NestedVcpu): boolean {
-  const { processor, rip } = vcpu;
-  if (state.injected === 0 || rip !== state.injectedAtRip || readNatural(processor, GUEST_RSP) !== state.injectedAtRsp)
-    return false;
+  const { processor } = vcpu;
+  const moved =
+    processor.readLow(GUEST_RIP) !== state.injectedRipLow || processor.readHigh(GUEST_RIP) !== state.injectedRipHigh;
+  if (state.injected === 0 || moved) return false;
   const now = { low: 0, high: 0 };
   processor.readTsc(now);
   return now.low === state.injectedAtLow && now.high === state.injectedAtHigh;

@@ -86,7 +86,7 @@ export const EXIT_ROUTES: readonly ExitRoute[] = [
   l0('INVALID_STATE',               'vmcs12 has passed the same checks: vmcs02 was made wrong'),
   l0('MSR_LOAD_FAIL',               'the hardware\'s list is L0\'s'),
   ifSet('MWAIT_INSTRUCTION',        'primary.MWAIT_EXITING'),
-  l1('MONITOR_TRAP_FLAG',           'L1 set the control or injected the event; L0 has no use for it'),
+  l1('MONITOR_TRAP_FLAG',           'L1 set the control, or injected the event'),
   ifSet('MONITOR_INSTRUCTION',      'primary.MONITOR_EXITING'),
   ifSet('PAUSE_INSTRUCTION',        'primary.PAUSE_EXITING', 'secondary.PAUSE_LOOP_EXITING'),
   l0('MCE_DURING_VMENTRY',          'a machine check is the machine\'s'),

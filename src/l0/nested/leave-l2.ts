@@ -19,6 +19,7 @@ import { loadHostState } from './host-state.ts';
 import type { LeftByL2 } from './host-state.ts';
 import { loadExitList, storeExitList } from './msr-lists.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
+import { timerLeft } from './preemption-timer.ts';
 
 const { VM_EXIT_CONTROLS, VM_ENTRY_CONTROLS, VM_ENTRY_INTR_INFO_FIELD, PIN_BASED_VM_EXEC_CONTROL } = OFFSET;
 const { GUEST_DR7, GUEST_IA32_DEBUGCTL, GUEST_IA32_PAT, GUEST_IA32_EFER, GUEST_PDPTR0, VMX_PREEMPTION_TIMER_VALUE } =
@@ -35,6 +36,7 @@ const NO_FIELD = -1;
 export function leaveL2(nested: NestedVcpu, exit: ExitInformation, hardware: boolean): void {
   const { vcpu, vmcs12, vpid12 } = nested;
   const view02 = new ProcessorView(vcpu.processor);
+  nested.recording.exiting(nested);
   saveGuestState(nested, view02);
   recordExit(vmcs12, exit);
   if (hardware) recordAddresses(vmcs12, exit, view02);
@@ -80,7 +82,7 @@ function saveGuestState(nested: NestedVcpu, view02: ProcessorView): void {
   }
   if (exit & EXIT.SAVE_IA32_PAT) save(GUEST_IA32_PAT);
   if (exit & EXIT.SAVE_IA32_EFER) vmcs12.saveField(GUEST_IA32_EFER, nested.vcpu.efer, 0);
-  if (exit & EXIT.SAVE_VMX_PREEMPTION_TIMER_VALUE) save(VMX_PREEMPTION_TIMER_VALUE);
+  if (exit & EXIT.SAVE_VMX_PREEMPTION_TIMER_VALUE) vmcs12.saveField(VMX_PREEMPTION_TIMER_VALUE, timerLeft(nested), 0);
   if (ept12) for (let i = 0; i < 4; i++) save(GUEST_PDPTR0 + 8 * i);
   if (extract(MISC.EXIT_STORES_LMA, shown.IA32_VMX_MISC?.low ?? 0) !== 0) {
     const long = view02.low(VM_ENTRY_CONTROLS) & ENTRY.IA32E_MODE_GUEST;
@@ -131,7 +133,7 @@ function abort({ vcpu, vmcs12 }: NestedVcpu, indicator: number): void {
   if (vcpu.state.level === 2) vcpu.processor.vmptrld(vcpu.vmcs01);
   vcpu.state.level = 1;
   vcpu.state.activity = ACTIVITY.shutdown;
-  vcpu.machine.services.shutdown(vcpu.index);
+  vcpu.machine.services.shutdown(vcpu.index, indicator);
 }
 
 function traceExit({ vcpu, host }: NestedVcpu, exit: ExitInformation): void {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three MSR lists of vmcs12, processed by L0 as the processor would. See: SDM 27.4 Loading MSRs, 28.4 Saving MSRs, 28.6 Loading MSRs
 
-import { MSR_ENTRY_SIZE, msrEntryFailure } from '../../arch/vmx/msr-load-rules.ts';
-import type { MsrList } from '../../arch/vmx/msr-load-rules.ts';
+import type { EntryRule } from '../../arch/vmx/entry-check-row.ts';
+import { MSR_ENTRY_SIZE, MSR_WRITE_RULE, msrEntryFailure } from '../../arch/vmx/msr-load-rules.ts';
+import type { MsrList, MsrListRule } from '../../arch/vmx/msr-load-rules.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
 import { readMsr, writeMsr } from '../msrs.ts';
 import type { Vcpu } from '../vcpu.ts';
@@ -36,16 +37,25 @@ function store(vcpu: Vcpu, index: number, entry: PhysicalAddress): boolean {
   return true;
 }
 
-function process(vcpu: Vcpu, list: MsrList, address: PhysicalAddress, count: number, carry: Carry): number {
+/** Of one entry: those before it may have changed the mode of the local APIC. */
+function brokenRule(vcpu: Vcpu, list: MsrList, entry: PhysicalAddress): MsrListRule | undefined {
   const { memory } = vcpu.machine;
   const context = { x2apicMode: vcpu.localApic.x2apicMode, inSmm: false };
+  return msrEntryFailure(list, memory.read32(entry), memory.read32(entry + 4), context);
+}
+
+function process(vcpu: Vcpu, list: MsrList, address: PhysicalAddress, count: number, carry: Carry): number {
   for (let i = 0; i < count; i++) {
     const entry = address + i * MSR_ENTRY_SIZE;
-    const index = memory.read32(entry);
-    if (msrEntryFailure(list, index, memory.read32(entry + 4), context) !== undefined) return i + 1;
-    if (!carry(vcpu, index, entry)) return i + 1;
+    if (brokenRule(vcpu, list, entry) !== undefined) return i + 1;
+    if (!carry(vcpu, vcpu.machine.memory.read32(entry), entry)) return i + 1;
   }
   return 0;
+}
+
+/** The rule that an entry of the VM-entry MSR-load list broke, now that loading it has failed. */
+export function failedLoadRule(vcpu: Vcpu, entry: PhysicalAddress): EntryRule {
+  return brokenRule(vcpu, 'entryLoad', entry) ?? MSR_WRITE_RULE;
 }
 
 // Each returns 0, or the number from 1 of the first entry that failed; what came before it stays done.

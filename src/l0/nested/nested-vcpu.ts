@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What nested VMX keeps for one virtual CPU of L1.
 
+import { initialBasicState } from '../../arch/vmx/basic-checks.ts';
 import { SECONDARY } from '../../arch/vmx/controls.ts';
 import { fieldExists } from '../../arch/vmx/capabilities.ts';
 import { OFFSET, fieldNamed } from '../../arch/vmx/fields.ts';
@@ -20,6 +21,7 @@ import { MergedBitmap } from './bitmaps.ts';
 import { Composition, ProcessorView } from './composition.ts';
 import type { CompositionPorts } from './composition.ts';
 import type { NestedHost } from '../nested-hooks.ts';
+import { NestedRecording } from './recording.ts';
 import { ShadowVmcs } from './shadow-vmcs.ts';
 import { NO_VMCS, Vmcs12 } from './vmcs12.ts';
 import { Vmcs02 } from './vmcs02.ts';
@@ -34,19 +36,30 @@ export type NestedVcpuState = {
   /** Flag: in VMX operation, as L1 sees it. */
   vmxOperation: number;
   vmxonPointer: PhysicalAddress;
-  /** Event that the last entry injected (VM-entry interruption information), 0: none; and time, RIP and RSP of that entry. */
+  /** Event that the last entry injected (VM-entry interruption information), 0: none; and the time of that entry. */
   injected: number;
   injectedAtLow: number;
   injectedAtHigh: number;
-  injectedAtRip: number;
-  injectedAtRsp: number;
+  /** RIP then: it moves when the event is delivered. */
+  injectedRipLow: number;
+  injectedRipHigh: number;
   /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
   completedForL2: number;
+  /** When the preemption timer of L2 expires, in the periods in which it counts. */
+  timerEnd: number;
 };
 
 const initialState = (): NestedVcpuState => ({
   ...{ vmxOperation: 0, vmxonPointer: NO_VMCS },
-  ...{ injected: 0, injectedAtLow: 0, injectedAtHigh: 0, injectedAtRip: 0, injectedAtRsp: 0, completedForL2: 0 },
+  ...{
+    injected: 0,
+    injectedAtLow: 0,
+    injectedAtHigh: 0,
+    injectedRipLow: 0,
+    injectedRipHigh: 0,
+    completedForL2: 0,
+    timerEnd: 0,
+  },
 });
 
 export interface NestedPages {
@@ -63,12 +76,15 @@ export class NestedVcpu implements CompositionPorts {
   /** The hardware keeps a guest's IA32_PAT in a field. */
   readonly patInVmcs: boolean;
   readonly context: EntryContext;
+  /** What the next entry's first checks look at. */
+  readonly basic = initialBasicState();
   readonly vmcs12 = new Vmcs12();
   readonly vmcs02: Vmcs02;
   readonly shadow: ShadowVmcs | undefined;
   readonly multiDimensional: MultiDimensionalPaging;
   readonly vpids: VpidMap;
   readonly state: NestedVcpuState = initialState();
+  readonly recording: NestedRecording;
   readonly #host: NestedHost;
   readonly #pages: NestedPages;
   readonly #msrBitmap: MergedBitmap;
@@ -82,6 +98,7 @@ export class NestedVcpu implements CompositionPorts {
     const page = (): HostPhysical => allocator.allocate();
     const { physicalAddressBits } = machine.cpuid;
     this.#host = host;
+    this.recording = new NestedRecording(host.recorder);
     this.#pages = pages;
     this.vcpu = vcpu;
     this.shown = shown;

@@ -4,7 +4,7 @@
 
 import { SECONDARY } from '../../arch/vmx/controls.ts';
 import { ENTRY_FAILURE_BIT, EXIT_REASON, exitReason } from '../../arch/vmx/exit-reasons.ts';
-import { EPT_VIOLATION, IO_INSTRUCTION } from '../../arch/vmx/qualifications.ts';
+import { EPT_VIOLATION } from '../../arch/vmx/qualifications.ts';
 import { extract } from '../../arch/vmx/bit-field.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
@@ -14,7 +14,8 @@ import { assert } from '../../base/assert.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
 import type { Halves } from '../../hardware/vmx.ts';
 import { PAGE_BYTES } from '../host-allocator.ts';
-import type { NestedHooks, NestedHost } from '../nested-hooks.ts';
+import { emulateInstruction } from '../emulator/mmio-emulator.ts';
+import type { ForbiddenAccess, NestedHooks, NestedHost } from '../nested-hooks.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { isSet, readAddress, setBits } from '../vmcs-access.ts';
 import { capabilitiesForL1, capabilityMsr } from './capabilities.ts';
@@ -26,9 +27,9 @@ import { deliverToL1, interruptedInjection, precedesInterruptWindow, prepareEntr
 import { exitInformation, hardwareExit } from './exit-information.ts';
 import type { ExitInformation } from './exit-information.ts';
 import { exitRoute, ownerOf } from './exit-routes.ts';
+import { leaveByEpt12, neededFor } from './leave-by-ept12.ts';
 import { leaveL2 } from './leave-l2.ts';
 import { NestedVcpu } from './nested-vcpu.ts';
-import { preemptionTimerCounts } from './preemption-timer.ts';
 import { composeTscOffset, scale } from './time-stamp-counter.ts';
 import { fixedBitsHold, leaveOperation, vmxInstruction } from './vmx-instructions.ts';
 import { NO_VMCS } from './vmcs12.ts';
@@ -107,15 +108,10 @@ export class NestedVmx implements NestedHooks {
     const owner = this.#ownerOf(nested, exit);
     if (owner === 'EPT12') return this.#throughEpt12(nested, exit);
     this.#trace(nested, exit, owner);
-    if (owner === 'L1' && this.#isHidden(exit.reason)) vcpu.raise(INVALID_OPCODE);
-    else if (owner === 'L1') this.#reflect(nested, exit);
-    else if (isStringIo(exit) && nested.ept12) this.#beyondEmulator(nested, exit);
-    else return this.#servedHere(nested, reason);
+    if (owner === 'L0') return this.#servedHere(nested, reason);
+    if (this.#isHidden(exit.reason)) vcpu.raise(INVALID_OPCODE);
+    else this.#reflect(nested, exit);
     return true;
-  }
-
-  counted(vcpu: Vcpu): void {
-    preemptionTimerCounts(vcpu);
   }
 
   beforeEntry(vcpu: Vcpu): void {
@@ -127,6 +123,11 @@ export class NestedVmx implements NestedHooks {
     return true;
   }
 
+  tripleFault(vcpu: Vcpu): void {
+    vcpu.count();
+    leaveL2(this.of(vcpu), exitInformation(EXIT_REASON.TRIPLE_FAULT), false);
+  }
+
   /** vmcs02 is current. */
   tscOffsetChanged(vcpu: Vcpu): void {
     const nested = this.of(vcpu);
@@ -135,14 +136,13 @@ export class NestedVmx implements NestedHooks {
     vcpu.processor.write(TSC_OFFSET, offset.low, offset.high);
   }
 
-  /**
-   * L1-physical address behind a physical address of the guest that runs: at level 2 through EPT12, as an access that
-   * needs these permissions (1 read, 2 write, 4 execute) would. -1: EPT12 forbids it.
-   */
-  toL1Physical(vcpu: Vcpu, address: PhysicalAddress, needed: number): PhysicalAddress {
+  toL1Physical(vcpu: Vcpu, address: PhysicalAddress, needed: number, structure: boolean): PhysicalAddress {
     const nested = this.of(vcpu);
     if (vcpu.state.level === 1 || !nested.ept12) return address;
-    return nested.multiDimensional.translate(nested.eptp12, address, needed);
+    return nested.multiDimensional.translate(nested.eptp12, address, neededFor(nested, needed, structure));
+  }
+  leaveByEpt12(vcpu: Vcpu, access: ForbiddenAccess): void {
+    leaveByEpt12(this.of(vcpu), access);
   }
 
   /** EPT01 has changed: what EPT02s have of it is stale. */
@@ -188,7 +188,7 @@ export class NestedVmx implements NestedHooks {
     const outcome = multiDimensional.violation(nested.eptp12, address, exit.qualificationLow);
     this.#trace(nested, exit, outcome);
     if (outcome === 'filled') this.#tryAgain(nested, exit);
-    else if (outcome === 'device') this.#beyondEmulator(nested, exit);
+    else if (outcome === 'device') this.#atDevice(nested, exit);
     else
       this.#reflect(
         nested,
@@ -206,23 +206,25 @@ export class NestedVmx implements NestedHooks {
     // The delivery that the exit undid had been counted, as it is on the bare machine; entering with the event is not.
     if (vectoring && countsInstruction(exit, interruptedInjection(nested))) vcpu.count();
     vcpu.keepInterruptedDelivery();
-    const unblocked = !vectoring && extract(EPT_VIOLATION.NMI_UNBLOCKING, exit.qualificationLow) === 1;
-    if (unblocked) setBits(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI, true);
+    if (!vectoring) blockNmisAgain(vcpu, exit);
   }
 
   /**
-   * L0's emulator finds memory as L1 does, and L2's lies behind EPT12 as well: #UD for L2, and counted, as for every
-   * instruction that is beyond it. A device of L1 would have to be given to L2 by L1 for this. Where L2's IDT, GDT or
-   * stack lies in one, #UD could not be delivered either: that is L2's triple fault.
+   * L1 gave a device of its own to L2. Events cannot be delivered through one, nor could #UD instead: that is L2's triple
+   * fault, and counted as beyond the emulator.
    */
-  #beyondEmulator(nested: NestedVcpu, exit: ExitInformation): void {
-    const { vcpu } = nested;
-    const { unemulated } = vcpu.machine;
-    const what = `L2 at a device of L1 (${exitReason(exit.reason)?.title ?? exit.reason})`;
-    unemulated.set(what, (unemulated.get(what) ?? 0) + 1);
-    if (exit.reason === EXIT_REASON.EPT_VIOLATION) vcpu.count();
-    if ((exit.vectoring & VALID) === 0) vcpu.raise(INVALID_OPCODE);
-    else leaveL2(nested, exitInformation(EXIT_REASON.TRIPLE_FAULT), false);
+  #atDevice(nested: NestedVcpu, exit: ExitInformation): void {
+    const { vcpu, state } = nested;
+    if ((exit.vectoring & VALID) !== 0) {
+      const { unemulated } = vcpu.machine;
+      const what = 'delivery of an event of L2 through a device of L1';
+      unemulated.set(what, (unemulated.get(what) ?? 0) + 1);
+      vcpu.count();
+      return leaveL2(nested, exitInformation(EXIT_REASON.TRIPLE_FAULT), false);
+    }
+    blockNmisAgain(vcpu, exit);
+    state.completedForL2 = 1;
+    emulateInstruction(vcpu);
   }
 
   /** False: L0's ordinary handler serves the exit for L2. Two MSRs mean something else in L2 than in L1. */
@@ -269,9 +271,10 @@ function readTscOfL2(vcpu: Vcpu): void {
   vcpu.completeInstruction();
 }
 
-/** INS or OUTS: not only registers are involved. */
-function isStringIo(exit: ExitInformation): boolean {
-  return exit.reason === EXIT_REASON.IO_INSTRUCTION && extract(IO_INSTRUCTION.STRING, exit.qualificationLow) === 1;
+/** IRET had unblocked NMIs before it met the violation, and is going to be executed again. */
+function blockNmisAgain(vcpu: Vcpu, exit: ExitInformation): void {
+  if (extract(EPT_VIOLATION.NMI_UNBLOCKING, exit.qualificationLow) === 1)
+    setBits(vcpu.processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI, true);
 }
 
 function violationOfEpt12(exit: ExitInformation, permissions12: number): ExitInformation {

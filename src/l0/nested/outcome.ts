@@ -3,6 +3,7 @@
 
 import { VM_INSTRUCTION_ERROR_NUMBER } from '../../arch/vmx/errors.ts';
 import type { VmInstructionErrorName } from '../../arch/vmx/errors.ts';
+import type { EntryRule } from '../../arch/vmx/entry-check-row.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import type { Vcpu } from '../vcpu.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
@@ -29,6 +30,13 @@ export function failInvalid(vcpu: Vcpu): void {
 /** VMfailValid: the error number is in the current VMCS, which is not shadowed there: reading it exits. */
 export function failValid({ vcpu, vmcs12 }: NestedVcpu, error: VmInstructionErrorName): void {
   vmcs12.write(OFFSET.VM_INSTRUCTION_ERROR, VM_INSTRUCTION_ERROR_NUMBER[error], 0);
+  complete(vcpu, ZF);
+}
+
+/** VM entry fails before anything is loaded, as the broken rule says. */
+export function failEntry({ vcpu, vmcs12 }: NestedVcpu, { failure }: EntryRule): void {
+  if (failure.kind !== 'VMfailValid') return failInvalid(vcpu);
+  vmcs12.write(OFFSET.VM_INSTRUCTION_ERROR, failure.error, 0);
   complete(vcpu, ZF);
 }
 

@@ -105,6 +105,11 @@ export class ShadowVmcs {
     processor.vmclear(pages.region);
   }
 
+  /** Where L1's VMREAD and VMWRITE find the shadowed fields. */
+  get region(): HostPhysical {
+    return this.#pages.region;
+  }
+
   /** vmcs01 is current, and a VMCS of L1 too: L1's VMREAD and VMWRITE find it in the shadow VMCS from now on. */
   turnOn(vmcs12: Vmcs12): void {
     const { region, readBitmap, writeBitmap } = this.#pages;

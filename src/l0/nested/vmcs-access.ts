@@ -54,6 +54,7 @@ export function vmwrite(nested: NestedVcpu, information: number): void {
   if (upper) vmcs12.change(field.offset, vmcs12.low(field.offset), data.low);
   else if (field.width === 'natural' || field.width === 'u64') vmcs12.change(field.offset, data.low, data.high);
   else vmcs12.change(field.offset, field.width === 'u16' ? data.low & 0xffff : data.low, 0);
+  nested.recording.wrote(nested, field.offset);
   shadow?.written(vmcs12, field.offset);
   succeed(vcpu);
 }

@@ -10,6 +10,7 @@ import { OFFSET } from '../../arch/vmx/fields.ts';
 import { RegionView } from '../../arch/vmx/vmcs-view.ts';
 import { copyState, restoreState } from '../../devices/bus-state.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
+import type { RegionWriters } from '../../trace/field-writers.ts';
 import { CONTROLS_12 } from './field-origins.ts';
 
 /** The pointer when no VMCS is current. */
@@ -42,6 +43,9 @@ export type Vmcs12State = {
 export class Vmcs12 extends RegionView {
   readonly state: Vmcs12State;
   readonly #bytes: Uint8Array;
+  /** Who wrote the fields, if anybody wants to know; and the instructions before the exit that saves some. */
+  writers: RegionWriters | undefined;
+  exitedAt = 0;
 
   constructor() {
     const words = new Uint32Array(VMCS_REGION_SIZE / 4);
@@ -107,6 +111,7 @@ export class Vmcs12 extends RegionView {
     words[at] = low;
     words[at + 1] = high;
     this.state.groups |= GROUPS_SAVED[offset >> 3];
+    this.writers?.saved(offset, this.exitedAt, low, high);
   }
   hasChanged(offset: number): boolean {
     return (this.state.allChanged | this.state.changed[offset >> 3]) !== 0;

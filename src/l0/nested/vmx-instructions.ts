@@ -123,6 +123,7 @@ function release(nested: NestedVcpu): void {
   const { vmcs12, shadow, vcpu } = nested;
   if (!vmcs12.isCurrent) return;
   shadow?.pull(vmcs12);
+  nested.recording.released(nested);
   shadow?.turnOff();
   vmcs12.flush(vcpu.machine.memory);
   vmcs12.drop();
@@ -135,6 +136,7 @@ function vmclear(nested: NestedVcpu): void {
   if (!pointer.valid) return fail(nested, 'VMCLEAR_INVALID_ADDRESS');
   if (pointer.address === state.vmxonPointer) return fail(nested, 'VMCLEAR_VMXON_POINTER');
   if (pointer.address === vmcs12.pointer) release(nested);
+  nested.recording.cleared(nested, pointer.address);
   vcpu.machine.memory.write32(pointer.address + LAUNCH_STATE_OFFSET, LAUNCH_STATE.clear);
   succeed(vcpu);
 }
@@ -155,6 +157,7 @@ function vmptrld(nested: NestedVcpu): void {
   if (address !== vmcs12.pointer) {
     release(nested);
     vmcs12.load(vcpu.machine.memory, address);
+    nested.recording.loaded(nested);
     shadow?.turnOn(vmcs12);
   }
   succeed(vcpu);

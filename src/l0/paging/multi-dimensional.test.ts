@@ -168,6 +168,7 @@ describe('EPT02', () => {
 
   it('addresses that four levels cannot translate are violations without permissions (CVE-2017-12188)', () => {
     const w = world();
+    map12(w.l1, 0, 0x800000, 7 | WB, 1);
     pointer02(w);
     assert.equal(w.paging.violation(EPTP12, 2 ** 48, READ), 'violation');
     assert.equal(w.paging.permissions12, 0);

@@ -52,8 +52,9 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
     this.interruptsChanged();
   }
   startup(vector: number): void {
-    if (this.vmx?.startup(vector)) return;
-    if (this.cpu.words[STATE.activity >> 2] === ACTIVITY.waitForSipi || this.pendingInit) this.pendingStartup = vector;
+    const waits = this.cpu.words[STATE.activity >> 2] === ACTIVITY.waitForSipi;
+    const soon = this.pendingInit && !this.vmx?.nonRoot && !this.vmx?.blocksInit;
+    if (waits || soon) this.pendingStartup = vector;
   }
 
   wakes(): boolean {
@@ -87,7 +88,7 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
 
   /** For a processor that waits for a start-up IPI: true when one came. */
   takeStartup(): boolean {
-    if (this.vmx?.governs) return this.pendingInit && this.vmx.beforeInstruction(this);
+    if (this.vmx?.governs) return this.vmx.wakes(this) && this.vmx.beforeInstruction(this);
     if (this.pendingInit) this.initialize();
     if (this.pendingStartup < 0 || this.cpu.words[STATE.activity >> 2] !== ACTIVITY.waitForSipi) return false;
     startUp(this.cpu, this.pendingStartup);

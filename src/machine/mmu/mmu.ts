@@ -161,7 +161,7 @@ export class Mmu {
     if (shared !== -1) return shared;
     this.walks++;
     const { walker, cpu } = this;
-    walker.secondLevel?.begin(low, high, write, false);
+    walker.secondLevel?.begin(low, high, false);
     const outcome = walker.walk(this.paging, low, high, write, false, accessClass);
     if (outcome !== WALK.ok) return this.failed(outcome, low, high);
     if (walker.pageShift > 12 && walker.pageShift < 32) this.buffers.noteLargePage(low, high, walker.pageShift);
@@ -242,7 +242,7 @@ export class Mmu {
     const shared = this.fromGlobals(low, high, accessClass, GLOBAL_KIND.fetch);
     if (shared !== -1) return shared;
     this.walks++;
-    this.walker.secondLevel?.begin(low, high, false, true);
+    this.walker.secondLevel?.begin(low, high, true);
     const outcome = this.walker.walk(this.paging, low, high, false, true, accessClass);
     if (outcome !== WALK.ok) return this.failed(outcome, low, high);
     if (this.walker.pageShift > 12 && this.walker.pageShift < 32)

@@ -10,6 +10,7 @@ export function initialPagingMode(): PagingMode {
     levels: 0,
     root: 0,
     pageSizeExtension: false,
+    gigabytePages: true,
     noExecute: false,
     writeProtect: false,
     smep: false,
@@ -28,6 +29,7 @@ export function updatePagingMode(paging: PagingMode, cpu: Processor): void {
   const base = cr3 % 0x10000000000;
   paging.root = paging.levels === 3 ? base - (base % 32) : base - (base % 4096);
   paging.pageSizeExtension = (cr4 & CR4.PSE) !== 0;
+  paging.gigabytePages = cpu.environment.cpuid.features.has('PAGE_1GB');
   paging.noExecute = (efer & EFER.NXE) !== 0;
   paging.writeProtect = (cr0 & CR0.WP) !== 0;
   paging.smep = (cr4 & CR4.SMEP) !== 0;

@@ -11,6 +11,7 @@ const BASE: PagingMode = {
   levels: 4,
   root: 0x1000,
   pageSizeExtension: true,
+  gigabytePages: true,
   noExecute: true,
   writeProtect: true,
   smep: false,

@@ -21,6 +21,8 @@ export interface PagingMode {
   /** Guest-physical address of the root table. */
   root: PhysicalAddress;
   pageSizeExtension: boolean;
+  /** CPUID shows 1-GByte pages: without them PS in a PDPTE is reserved. */
+  gigabytePages: boolean;
   noExecute: boolean;
   writeProtect: boolean;
   smep: boolean;
@@ -36,7 +38,7 @@ export interface PagingMode {
  */
 export interface SecondLevel {
   /** A walk for this linear address begins: an EPT violation reports it. */
-  begin(low: number, high: number, write: boolean, fetch: boolean): void;
+  begin(low: number, high: number, fetch: boolean): void;
   /** The walk ended without a guest-physical address: a page fault. */
   end(): void;
   /** False: what the last translation gave holds for this access only, and no TLB may keep it. */
@@ -44,6 +46,8 @@ export interface SecondLevel {
   translate(address: PhysicalAddress, write: boolean, fetch: boolean, structure: boolean): PhysicalAddress;
   /** Write permission of the last translation, so that a read may already leave a write tag. */
   readonly lastWritable: boolean;
+  /** The walk has to set a flag in the entry translated last, which is not writable: records the VM exit. */
+  refuseFlags(address: PhysicalAddress): void;
 }
 
 /** What kind of access asks: the class decides which permission rules hold. */
@@ -70,6 +74,8 @@ export class PageWalker {
   private low = 0;
   private high = 0;
   private entryHost = 0;
+  /** Flags may be set in the entry read last. */
+  private entryWritable = true;
 
   constructor(memory: Memory) {
     this.memory = memory;
@@ -115,22 +121,26 @@ export class PageWalker {
         shift >= 32
           ? (high >>> (shift - 32)) & 0x1ff
           : ((low >>> shift) | (shift > 23 ? high << (32 - shift) : 0)) & 0x1ff;
-      if (!this.readEntry(table + index * 8)) return WALK.exit;
+      const address = table + index * 8;
+      if (!this.readEntry(address)) return WALK.exit;
       const entryLow = this.low;
       const entryHigh = this.high;
       hosts[level] = this.entryHost;
       if ((entryLow & PRESENT) === 0) return this.fault(0, mode, write, fetch, accessClass);
-      const leaf = level === 1 || ((entryLow & PAGE_SIZE_BIT) !== 0 && level < 4);
+      const leaf =
+        level === 1 || ((entryLow & PAGE_SIZE_BIT) !== 0 && (level === 2 || (level === 3 && mode.gigabytePages)));
       if (this.reservedBits(mode, entryLow, entryHigh, level, leaf))
         return this.fault(PF.present | PF.reserved, mode, write, fetch, accessClass);
       rights &= entryLow;
       noExecute |= entryHigh & 0x80000000;
       if (!leaf) {
+        if (!this.mayFlag(entryLow, ACCESSED, address)) return WALK.exit;
         table = ((entryLow & ~0xfff) >>> 0) + (entryHigh & 0xfffff) * 0x100000000;
         continue;
       }
       if (!this.allowed(mode, rights, noExecute, write, fetch, accessClass))
         return this.fault(PF.present, mode, write, fetch, accessClass);
+      if (!this.mayFlag(entryLow, write ? ACCESSED | DIRTY : ACCESSED, address)) return WALK.exit;
       this.setAccessed(hosts, level, mode.levels === 3 ? 2 : mode.levels, write);
       return this.finish(mode, rights, low, entryLow, entryHigh, shift, write, accessClass);
     }
@@ -183,7 +193,7 @@ export class PageWalker {
   private reservedBits(mode: PagingMode, low: number, high: number, level: number, leaf: boolean): boolean {
     if ((high & (mode.levels === 3 ? 0x7ff00000 | RESERVED_HIGH : RESERVED_HIGH)) !== 0) return true;
     if ((high & 0x80000000) !== 0 && !mode.noExecute) return true;
-    if (level === 4) return (low & PAGE_SIZE_BIT) !== 0;
+    if (level > 2 && !leaf) return (low & PAGE_SIZE_BIT) !== 0;
     if (leaf && level === 2) return (low & 0x1fe000) !== 0;
     return leaf && level === 3 ? (low & 0x3fffe000) !== 0 : false;
   }
@@ -203,37 +213,50 @@ export class PageWalker {
     this.memory.i32[index] = value | wanted;
   }
 
+  /** Whether the flags that the walk needs are set in this entry, or can be. False: the VM exit is recorded. */
+  private mayFlag(entryLow: number, wanted: number, address: PhysicalAddress): boolean {
+    if (this.entryWritable || (entryLow & wanted) === wanted) return true;
+    this.secondLevel?.refuseFlags(address);
+    return false;
+  }
+
   private walk32(mode: PagingMode, low: number, write: boolean, fetch: boolean, accessClass: number): number {
-    if (!this.readEntry32(mode.root + (low >>> 22) * 4)) return WALK.exit;
+    const directoryAddress = mode.root + (low >>> 22) * 4;
+    if (!this.readEntry32(directoryAddress)) return WALK.exit;
     const directory = this.low;
     const hosts = this.hosts;
     hosts[2] = this.entryHost;
     if ((directory & PRESENT) === 0) return this.fault(0, mode, write, fetch, accessClass);
     if ((directory & PAGE_SIZE_BIT) !== 0 && mode.pageSizeExtension)
-      return this.large32(mode, directory, low, write, fetch, accessClass);
-    if (!this.readEntry32(((directory & ~0xfff) >>> 0) + ((low >>> 12) & 0x3ff) * 4)) return WALK.exit;
+      return this.large32(mode, directory, directoryAddress, low, write, fetch, accessClass);
+    if (!this.mayFlag(directory, ACCESSED, directoryAddress)) return WALK.exit;
+    const address = ((directory & ~0xfff) >>> 0) + ((low >>> 12) & 0x3ff) * 4;
+    if (!this.readEntry32(address)) return WALK.exit;
     const entry = this.low;
     hosts[1] = this.entryHost;
     if ((entry & PRESENT) === 0) return this.fault(0, mode, write, fetch, accessClass);
     const rights = directory & entry;
     if (!this.allowed(mode, rights, 0, write, fetch, accessClass))
       return this.fault(PF.present, mode, write, fetch, accessClass);
+    if (!this.mayFlag(entry, write ? ACCESSED | DIRTY : ACCESSED, address)) return WALK.exit;
     this.setAccessed(hosts, 1, 2, write);
     return this.finish(mode, rights, low, entry, 0, 12, write, accessClass);
   }
 
-  /** 4 MiB page with PSE-36: bits 20:13 of the entry are address bits 39:32. */
+  /** 4-MByte page with PSE-36: bits 19:13 of the entry are address bits 38:32. See: SDM Table 4-4 Format of a 32-Bit PDE that Maps a 4-MByte Page. */
   private large32(
     mode: PagingMode,
     entry: number,
+    address: PhysicalAddress,
     low: number,
     write: boolean,
     fetch: boolean,
     accessClass: number,
   ): number {
-    if ((entry & 0x200000) !== 0) return this.fault(PF.present | PF.reserved, mode, write, fetch, accessClass);
+    if ((entry & RESERVED_PSE36) !== 0) return this.fault(PF.present | PF.reserved, mode, write, fetch, accessClass);
     if (!this.allowed(mode, entry, 0, write, fetch, accessClass))
       return this.fault(PF.present, mode, write, fetch, accessClass);
+    if (!this.mayFlag(entry, write ? ACCESSED | DIRTY : ACCESSED, address)) return WALK.exit;
     this.setAccessed(this.hosts, 2, 2, write);
     const high = (entry >>> 13) & 0xff;
     return this.finish(mode, entry, low, entry & 0xffc00fff, high, 22, write, accessClass);
@@ -263,8 +286,12 @@ export class PageWalker {
   }
 
   private entryAddress(address: PhysicalAddress): number {
-    if (this.secondLevel === undefined) return this.memory.host(address);
+    if (this.secondLevel === undefined) {
+      this.entryWritable = true;
+      return this.memory.host(address);
+    }
     const machine = this.secondLevel.translate(address, false, false, true);
+    this.entryWritable = this.secondLevel.lastWritable;
     return machine < 0 ? NO_ACCESS : this.memory.host(machine);
   }
 }
@@ -272,4 +299,6 @@ export class PageWalker {
 const NO_ACCESS = -2;
 /** Physical-address bits 51:MAXPHYADDR, as a mask on the high half; MAXPHYADDR is 39. */
 export const PHYSICAL_ADDRESS_BITS = 39;
+/** A 4-MByte page's entry: bits 21:(MAXPHYADDR - 19). */
+const RESERVED_PSE36 = 0x3fffff & ~(2 ** (PHYSICAL_ADDRESS_BITS - 19) - 1);
 const RESERVED_HIGH = 0x000fffff & ~(2 ** (PHYSICAL_ADDRESS_BITS - 32) - 1);

@@ -30,6 +30,8 @@ interface Check {
 // prettier-ignore
 const CHECKS: readonly Check[] = [
   { due: (_unit, events) => events.pendingInit,              act: initSignal },
+  { due: (unit, events) => events.pendingStartup >= 0 && activity(unit) === ACTIVITY.waitForSipi, act: startupSignal },
+  { due: (unit) => unit.state.kickedAtOnce,                  act: kicked },
   { due: (unit) => unit.state.monitorTrap === MTF.now,       act: exitWith(EXIT_REASON.MONITOR_TRAP_FLAG) },
   { due: debugExceptionDue,                                  act: deliverDebugException },
   { due: (unit) => unit.state.tprBelowThreshold,             act: exitWith(EXIT_REASON.TPR_BELOW_THRESHOLD) },
@@ -37,7 +39,7 @@ const CHECKS: readonly Check[] = [
   { due: nmiWindowDue,                                       act: exitWith(EXIT_REASON.NMI_WINDOW) },
   { due: (unit, events) => events.pendingNmi && nmiOutcome(unit) !== 'blocked', act: takeNmi },
   { due: (unit) => unit.controls.has(PRIMARY.INTERRUPT_WINDOW_EXITING) && interruptsOpen(unit), act: exitWith(EXIT_REASON.INTERRUPT_WINDOW) },
-  { due: (unit) => unit.state.kicked,                        act: kicked },
+  { due: kickDue,                                            act: kicked },
   { due: interruptDue,                                       act: takeInterrupt },
 ];
 
@@ -166,19 +168,25 @@ function takeInterrupt(unit: VmxUnit, events: EventPorts): void {
   unit.makeUncountedExit();
 }
 
-/** For the owner: an external interrupt that has no vector, and that nothing holds back. */
-function kicked(unit: VmxUnit): void {
-  unit.state.kicked = false;
-  exitWith(EXIT_REASON.EXTERNAL_INTERRUPT)(unit);
+/** For the owner: an external interrupt that has no vector, and that nothing but a shadow holds back. */
+function kickDue(unit: VmxUnit): boolean {
+  return unit.state.kicked && !blocks(unit, BLOCKING.sti | BLOCKING.movSs);
 }
 
-/** A start-up IPI makes an exit in the wait-for-SIPI state, and is dropped in all others. */
-export function startup(unit: VmxUnit, vector: number): boolean {
-  if (!unit.nonRoot) return false;
-  if (activity(unit) !== ACTIVITY.waitForSipi) return true;
+/** At once it comes as INIT does: debug exceptions that are pending stay so. */
+function kicked(unit: VmxUnit): void {
+  const { state } = unit;
+  unit.exit.begin(EXIT_REASON.EXTERNAL_INTERRUPT).keepsPending = state.kickedAtOnce;
+  state.kicked = state.kickedAtOnce = false;
+  unit.makeUncountedExit();
+}
+
+/** A start-up IPI makes an exit in the wait-for-SIPI state; in all others it was dropped when it came. */
+function startupSignal(unit: VmxUnit, events: EventPorts): void {
+  const vector = events.pendingStartup;
+  events.pendingStartup = -1;
   unit.exit.begin(EXIT_REASON.SIPI_SIGNAL).qualify(compose(SIPI, { VECTOR: vector }));
   unit.makeUncountedExit();
-  return true;
 }
 
 /** A store to TPR in the APIC-access page is done: only bits 7:0 of VTPR remain. */

@@ -6,7 +6,9 @@ import { timeChanged, watchPauseLoops } from '../cpu/timing.ts';
 import { PIN, PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
 import { LAUNCH_STATE } from '../../arch/vmx/encoding.ts';
 import { GROUPS_EVERY_ENTRY, firstFailure } from '../../arch/vmx/entry-checks.ts';
+import { qualificationOf } from '../../arch/vmx/entry-check-row.ts';
 import type { EntryCheck } from '../../arch/vmx/entry-check-row.ts';
+import { MSR_ENTRY_SIZE } from '../../arch/vmx/msr-load-rules.ts';
 import { EXIT_REASON, ENTRY_FAILURE_BIT } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { addressAt } from '../../arch/vmx/vmcs-view.ts';
@@ -17,7 +19,7 @@ import { BLOCKING, leaveNonRoot, loadHost } from './exit.ts';
 import { loadGuestRegisters } from './guest-state.ts';
 import { injectEvent } from './injection.ts';
 import { passing } from './intercepts.ts';
-import { processMsrList } from './msr-lists.ts';
+import { failedLoadRule, processMsrList } from './msr-lists.ts';
 import { preemptionDeadline } from './preemption-timer.ts';
 import { tprBelowThreshold } from './tpr-shadow.ts';
 import { forgetVpid0 } from './translations.ts';
@@ -52,21 +54,20 @@ export function enterGuest(unit: VmxUnit): void {
     firstFailure('guest', vmcs, context, state.dirtyGroups) ?? firstFailure('pdpte', vmcs, context, state.dirtyGroups);
   if (broken !== undefined) return failInvalidState(unit, broken);
   loadGuest(unit);
-  const failed = processMsrList(
-    cpu,
-    'entryLoad',
-    addressAt(vmcs, VM_ENTRY_MSR_LOAD_ADDR),
-    vmcs.low(VM_ENTRY_MSR_LOAD_COUNT),
-  );
-  if (failed !== 0) return fail(unit, EXIT_REASON.MSR_LOAD_FAIL, failed);
+  const list = addressAt(vmcs, VM_ENTRY_MSR_LOAD_ADDR);
+  const failed = processMsrList(cpu, 'entryLoad', list, vmcs.low(VM_ENTRY_MSR_LOAD_COUNT));
+  if (failed !== 0) {
+    unit.recording.failed(unit, failedLoadRule(cpu, list + (failed - 1) * MSR_ENTRY_SIZE), failed);
+    return fail(unit, EXIT_REASON.MSR_LOAD_FAIL, failed);
+  }
   vmcs.launchState = LAUNCH_STATE.launched;
   state.dirtyGroups = GROUPS_EVERY_ENTRY;
   startGuest(unit);
 }
 
 function failInvalidState(unit: VmxUnit, broken: EntryCheck): void {
-  unit.lastEntryFailure = broken;
-  fail(unit, EXIT_REASON.INVALID_STATE, broken.failure.kind === 'exit' ? broken.failure.qualification : 0);
+  unit.recording.failed(unit, broken);
+  fail(unit, EXIT_REASON.INVALID_STATE, qualificationOf(broken));
 }
 
 /** Only reason and qualification are written, and no MSR is stored. See: SDM 27.8 VM-Entry Failures During or After Loading Guest State */

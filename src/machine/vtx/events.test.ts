@@ -306,7 +306,8 @@ describe('events from outside', () => {
     bench.reset().set('GUEST_ACTIVITY_STATE', 3);
     bench.launch('90');
     assert.equal(bench.unit.nonRoot, true);
-    assert.equal(bench.unit.startup(0x9a), true);
+    bench.pendingStartup = 0x9a;
+    assert.equal(bench.unit.beforeInstruction(bench), true);
     assert.equal(bench.reason, 'SIPI_SIGNAL');
     assert.equal(bench.get('EXIT_QUALIFICATION'), 0x9a);
   });

@@ -51,6 +51,8 @@ export class ExitInformation {
   physical: PhysicalAddress = -1;
   /** RFLAGS.RF to be saved: -1 as it is. */
   resumeFlag = -1;
+  /** Pending debug exceptions are saved as such. */
+  keepsPending = false;
 
   begin(reason: number): this {
     this.pending = true;
@@ -62,6 +64,7 @@ export class ExitInformation {
     this.hasLinear = false;
     this.physical = -1;
     this.resumeFlag = -1;
+    this.keepsPending = false;
     return this;
   }
 

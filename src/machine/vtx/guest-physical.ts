@@ -15,9 +15,6 @@ const LINEAR_VALID = 1 << 7;
 const TRANSLATED = 1 << 8;
 const NMI_UNBLOCKING = 1 << 12;
 
-/** Guest paging-structure entries, low half. */
-const GUEST = { present: 1, pageSize: 0x80, accessed: 0x20, dirty: 0x40 } as const;
-
 /** APIC-access types. See: SDM Table 28-6 Exit Qualification for APIC-Access VM Exits from Linear Accesses and Guest-Physical Accesses */
 // prettier-ignore
 const APIC_ACCESS_TYPE = { read: 0, write: 1, fetch: 2, delivery: 3, guestPhysicalDelivery: 10, guestPhysical: 15 } as const;
@@ -33,10 +30,7 @@ export class GuestPhysical implements SecondLevel {
   private hasLinear = false;
   private linearLow = 0;
   private linearHigh = 0;
-  private writing = false;
   private fetching = false;
-  /** Guest paging structures read in this walk. */
-  private depth = 0;
 
   constructor(unit: VmxUnit) {
     this.unit = unit;
@@ -49,20 +43,17 @@ export class GuestPhysical implements SecondLevel {
     if (root >= 0) this.walker.use(root, accessedDirty);
   }
 
-  begin(low: number, high: number, write: boolean, fetch: boolean): void {
+  begin(low: number, high: number, fetch: boolean): void {
     this.hasLinear = true;
     this.linearLow = low;
     this.linearHigh = high;
-    this.writing = write;
     this.fetching = fetch;
-    this.depth = 0;
   }
   end(): void {
     this.hasLinear = false;
   }
 
   translate(address: PhysicalAddress, write: boolean, fetch: boolean, structure: boolean): PhysicalAddress {
-    if (structure) this.depth++;
     this.lastCacheable = true;
     this.lastWritable = true;
     const physical = this.enabled ? this.throughEpt(address, write, fetch, structure) : address;
@@ -83,23 +74,14 @@ export class GuestPhysical implements SecondLevel {
     const outcome = walker.walk(address, access);
     if (outcome === EPT_WALK.misconfiguration) return this.misconfigured(address);
     if (outcome === EPT_WALK.violation) return this.violation(address, access, structure);
-    if (structure && (walker.permissions & EPT_ACCESS.write) === 0 && this.willSetFlags(walker.physical)) {
-      return this.violation(address, EPT_ACCESS.read | EPT_ACCESS.write, true);
-    }
     this.lastWritable = walker.writable;
     return walker.physical;
   }
 
-  /** Whether the walk is going to set the accessed or dirty flag of the guest's entry: that is a write. */
-  private willSetFlags(entryAddress: PhysicalAddress): boolean {
-    const { cpu } = this.unit;
-    const host = cpu.memory.host(entryAddress);
-    const entry = host === -1 ? 0 : cpu.memory.i32[host >>> 2];
-    if ((entry & GUEST.present) === 0) return false;
-    const { levels } = cpu.mmu.paging;
-    const last = this.depth === (levels === 4 ? 4 : 2);
-    const leaf = last || ((entry & GUEST.pageSize) !== 0 && (levels !== 4 || this.depth > 1));
-    return (entry & GUEST.accessed) === 0 || (leaf && this.writing && (entry & GUEST.dirty) === 0);
+  /** Without accessed and dirty flags for EPT, setting one of the guest's is a write, and is reported as both. */
+  refuseFlags(address: PhysicalAddress): void {
+    this.walker.mappings.drop(address);
+    this.violation(address, EPT_ACCESS.read | EPT_ACCESS.write, true);
   }
 
   /** See: SDM 29.3.3.2 EPT Violations, Table 28-7 Exit Qualification for EPT Violations */

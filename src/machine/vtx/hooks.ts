@@ -8,6 +8,8 @@ import type { Delivery } from '../cpu/microcode/interrupt-delivery.ts';
 export interface EventPorts {
   pendingInit: boolean;
   pendingNmi: boolean;
+  /** Vector of a start-up IPI that came in the wait-for-SIPI state, or -1. */
+  pendingStartup: number;
   /** The local APIC (or an ExtINT line) has an interrupt for this processor; RFLAGS.IF does not matter. */
   interruptWaits(): boolean;
   /** Takes it: its vector. */
@@ -40,8 +42,6 @@ export interface VmxRunHooks {
   wakes(events: EventPorts): boolean;
   /** The tick at which the VMX-preemption timer expires, or Infinity: the run must stop there and set ATTENTION.vmx. */
   deadline(): number;
-  /** A start-up IPI for a processor in non-root operation: true, it has been dealt with (a VM exit, or dropped). */
-  startup(vector: number): boolean;
   /**
    * What a delivery came to, as an engine's status: makes the exit that an access recorded, or turns a shutdown in
    * non-root operation into an exit. In root operation a shutdown is the caller's.

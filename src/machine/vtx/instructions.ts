@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The VMX instructions. See: SDM Chapter 31 VMX Instruction Reference
 
+import { firstBasicFailure } from '../../arch/vmx/basic-checks.ts';
+import type { BasicCheck } from '../../arch/vmx/basic-checks.ts';
 import { LAUNCH_STATE, REVISION_ID_OFFSET } from '../../arch/vmx/encoding.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { SECONDARY } from '../../arch/vmx/controls.ts';
@@ -19,7 +21,7 @@ import { enterGuest, refusedBefore } from './entry.ts';
 import { BLOCKING } from './exit.ts';
 import { INVALIDATION_MICROCODE } from './invalidate.ts';
 import { inCompatibilityMode, rootOnly, rootOnlyWithOperand, unitInOperation } from './operation.ts';
-import { fail, failInvalid, failValid, succeed } from './outcome.ts';
+import { fail, failEntry, failInvalid, succeed } from './outcome.ts';
 import { NO_VMCS, readPhysical32 } from './vmcs.ts';
 import { VMCS_ACCESS_MICROCODE } from './vmcs-access.ts';
 import { vmxUnitOf } from './vmx-unit.ts';
@@ -146,29 +148,30 @@ function enter(launch: boolean): Microcode {
     const unit = unitInOperation(cpu);
     if (unit === undefined) return STATUS.fault;
     const status = rootOnly(unit, instruction, reason);
-    return status >= 0 ? status : enterFromRoot(unit, launch);
+    if (status >= 0) return status;
+    unit.enteringRip = cpu.rip - instruction.length;
+    return enterFromRoot(unit, launch);
   };
 }
 
-/** See: SDM 27.1 Basic VM-Entry Checks */
+/** VMLAUNCH or VMRESUME in root operation, at CPL 0. */
 function enterFromRoot(unit: VmxUnit, launch: boolean): number {
-  const { cpu, vmcs, state } = unit;
-  if (state.currentVmcs === NO_VMCS || vmcs.revision >= SHADOW_INDICATOR) return failInvalid(cpu);
-  if (cpu.words[STATE.interruptibility >> 2] & BLOCKING.movSs)
-    return failValid(cpu, vmcs, 'ENTRY_EVENTS_BLOCKED_BY_MOV_SS');
-  if (launch && vmcs.launchState !== LAUNCH_STATE.clear) return failValid(cpu, vmcs, 'VMLAUNCH_NONCLEAR_VMCS');
-  if (!launch && vmcs.launchState !== LAUNCH_STATE.launched) return failValid(cpu, vmcs, 'VMRESUME_NONLAUNCHED_VMCS');
-  const refused = refusedBefore(unit);
+  const refused = basicFailure(unit, launch) ?? refusedBefore(unit);
   if (refused !== undefined) {
-    unit.lastEntryFailure = refused;
-    return failValid(
-      cpu,
-      vmcs,
-      refused.stage === 'controls' ? 'ENTRY_INVALID_CONTROL_FIELD' : 'ENTRY_INVALID_HOST_STATE_FIELD',
-    );
+    unit.recording.failed(unit, refused);
+    return failEntry(unit, refused);
   }
   enterGuest(unit);
   return STATUS.exit;
+}
+
+function basicFailure({ state, vmcs, cpu, basic }: VmxUnit, launch: boolean): BasicCheck | undefined {
+  basic.current = state.currentVmcs !== NO_VMCS;
+  basic.shadow = basic.current && vmcs.revision >= SHADOW_INDICATOR;
+  basic.movSs = (cpu.words[STATE.interruptibility >> 2] & BLOCKING.movSs) !== 0;
+  basic.launch = launch;
+  basic.launchState = basic.current ? vmcs.launchState : LAUNCH_STATE.clear;
+  return firstBasicFailure(basic);
 }
 
 function vmcall(cpu: Processor, instruction: Instruction): number {

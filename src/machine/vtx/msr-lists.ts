@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { MSR_ENTRY_SIZE, msrEntryFailure } from '../../arch/vmx/msr-load-rules.ts';
-import type { MsrList } from '../../arch/vmx/msr-load-rules.ts';
+import type { EntryRule } from '../../arch/vmx/entry-check-row.ts';
+import { MSR_ENTRY_SIZE, MSR_WRITE_RULE, msrEntryFailure } from '../../arch/vmx/msr-load-rules.ts';
+import type { MsrList, MsrListRule } from '../../arch/vmx/msr-load-rules.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
 import { readMsr, writeMsr } from '../cpu/microcode/msr-table.ts';
 import type { Processor } from '../cpu/processor.ts';
@@ -9,20 +10,25 @@ import { readPhysical32 } from './vmcs.ts';
 const bytes = new Uint8Array(8);
 const value = new DataView(bytes.buffer);
 
-function failsRules(cpu: Processor, list: MsrList, entry: PhysicalAddress): boolean {
+function brokenRule(cpu: Processor, list: MsrList, entry: PhysicalAddress): MsrListRule | undefined {
   const { memory } = cpu;
   const context = { x2apicMode: cpu.environment.localApic.x2apicMode, inSmm: false };
-  return msrEntryFailure(list, readPhysical32(memory, entry), readPhysical32(memory, entry + 4), context) !== undefined;
+  return msrEntryFailure(list, readPhysical32(memory, entry), readPhysical32(memory, entry + 4), context);
+}
+
+/** The rule that an entry of the VM-entry MSR-load list broke, now that loading it has failed. */
+export function failedLoadRule(cpu: Processor, entry: PhysicalAddress): EntryRule {
+  return brokenRule(cpu, 'entryLoad', entry) ?? MSR_WRITE_RULE;
 }
 
 function load(cpu: Processor, list: MsrList, entry: PhysicalAddress): boolean {
-  if (failsRules(cpu, list, entry)) return false;
+  if (brokenRule(cpu, list, entry) !== undefined) return false;
   cpu.memory.read(entry + 8, bytes);
   return writeMsr(cpu, readPhysical32(cpu.memory, entry), value.getBigUint64(0, true));
 }
 
 function store(cpu: Processor, entry: PhysicalAddress): boolean {
-  if (failsRules(cpu, 'exitStore', entry)) return false;
+  if (brokenRule(cpu, 'exitStore', entry) !== undefined) return false;
   const read = readMsr(cpu, readPhysical32(cpu.memory, entry));
   if (read === undefined) return false;
   value.setBigUint64(0, read, true);

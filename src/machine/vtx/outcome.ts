@@ -3,6 +3,7 @@
 
 import { VM_INSTRUCTION_ERROR_NUMBER } from '../../arch/vmx/errors.ts';
 import type { VmInstructionErrorName } from '../../arch/vmx/errors.ts';
+import type { EntryRule } from '../../arch/vmx/entry-check-row.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { STATUS } from '../cpu/interpreter/record.ts';
 import { RFLAGS } from '../cpu/processor.ts';
@@ -26,6 +27,13 @@ export function failInvalid(cpu: Processor): number {
 export function failValid(cpu: Processor, vmcs: Vmcs, error: VmInstructionErrorName): number {
   cpu.arithmeticFlags = RFLAGS.ZF;
   vmcs.set(VM_INSTRUCTION_ERROR, VM_INSTRUCTION_ERROR_NUMBER[error]);
+  return STATUS.next;
+}
+/** VM entry fails before anything is loaded, as the broken rule says. */
+export function failEntry({ cpu, vmcs }: VmxUnit, { failure }: EntryRule): number {
+  if (failure.kind !== 'VMfailValid') return failInvalid(cpu);
+  cpu.arithmeticFlags = RFLAGS.ZF;
+  vmcs.set(VM_INSTRUCTION_ERROR, failure.error);
   return STATUS.next;
 }
 /** VMfail: one or the other. */

@@ -58,7 +58,7 @@ export class RootOwner implements RootProcessor {
   /** In root operation, that is halted: true when a kick had come, and the software was asked. */
   wake(): boolean {
     if (!this.unit.state.kicked) return false;
-    this.unit.state.kicked = false;
+    this.unit.state.kicked = this.unit.state.kickedAtOnce = false;
     this.follow(() => this.software.kicked(this));
     return true;
   }
@@ -149,8 +149,10 @@ export class RootOwner implements RootProcessor {
   readTsc(out: Halves): void {
     this.unit.cpu.environment.tsc.read(out);
   }
-  kick(): void {
-    this.unit.state.kicked = true;
+  kick(atOnce = false): void {
+    const { state } = this.unit;
+    state.kicked = true;
+    state.kickedAtOnce ||= atOnce;
     this.unit.cpu.words[STATE.attention >> 2] |= ATTENTION.interrupt;
   }
 

@@ -147,6 +147,7 @@ function vmwrite(cpu: Processor, instruction: Instruction): number {
   if (unit.fields.isReadOnly(encoding)) return failValid(cpu, vmcs, 'VMWRITE_READ_ONLY_VMCS_COMPONENT');
   const before = vmcs.low(offset);
   writeField(vmcs, offset, encoding, unit.fields.kind(encoding));
+  unit.recording.wrote(unit, vmcs, offset, instruction);
   if (vmcs === unit.vmcs) unit.state.dirtyGroups |= groupsWritten(offset, before, vmcs.low(offset));
   else unit.checked.forget(unit.shadowAddress);
   return succeed(cpu);

@@ -4,6 +4,7 @@ import type { LaunchState } from '../../arch/vmx/encoding.ts';
 import { GROUPS_SAVED } from '../../arch/vmx/entry-checks.ts';
 import { RegionView } from '../../arch/vmx/vmcs-view.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
+import type { RegionWriters } from '../../trace/field-writers.ts';
 import type { Memory } from '../memory/memory.ts';
 
 /** The VMCS pointer that is not valid. See: SDM 25.1 Overview. */
@@ -13,6 +14,9 @@ export const NO_VMCS = -1;
 export class Vmcs extends RegionView {
   /** Groups of entry checks that what VM exits saved makes worth checking again; whoever takes them sets 0. */
   savedGroups = 0;
+  /** Who wrote the fields, if anybody wants to know; and the instructions before the exit that saves some. */
+  writers: RegionWriters | undefined;
+  exitedAt = 0;
   private readonly memory: Memory;
 
   constructor(memory: Memory) {
@@ -34,6 +38,7 @@ export class Vmcs extends RegionView {
     words[at] = low;
     words[at + 1] = high;
     this.savedGroups |= GROUPS_SAVED[offset >> 3];
+    this.writers?.saved(offset, this.exitedAt, words[at], words[at + 1]);
   }
 
   /** Writes a field of 32 or 16 bits. */
@@ -56,6 +61,9 @@ export class Vmcs extends RegionView {
   }
   set launchState(state: LaunchState) {
     this.words[this.first + (LAUNCH_STATE_OFFSET >> 2)] = state;
+  }
+  get abortIndicator(): number {
+    return this.word(ABORT_INDICATOR_OFFSET);
   }
   set abortIndicator(indicator: number) {
     this.words[this.first + (ABORT_INDICATOR_OFFSET >> 2)] = indicator;

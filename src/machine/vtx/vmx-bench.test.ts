@@ -67,6 +67,7 @@ export class VmxBench implements EventPorts {
   readonly unit: VmxUnit;
   readonly apic: LocalApic;
   pendingInit = false;
+  pendingStartup = -1;
   pendingNmi = false;
   /** Vectors of interrupts that wait, in place of the local APIC's. */
   readonly waiting: number[] = [];
@@ -178,6 +179,7 @@ export class VmxBench implements EventPorts {
     const { cpu, memory, unit } = this;
     for (const page of Object.values(AT)) memory.write(page, new Uint8Array(0x1000));
     for (let page = AT.ept; page < AT.guestData + 0x10000; page += 0x1000) memory.write(page, new Uint8Array(0x1000));
+    this.pendingStartup = -1;
     this.pendingInit = this.pendingNmi = false;
     this.waiting.length = 0;
     resetProcessor(cpu, 'reset', SIGNATURE);

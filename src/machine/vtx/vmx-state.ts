@@ -30,9 +30,10 @@ export interface VmxState {
   tprBelowThreshold: boolean;
   /** VTPR was written through the APIC-access page: bits 31:8 are to be cleared, and the threshold compared. */
   tprWritten: boolean;
-  /** Of the last PAUSE at CPL 0 in a loop, and the first: see PAUSE-loop exiting. */
   /** The owner of root operation wants to be asked before the next instruction. */
   kicked: boolean;
+  /** ... even in the shadow of STI or MOV SS. */
+  kickedAtOnce: boolean;
   /** Set by a VMX abort: the processor is in shutdown until RESET. */
   aborted: boolean;
 }
@@ -50,6 +51,7 @@ export function initialVmxState(): VmxState {
     tprBelowThreshold: false,
     tprWritten: false,
     kicked: false,
+    kickedAtOnce: false,
     aborted: false,
   };
 }

@@ -2,9 +2,10 @@
 import { PIN } from '../../arch/vmx/controls.ts';
 import { MISC, EPT_CAP } from '../../arch/vmx/capabilities.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
+import { initialBasicState } from '../../arch/vmx/basic-checks.ts';
 import { extract } from '../../arch/vmx/bit-field.ts';
 import { LAUNCH_STATE } from '../../arch/vmx/encoding.ts';
-import type { EntryCheck } from '../../arch/vmx/entry-check-row.ts';
+import type { EntryRule } from '../../arch/vmx/entry-check-row.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { processorFacts } from '../../arch/vmx/processor-facts.ts';
 import type { EntryContext, ProcessorFacts } from '../../arch/vmx/processor-facts.ts';
@@ -81,8 +82,12 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   exempt = false;
   /** Of the control-register access that was last looked at. */
   controlRegisterQualification = 0;
-  /** Why the last entry failed after its first checks, for explanations. */
-  lastEntryFailure: EntryCheck | undefined;
+  /** The rule that the last failed entry broke, for explanations. */
+  lastEntryFailure: EntryRule | undefined;
+  /** What the next entry's first checks look at. */
+  readonly basic = initialBasicState();
+  /** RIP of the last VMLAUNCH or VMRESUME in root operation. */
+  enteringRip: LinearAddress = 0;
   /** Who is told of entries and exits. */
   recording = new VmxRecording();
   /** Made since power-on, for tests and profiles. */
@@ -209,11 +214,13 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     state.currentVmcs = address;
     state.dirtyGroups = checked.take(address);
     this.vmcs.at(address);
+    this.recording.loaded(this, address);
   }
   /** VMCLEAR. */
   clear(address: PhysicalAddress): void {
     if (this.cpu.memory.host(address) !== -1) this.shadow.at(address).launchState = LAUNCH_STATE.clear;
     this.checked.forget(address);
+    this.recording.cleared(this, address);
     if (this.state.currentVmcs === address) this.state.currentVmcs = NO_VMCS;
   }
   /** INVEPT of a supported type: what is cached of the EPT with this root, or of all. */
@@ -333,9 +340,6 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   }
   get waits(): boolean {
     return boundary.waits(this);
-  }
-  startup(vector: number): boolean {
-    return boundary.startup(this, vector);
   }
   get nmi(): NmiOutcome {
     return boundary.nmiOutcome(this);

@@ -82,6 +82,8 @@ export function nodeHost() {
     },
     /** Samples where this thread is; what is returned ends that and says it. */
     startProfile,
+    /** Bytes that this computer, or the container we are in, still has. */
+    memoryAvailable: (): number => process.availableMemory(),
     unixTime: (): number => Math.floor(Date.now() / 1000),
     pause: (milliseconds: number): Promise<void> => pauses.pause(milliseconds),
     wake: (): void => pauses.wake(),

@@ -2,7 +2,7 @@
 
 import { AF, CF, OF, PF, SF, ZF, formsOf, type Row } from '../form.ts';
 
-// Undefined flags: SDM Appendix A.2 EFLAGS Cross-Reference, and the instruction's own page.
+// Undefined flags: flags-affected.ts says what the manual allows.
 
 // prettier-ignore
 const arithmetic: readonly (readonly [string, number, number])[] = [
@@ -47,6 +47,8 @@ const rows: Row[] = [
   ['test',  'A9 iz',       { sizes: 'wdq', undefined: AF }],
   ['test',  'F6 /0 ib',    { sizes: 'b',   undefined: AF }],
   ['test',  'F7 /0 iz',    { sizes: 'wdq', undefined: AF }],
+  ['test',  'F6 /1 ib',    { sizes: 'b',   undefined: AF }],
+  ['test',  'F7 /1 iz',    { sizes: 'wdq', undefined: AF }],
   ['not',   'F6 /2',       { sizes: 'b',   lock: true }],
   ['not',   'F7 /2',       { sizes: 'wdq', lock: true }],
   ['neg',   'F6 /3',       { sizes: 'b',   lock: true }],
@@ -79,14 +81,15 @@ const rows: Row[] = [
   ['mov',   'A2',          { sizes: 'b',   emit: absolute(0xa2) }],
   ['mov',   'A3',          { sizes: 'wdq', emit: absolute(0xa3) }],
   ['movzx', '0F B6 /r',    { sizes: 'wdq', memory: 1 }],
-  ['movzx', '0F B7 /r',    { sizes: 'dq',  memory: 2 }],
+  ['movzx', '0F B7 /r',    { sizes: 'wdq',  memory: 2 }],
   ['movsx', '0F BE /r',    { sizes: 'wdq', memory: 1 }],
-  ['movsx', '0F BF /r',    { sizes: 'dq',  memory: 2 }],
+  ['movsx', '0F BF /r',    { sizes: 'wdq',  memory: 2 }],
+  ['movsxd', '63 /r',      { sizes: 'w',   rm: 'register' }],
   ['movsxd', '63 /r',      { sizes: 'dq',  memory: 4 }],
   ['movbe', '0F 38 F0 /r', { sizes: 'wdq', rm: 'memory' }],
   ['movbe', '0F 38 F1 /r', { sizes: 'wdq', rm: 'memory' }],
   ['movnti', '0F C3 /r',   { sizes: 'dq',  rm: 'memory' }],
-  ['bswap', '0F C8+r',     { sizes: 'dq' }],
+  ['bswap', '0F C8+r',     { sizes: 'wdq' }],
   ['lea',   '8D /r',       { sizes: 'wdq', rm: 'memory', prepare: (d) => { d.targetBytes = undefined; d.target = d.random.u64(); } }],
   ['xchg',  '86 /r',       { sizes: 'b',   lock: true }],
   ['xchg',  '87 /r',       { sizes: 'wdq', lock: true }],
@@ -106,7 +109,6 @@ const rows: Row[] = [
   ['stc',   'F9'],
   ['cld',   'FC'],
   ['std',   'FD'],
-  ['nop',   '0F 1F /0',    { sizes: 'wdq', prepare: (d) => { d.targetBytes = undefined; } }],
   ['xlat',  'D7',          { prepare: prepareTranslate }],
   ['adcx',  '66 0F 38 F6 /r', { memory: 4 }],
   ['adcx',  '66 REX.W 0F 38 F6 /r'],
@@ -116,6 +118,7 @@ const rows: Row[] = [
   ['crc32', 'F2 REX.W 0F 38 F0 /r', { memory: 1 }],
   ['crc32', 'F2 0F 38 F1 /r', { memory: 4 }],
   ['crc32', 'F2 REX.W 0F 38 F1 /r'],
+  ['crc32', '66 F2 0F 38 F1 /r', { memory: 2 }],
   ['mulx',  'VEX.F2.0F38.W0 F6 /r', { sizes: 'dq' }],
 ];
 

@@ -3,6 +3,7 @@
 import { littleEndian, type Draft } from '../draft.ts';
 import { formsOf, type Row } from '../form.ts';
 import { interestingBytes } from '../values.ts';
+import { selectorOnStack } from './segment.ts';
 
 const RSP = 4;
 const RBP = 5;
@@ -88,7 +89,11 @@ const rows: Row[] = [
   ['pop',   '8F /0 rsp', { sizes: 'wq', prepare: prepareStack, emit: popThroughRsp }],
   ['pushf', '9C',     { sizes: 'wq', prepare: prepareStack, allow: allowPushedTf }],
   ['popf',  '9D',     { sizes: 'wq', prepare: preparePopFlags }],
-  ['enter', 'C8 iw ib', { sizes: 'q', prepare: prepareEnter }],
+  ['push',  '0F A0',  { sizes: 'wq', prepare: prepareStack }],
+  ['push',  '0F A8',  { sizes: 'wq', prepare: prepareStack }],
+  ['pop',   '0F A1',  { sizes: 'wq', prepare: selectorOnStack(4) }],
+  ['pop',   '0F A9',  { sizes: 'wq', prepare: selectorOnStack(5) }],
+  ['enter', 'C8 iw ib', { sizes: 'wq', prepare: prepareEnter }],
   ['leave', 'C9',     { sizes: 'wq', prepare: prepareLeave }],
   ['call',  'E8 id',  { sizes: 'q', prepare: (d) => { prepareStack(d); d.immediates = [BigInt(d.random.u32() >>> 2)]; } }],
   ['call',  'FF /2',  { sizes: 'q', prepare: prepareCall }],
@@ -126,6 +131,8 @@ const branchRows: Row[] = [
   ['loop',   'E2 ib', { prepare: smallCount }],
   ['jrcxz',  'E3 ib', { prepare: smallCount }],
   ['loop',   'address32 E2 ib', { prepare: smallCount, emit: (d) => [0x67, 0xe2, d.random.below(256)] }],
+  ['loopne', 'address32 E0 ib', { prepare: smallCount, emit: (d) => [0x67, 0xe0, d.random.below(256)] }],
+  ['loope',  'address32 E1 ib', { prepare: smallCount, emit: (d) => [0x67, 0xe1, d.random.below(256)] }],
   ['jecxz',  'address32 E3 ib', { prepare: smallCount, emit: (d) => [0x67, 0xe3, d.random.below(256)] }],
 ];
 

@@ -3,7 +3,7 @@
 import type { Draft } from '../draft.ts';
 import { formsOf, type FormOptions, type Row } from '../form.ts';
 import { interestingBytes, interestingF80, type DataKind } from '../values.ts';
-import { shiftImmediate, shiftOperand, SHARED_INTEGER } from './sse.ts';
+import { prepareMaskMove, shiftImmediate, shiftOperand, SHARED_INTEGER, wide } from './sse.ts';
 
 const C0 = 0x100;
 const C1 = 0x200;
@@ -17,7 +17,7 @@ const ULPS = 2 ** -60;
 type StackKind = 'usual' | 'trigonometric' | 'scaled' | 'below-one' | 'small' | 'positive' | 'close';
 
 /** A register stack of interesting values: any TOP, mostly full, rounding and precision of any kind, exceptions mostly masked. */
-function fillStack(d: Draft, kind: StackKind = 'usual'): void {
+export function fillStack(d: Draft, kind: StackKind = 'usual'): void {
   const { random, state } = d;
   const top = random.below(8);
   state.fsw =
@@ -91,7 +91,7 @@ const usual = (more: FormOptions = {}): FormOptions => ({
   allow: undefinedConditions(CONDITION),
   ...more,
 });
-/** FCOMI and its kin, and FCMOV, clear C1 by the manual, and leave RFLAGS alone on an unmasked #IA; AMD's processors, which made the vectors, do neither. */
+/** FCOMI and its kin, and FCMOV, clear C1 by the manual, and FCOMI leaves RFLAGS alone on an unmasked #IA; AMD's processors, which made the vectors, do neither. */
 const comparesToFlags = (d: Draft): void => {
   d.allowance.fsw |= CONDITION | C1;
   if ((d.state.fcw & 1) === 0) d.allowance.rflags |= 0x8d5;
@@ -161,8 +161,8 @@ const rows: Row[] = [
   ['fcomip', 'DF F0+i', register({ emit: stOperand(0xdf, 0xf0), allow: comparesToFlags })],
   ['fucomip', 'DF E8+i', register({ emit: stOperand(0xdf, 0xe8), allow: comparesToFlags })],
   ...(['b', 'e', 'be', 'u'].flatMap((name, n): Row[] => [
-    [`fcmov${name}`, `DA ${(0xc0 + 8 * n).toString(16).toUpperCase()}+i`, register({ emit: stOperand(0xda, 0xc0 + 8 * n), allow: comparesToFlags })],
-    [`fcmovn${name}`, `DB ${(0xc0 + 8 * n).toString(16).toUpperCase()}+i`, register({ emit: stOperand(0xdb, 0xc0 + 8 * n), allow: comparesToFlags })],
+    [`fcmov${name}`, `DA ${(0xc0 + 8 * n).toString(16).toUpperCase()}+i`, register({ emit: stOperand(0xda, 0xc0 + 8 * n), allow: undefinedConditions(CONDITION | C1) })],
+    [`fcmovn${name}`, `DB ${(0xc0 + 8 * n).toString(16).toUpperCase()}+i`, register({ emit: stOperand(0xdb, 0xc0 + 8 * n), allow: undefinedConditions(CONDITION | C1) })],
   ])),
   ['ffree',  'DD C0+i', register({ emit: stOperand(0xdd, 0xc0) })],
   ['fnop',   'D9 D0',  fixed('D9 D0')],
@@ -182,6 +182,19 @@ const rows: Row[] = [
   ['fprem1', 'D9 F5',  fixed('D9 F5', { prepare: (d) => fillStack(d, 'close'), allow: undefinedConditions(0) })],
   ['fdecstp', 'D9 F6', fixed('D9 F6')],
   ['fincstp', 'D9 F7', fixed('D9 F7')],
+  // Aliases that the manual does not list; processors execute them.
+  ['fcom',   'DC D0+i', register({ emit: stOperand(0xdc, 0xd0), allow: undefinedConditions(0) })],
+  ['fcomp',  'DC D8+i', register({ emit: stOperand(0xdc, 0xd8), allow: undefinedConditions(0) })],
+  ['fcomp',  'DE D0+i', register({ emit: stOperand(0xde, 0xd0), allow: undefinedConditions(0) })],
+  ['fxch',   'DD C8+i', register({ emit: stOperand(0xdd, 0xc8) })],
+  ['fxch',   'DF C8+i', register({ emit: stOperand(0xdf, 0xc8) })],
+  ['fstp',   'D9 D8+i', register({ emit: stOperand(0xd9, 0xd8) })],
+  ['fstp',   'DF D0+i', register({ emit: stOperand(0xdf, 0xd0) })],
+  ['fstp',   'DF D8+i', register({ emit: stOperand(0xdf, 0xd8) })],
+  ['ffreep', 'DF C0+i', register({ emit: stOperand(0xdf, 0xc0) })],
+  ['fneni',  'DB E0',   fixed('DB E0')],
+  ['fndisi', 'DB E1',   fixed('DB E1')],
+  ['fnsetpm', 'DB E4',  fixed('DB E4')],
   ['f2xm1',  'D9 F0',  transcendental('D9 F0', 'below-one')],
   ['fyl2x',  'D9 F1',  transcendental('D9 F1', 'positive')],
   ['fptan',  'D9 F2',  transcendental('D9 F2', 'trigonometric')],
@@ -200,6 +213,10 @@ const rows: Row[] = [
   ['fadd',   'pending D8 C1', fixed('D8 C1', { prepare: pendingSometimes })],
   ['fnstenv', 'D9 /6', usual({ rm: 'memory', memory: 28, allow: allowEnvironment })],
   ['fnsave', 'DD /6',  usual({ rm: 'memory', memory: 108, allow: allowEnvironment })],
+  ['fnstenv', '66 D9 /6', usual({ rm: 'memory', memory: 14, allow: allowEnvironment })],
+  ['fnsave', '66 DD /6', usual({ rm: 'memory', memory: 94, allow: allowEnvironment })],
+  ['fldenv', '66 D9 /4', usual({ rm: 'memory', memory: 14, prepare: prepareEnvironment, allow: undefinedConditions(0) })],
+  ['frstor', '66 DD /4', usual({ rm: 'memory', memory: 94, prepare: prepareEnvironment, allow: undefinedConditions(0) })],
   ['fldenv', 'D9 /4',  usual({ rm: 'memory', memory: 28, prepare: prepareEnvironment, allow: undefinedConditions(0) })],
   ['frstor', 'DD /4',  usual({ rm: 'memory', memory: 108, prepare: prepareEnvironment, allow: undefinedConditions(0) })],
   ['fxsave', '0F AE /0', usual({ rm: 'memory', memory: 512, align: 16, allow: allowImage })],
@@ -228,11 +245,12 @@ function pendingSometimes(d: Draft): void {
 /** Last instruction and operand pointers, opcode: processors differ in when they keep them. */
 function allowEnvironment(d: Draft): void {
   d.allowance.fsw |= CONDITION;
-  d.allowance.memory.push({ address: d.target + 12n, length: 16 });
+  const narrow = d.memoryLength === 14 || d.memoryLength === 94;
+  d.allowance.memory.push({ address: d.target + (narrow ? 6n : 12n), length: narrow ? 8 : 16 });
 }
 
 /** FOP, FIP, FDP and MXCSR_MASK are the processor's own. See: SDM 10.5.1 FXSAVE Area. */
-function allowImage(d: Draft): void {
+export function allowImage(d: Draft): void {
   d.allowance.fsw |= CONDITION;
   d.allowance.memory.push({ address: d.target + 6n, length: 18 }, { address: d.target + 28n, length: 4 });
 }
@@ -241,13 +259,14 @@ function prepareEnvironment(d: Draft): void {
   fillStack(d);
   const bytes = d.random.bytes(d.memoryLength);
   const view = new DataView(bytes.buffer);
+  const narrow = d.memoryLength === 14 || d.memoryLength === 94;
   view.setUint16(0, 0x37f | (d.random.u32() & 0xc00), true);
-  view.setUint16(4, d.random.u32() & 0x7f7f, true);
-  for (let at = 28; at < bytes.length; at += 10) bytes.set(interestingBytes(d.random, 'f80', 10), at);
+  view.setUint16(narrow ? 2 : 4, d.random.u32() & 0x7f7f, true);
+  for (let at = narrow ? 14 : 28; at < bytes.length; at += 10) bytes.set(interestingBytes(d.random, 'f80', 10), at);
   d.targetBytes = bytes;
 }
 
-function prepareImage(d: Draft): void {
+export function prepareImage(d: Draft): void {
   fillStack(d);
   const bytes = new Uint8Array(512);
   const view = new DataView(bytes.buffer);
@@ -285,9 +304,10 @@ const mmxRows: Row[] = [
   ['movntq',   '0F E7 /r',       mmx({ rm: 'memory' })],
   ['pshufw',   '0F 70 /r ib',    mmx()],
   ['palignr',  '0F 3A 0F /r ib', mmx()],
-  ['pmovmskb', '0F D7 /r',       mmx({ reg: 'general', rm: 'register' })],
-  ['pinsrw',   '0F C4 /r ib',    mmx({ registers: 'general', memory: 2 })],
-  ['pextrw',   '0F C5 /r ib',    mmx({ reg: 'general', rm: 'register' })],
+  ...wide('pmovmskb', '0F D7 /r',    mmx({ reg: 'general', rm: 'register' })),
+  ...wide('pinsrw',   '0F C4 /r ib', mmx({ registers: 'general', memory: 2 })),
+  ...wide('pextrw',   '0F C5 /r ib', mmx({ reg: 'general', rm: 'register' })),
+  ['maskmovq', '0F F7 /r',       mmx({ rm: 'register', prepare: prepareMaskMove })],
   ['emms',     '0F 77',          mmx()],
 ];
 

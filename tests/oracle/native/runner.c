@@ -33,14 +33,15 @@ struct state {
   uint64_t rip, rflags, fs_base, gs_base;
   uint32_t mxcsr;
   uint16_t fcw, fsw;
-  uint8_t ftw, reserved[7];
+  uint8_t ftw, selectors[4], reserved[3]; // DS ES FS GS
   uint8_t st[8][16];
   uint8_t xmm[16][16];
 } __attribute__((packed));
 
 struct case_header {
-  uint32_t flags;  // bit 0: step again while RIP stays (REP)
-  uint8_t code_length, patches, reserved[2];
+  uint32_t flags;  // bit 0: step again while RIP stays (REP); bit 1: run to INT3 or a fault
+  uint16_t code_length;
+  uint8_t patches, reserved;
   struct state state;
 } __attribute__((packed)); // then code bytes, then patches: u64 address, u16 length, bytes
 
@@ -144,12 +145,31 @@ static const uint8_t *each_patch(const uint8_t *record, void (*visit)(uint64_t, 
 static void visit_poke(uint64_t a, const uint8_t *b, size_t n) { poke(a, b, n); }
 static void visit_unpoke(uint64_t a, const uint8_t *b, size_t n) { (void)b; unpoke(a, n); }
 
-static void load_state(ucontext_t *uc, const struct state *s) {
+struct selectors { uint16_t of[4]; };
+
+static inline struct selectors read_selectors(void) {
+  struct selectors s;
+  __asm__ volatile("mov %%ds, %0" : "=r"(s.of[0]));
+  __asm__ volatile("mov %%es, %0" : "=r"(s.of[1]));
+  __asm__ volatile("mov %%fs, %0" : "=r"(s.of[2]));
+  __asm__ volatile("mov %%gs, %0" : "=r"(s.of[3]));
+  return s;
+}
+
+/** Null in all four, which clears no base here that is not written afterwards. */
+static void clear_selectors(const struct selectors *s) {
+  if (s->of[0]) __asm__ volatile("mov %0, %%ds" :: "r"(0));
+  if (s->of[1]) __asm__ volatile("mov %0, %%es" :: "r"(0));
+  if (s->of[2]) __asm__ volatile("mov %0, %%fs" :: "r"(0));
+  if (s->of[3]) __asm__ volatile("mov %0, %%gs" :: "r"(0));
+}
+
+static void load_state(ucontext_t *uc, const struct state *s, int step) {
   greg_t *g = uc->uc_mcontext.gregs;
   uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
   for (int i = 0; i < 16; i++) g[order[i]] = (greg_t)s->general[i];
   g[REG_RIP] = (greg_t)s->rip;
-  g[REG_EFL] = (greg_t)(s->rflags | TF);
+  g[REG_EFL] = (greg_t)(s->rflags | (step ? TF : 0));
   memcpy(fp + 0, &s->fcw, 2); memcpy(fp + 2, &s->fsw, 2);
   fp[4] = s->ftw; fp[5] = 0;
   memset(fp + 6, 0, 18); // FOP, FIP, FDP: processors differ in whether they keep them
@@ -160,7 +180,7 @@ static void load_state(ucontext_t *uc, const struct state *s) {
   memcpy(fp + 512, &in_use, 8);
 }
 
-static void store_state(const ucontext_t *uc, struct state *s, uint64_t fs, uint64_t gs) {
+static void store_state(const ucontext_t *uc, struct state *s, uint64_t fs, uint64_t gs, const struct selectors *selectors) {
   const greg_t *g = uc->uc_mcontext.gregs;
   const uint8_t *fp = (const uint8_t *)uc->uc_mcontext.fpregs;
   uint64_t in_use;
@@ -170,6 +190,7 @@ static void store_state(const ucontext_t *uc, struct state *s, uint64_t fs, uint
   s->rip = (uint64_t)g[REG_RIP];
   s->rflags = (uint64_t)g[REG_EFL] & ~(uint64_t)(TF | RF);
   s->fs_base = fs; s->gs_base = gs;
+  for (int i = 0; i < 4; i++) s->selectors[i] = (uint8_t)selectors->of[i];
   memcpy(&s->mxcsr, fp + 24, 4);
   s->fcw = 0x37f;
   if (in_use & 1) {
@@ -230,7 +251,7 @@ static int store_writes(const uint8_t *record) {
   return runs;
 }
 
-static void finish(const ucontext_t *uc, int signal, uint64_t fs, uint64_t gs) {
+static void finish(const ucontext_t *uc, int signal, uint64_t fs, uint64_t gs, const struct selectors *selectors) {
   const greg_t *g = uc->uc_mcontext.gregs;
   need_output(sizeof(struct outcome_header));
   struct outcome_header *out = (void *)output_at;
@@ -239,7 +260,7 @@ static void finish(const ucontext_t *uc, int signal, uint64_t fs, uint64_t gs) {
   out->vector = completed ? 0xffff : (uint16_t)g[REG_TRAPNO];
   out->error_code = completed ? 0 : (uint32_t)g[REG_ERR];
   out->address = g[REG_TRAPNO] == 14 && !completed ? (uint64_t)g[REG_CR2] : 0;
-  store_state(uc, &out->state, fs, gs);
+  store_state(uc, &out->state, fs, gs, selectors);
   out->writes = (uint16_t)store_writes(current);
   const struct case_header *h = (const void *)current;
   unpoke(h->state.rip, h->code_length);
@@ -250,7 +271,7 @@ static void start(ucontext_t *uc) {
   const struct case_header *h = (const void *)current;
   poke(h->state.rip, current + sizeof *h, h->code_length);
   each_patch(current, visit_poke);
-  load_state(uc, &h->state);
+  load_state(uc, &h->state, !(h->flags & 2));
   steps = 0;
   wrgs(h->state.gs_base);
   wrfs(h->state.fs_base);
@@ -259,6 +280,7 @@ static void start(ucontext_t *uc) {
 __attribute__((used)) static void handle(int signal, siginfo_t *info, ucontext_t *uc) {
   (void)info;
   uint64_t fs = rdfs(), gs = rdgs();
+  const struct selectors selectors = read_selectors();
   if (!started) {
     started = 1;
     own_fs = fs; own_gs = gs;
@@ -269,8 +291,9 @@ __attribute__((used)) static void handle(int signal, siginfo_t *info, ucontext_t
     greg_t *g = uc->uc_mcontext.gregs;
     int stepped = signal == SIGTRAP && g[REG_TRAPNO] == 1;
     if ((h->flags & 1) && stepped && (uint64_t)g[REG_RIP] == h->state.rip && ++steps < 10000) return;
+    clear_selectors(&selectors);
     wrfs(own_fs); wrgs(own_gs);
-    finish(uc, signal, fs, gs);
+    finish(uc, signal, fs, gs, &selectors);
   }
   if (current < input_end) { start(uc); return; }
   memcpy(uc->uc_mcontext.gregs, saved_gregs, sizeof saved_gregs);

@@ -71,6 +71,7 @@ export const DESCRIPTIONS: readonly Description[] = [
 
 /** 16-bit arithmetic and 8-bit carries are rare in 64-bit systems: they make room for what is not. */
 function staysHot(mnemonic: string, signature: string): boolean {
+  if (/^r16/.test(signature) && /^MOV[SZ]X$/.test(mnemonic)) return false;
   if (signature.includes('16') && !/^(MOV|MOVZX|MOVSX|CMP|TEST|RET64)$/.test(mnemonic)) return false;
   return !/^(ADC|SBB)$/.test(mnemonic) || !/8/.test(signature);
 }

@@ -25,6 +25,8 @@ export interface EventHooks {
   interceptEvent?: (event: Event, during: Event | undefined) => boolean;
   /** The event whose delivery is under way, or failed with a fault that is recorded but not yet raised. */
   deliveringEvent?: Event | undefined;
+  /** What the last triple fault began with, and the vector of the fault that could not be delivered: to explain it. */
+  tripleFault?: { readonly first: number; readonly last: number };
 }
 
 export function eventHooks(cpu: Processor): EventHooks {
@@ -101,7 +103,10 @@ function settle(cpu: Processor, first: Event, firstDuring: Event | undefined): D
   for (;;) {
     if (hooks.interceptEvent?.(event, during)) return 'intercepted';
     const combined = during === undefined ? 'serial' : combine(during, event);
-    if (combined === 'shutdown') return 'shutdown';
+    if (combined === 'shutdown') {
+      hooks.tripleFault = { first: (firstDuring ?? first).vector, last: event.vector };
+      return 'shutdown';
+    }
     if (combined === 'double') {
       noteFaultAddress(cpu, event);
       event = DOUBLE_FAULT;

@@ -103,10 +103,11 @@ function nothingToDo(cpu: Processor, instruction: Instruction): boolean {
 
 function stringPort(write: boolean, run: Microcode): Microcode {
   return (cpu, instruction) => {
-    if (nothingToDo(cpu, instruction)) return STATUS.next;
     const bytes = (instruction.operands[write ? 1 : 0].size / 8) as Width;
     const number = cpu.reg16(RDX);
+    // Processors ask this even where the count is zero.
     if (!permitted(cpu, number, bytes)) return STATUS.fault;
+    if (nothingToDo(cpu, instruction)) return STATUS.next;
     if (intercepted(cpu, instruction, 'I/O instruction', { number, bytes, write })) return INTERCEPTED;
     return run(cpu, instruction);
   };

@@ -23,8 +23,9 @@ function convert(how: (o: Operation, source: Value) => Value) {
   };
 }
 
+/** With prefix 66 the opcodes for 16-bit sources have 16-bit destinations too: then nothing is widened. */
 function widenings(wide: readonly number[], narrow: readonly number[]): string[] {
-  return wide.flatMap((w) => narrow.filter((n) => n < w).flatMap((n) => [`r${w}r${n}`, `r${w}m${n}`]));
+  return wide.flatMap((w) => narrow.filter((n) => n <= w).flatMap((n) => [`r${w}r${n}`, `r${w}m${n}`]));
 }
 
 function exchange(o: Operation): void {
@@ -111,7 +112,10 @@ export const MOVES: readonly Description[] = [
   ),
   simple('LEA', ['r16m16', 'r32m32', 'r64m64'], loadEffectiveAddress),
   simple('XCHG', [...twoOperandForms([8, 16, 32, 64], ['rr', 'mr'])], exchange),
-  simple('BSWAP', ['r32', 'r64'], (o) => o.write(0, byteSwap(o, o.read(0)))),
+  // Of 16 bits the manual leaves the result undefined; processors write zero.
+  simple('BSWAP', ['r16', 'r32', 'r64'], (o) =>
+    o.write(0, o.operands[0].bits === 16 ? o.constant('i16', 0) : byteSwap(o, o.read(0))),
+  ),
   simple(
     'MOVBE',
     twoOperandForms(SIZES, ['rm', 'mr']),
