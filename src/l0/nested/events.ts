@@ -21,7 +21,7 @@ import type { NestedVcpu } from './nested-vcpu.ts';
 import { continueTimer, timerLeft } from './preemption-timer.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
-const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, GUEST_RIP } = OFFSET;
+const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_RIP } = OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
@@ -195,6 +195,7 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   processor.readTsc(now);
   state.injectedAtLow = now.low;
   state.injectedAtHigh = now.high;
+  state.pendingDebugAtEntry = processor.readLow(GUEST_PENDING_DBG_EXCEPTIONS);
   state.injectedRipLow = processor.readLow(GUEST_RIP);
   state.injectedRipHigh = processor.readHigh(GUEST_RIP);
 }
