@@ -21,6 +21,7 @@ export interface Finding {
 export function kindOf(difference: string): string {
   return difference
     .replace(/^record \d+, step \d+ \([^)]*\)/, 'record')
+    .replace(/, an? (exit|event) by [^:]*: /, ', $1: ')
     .replace(/memory at .*/, 'memory')
     .replace(/\b[0-9a-f]+ (bare|under L0|on the bare machine)/g, '$1');
 }
@@ -30,6 +31,13 @@ export type Tamper = (side: L0Side) => void;
 /** What is seen when a program runs alone on new machines; undefined: nothing. */
 export function runAlone(program: Program, tamper?: Tamper): string | undefined {
   return new Pair(program, 'off', tamper).run(program, true).difference;
+}
+
+/** Without the steps behind the one that the message names, if that still shows it. */
+function upToIt(program: Program, difference: string, fails: (program: Program) => boolean): Program {
+  const step = /^record \d+, step (\d+)/.exec(difference);
+  const cut = { ...program, steps: program.steps.slice(0, Number(step?.[1] ?? program.steps.length) + 1) };
+  return fails(cut) ? cut : program;
 }
 
 /**
@@ -60,7 +68,7 @@ export function shrunk(
   const thorough = !failsWith(false)(program);
   const fails = failsWith(thorough);
   if (!fails(program)) return undefined;
-  const small = shrink(program, fails);
+  const small = shrink(upToIt(program, difference, fails), fails);
   pair = new Pair(configuration, 'off', tamper);
   attempts = 0;
   return fails(small) ? { format: FORMAT, difference: seen, program: small } : { format: FORMAT, difference, program };

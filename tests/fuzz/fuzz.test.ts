@@ -64,7 +64,7 @@ test('a wrong bit in what L0 saves is found, made smaller, written, and comes ag
   };
   const found = firstFinding(wrongCarry);
   assert.match(found?.difference ?? '', /GUEST_RFLAGS/);
-  const finding = shrunk(found?.program as Program, found?.difference as string, wrongCarry, 250);
+  const finding = shrunk(found?.program as Program, found?.difference as string, wrongCarry, 400);
   assert.ok(finding !== undefined && finding.program.steps.length <= 12, `${finding?.program.steps.length} steps`);
   const folder = mkdtempSync(join(tmpdir(), 'turtles-fuzz-'));
   try {

@@ -292,7 +292,14 @@ on_exit:
         jmp next
 
         ; --- the program is done. The outside puts the next one in place before it lets this go on.
-finish: xor eax, eax
+        ; Nothing is left in a VMCS that could be written to memory later.
+finish: mov rax, [PARAMETERS + PARAMETER_log]
+        mov [SAVE+16], rax
+        mov qword [PARAMETERS + PARAMETER_resume], .off
+        vmxoff
+.off:   mov rax, [SAVE+16]
+        mov [PARAMETERS + PARAMETER_log], rax
+        xor eax, eax
         out 0xf4, al
         jmp program
 
