@@ -75,7 +75,7 @@ export const DEVICE_CASES: readonly Case[] = [
     name: "L1's local APIC, for an L2 whose APIC-access page is another",
     profiles: BOTH,
     controls: APIC,
-    l2: `8b ${at(0, LARGE + 0x20)}\nc7 ${at(0, LARGE + 0xf0)} ff 01 00 00\n8b ${at(3, LARGE + 0xf0)}\n8b ${at(0, AT.APIC_ACCESS + 0x20)}\n${VMCALL}`,
+    l2: `8b ${at(0, LARGE + 0x20)}\nc7 ${at(0, LARGE + 0xf0)} ff 01 00 00\n8b ${at(3, LARGE + 0x30)}\n8b ${at(0, AT.APIC_ACCESS + 0x20)}\n${VMCALL}`,
     script: () => [store(AT.PD + 8 * 6, LOCAL_APIC | LARGE_PAGE), launch, skip, resume, finish],
     exits: ['APIC_ACCESS', 'VMCALL'],
   },
