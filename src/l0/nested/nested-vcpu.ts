@@ -41,6 +41,8 @@ export type NestedVcpuState = {
   injected: number;
   injectedAtLow: number;
   injectedAtHigh: number;
+  /** Pending debug exceptions of that entry. */
+  pendingDebugAtEntry: number;
   /** RIP then: it moves when the event is delivered. */
   injectedRipLow: number;
   injectedRipHigh: number;
@@ -56,6 +58,7 @@ const initialState = (): NestedVcpuState => ({
     injected: 0,
     injectedAtLow: 0,
     injectedAtHigh: 0,
+    pendingDebugAtEntry: 0,
     injectedRipLow: 0,
     injectedRipHigh: 0,
     completedForL2: 0,
