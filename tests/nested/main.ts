@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm run test:transparency`: what `npm test` compares of the machine itself and L0, the small L1s also with the
-// other paging scheme and in short slices, and what came of it. Words
-// after `--`: `small` for the small L1s only, `debian` for Debian's KVM only.
+// `npm run test:transparency`: what `npm test` compares of the machine itself and L0, and what came of it; the small L1s
+// also with the other paging scheme, in short slices. Words after `--`: `small` for them only, `debian` for Debian's KVM.
 import { EXIT_REASONS } from '../../src/arch/vmx/exit-reasons.ts';
 import type { ExitReasonName } from '../../src/arch/vmx/exit-reasons.ts';
 import { PROFILE_NAMES } from '../../src/arch/vmx/profiles.ts';
