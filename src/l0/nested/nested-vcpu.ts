@@ -232,12 +232,14 @@ export class NestedVcpu implements CompositionPorts {
     vmcs12: ReturnType<Vmcs12['save']>;
     vpids: ReturnType<VpidMap['save']>;
     ept02: ReturnType<MultiDimensionalPaging['save']>;
+    standsInFor: PhysicalAddress;
   } {
     return {
       nested: copyState(this.state),
       vmcs12: this.vmcs12.save(),
       vpids: this.vpids.save(),
       ept02: this.multiDimensional.save(),
+      standsInFor: this.#ept01WithoutApic.standsInFor,
     };
   }
   restore(saved: ReturnType<NestedVcpu['save']>): void {
@@ -245,6 +247,7 @@ export class NestedVcpu implements CompositionPorts {
     this.vmcs12.restore(saved.vmcs12);
     this.vpids.restore(saved.vpids);
     this.multiDimensional.restore(saved.ept02);
+    this.#ept01WithoutApic.standsInFor = saved.standsInFor;
     this.vmcs12.forgetEntry();
     this.vmcs02.forget();
     for (const bitmap of [this.#msrBitmap, ...this.#ioBitmaps]) bitmap.restored();
