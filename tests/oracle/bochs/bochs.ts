@@ -23,6 +23,8 @@ export interface BochsRun {
   /** What is read then: linear addresses and lengths. */
   readonly read: readonly { readonly address: number; readonly bytes: number }[];
   readonly seconds: number;
+  /** One of `bochs --help cpu`; default: one with VMX. */
+  readonly model?: string;
 }
 
 /** Why Bochs cannot run here, or undefined. */
@@ -31,9 +33,9 @@ export function whyNoBochs(): string | undefined {
 }
 
 /** Neither firmware, disk, network nor clock of the computer; an unknown MSR is #GP. */
-function configuration(rom: string, log: string): string {
+function configuration(model: string, rom: string, log: string): string {
   return `${[
-    'cpu: model=corei7_haswell_4770, count=1, ips=1000000000, reset_on_triple_fault=0, ignore_bad_msrs=0',
+    `cpu: model=${model}, count=1, ips=1000000000, reset_on_triple_fault=0, ignore_bad_msrs=0`,
     `memory: guest=${MEGABYTES}, host=${MEGABYTES}`,
     `romimage: file=${rom}`,
     'vgaromimage: file=/usr/share/seabios/vgabios-stdvga.bin',
@@ -66,7 +68,7 @@ export async function runInBochs(run: BochsRun): Promise<Buffer[]> {
   const { close } = await attach();
   try {
     const [config, commands, log] = ['bochsrc', 'commands', 'log'].map((name) => join(folder, name)) as [string, string, string]; // prettier-ignore
-    writeFileSync(config, configuration(buildRom(folder, run), log));
+    writeFileSync(config, configuration(run.model ?? 'corei7_haswell_4770', buildRom(folder, run), log));
     const files = run.read.map((_, n) => join(folder, `read${n}`));
     const reads = run.read.map(({ address, bytes }, n) => `writemem "${files[n]}" ${address} ${bytes}`);
     writeFileSync(commands, [`lb ${run.stopAt}`, 'c', ...reads, 'q', ''].join('\n'));

@@ -85,7 +85,8 @@ export function compareLogs(oursWords: BigUint64Array, theirsWords: BigUint64Arr
   const differences: string[] = [];
   const allow = (why: string): void => void allowed.set(why, (allowed.get(why) ?? 0) + 1);
   const flags = (words: BigUint64Array): string => words.subarray(1).join(' ');
-  if (flags(ours.before) !== flags(theirs.before)) differences.push('RFLAGS and errors of VMX instructions before the first exit');
+  if (flags(ours.before) !== flags(theirs.before))
+    differences.push('RFLAGS and errors of VMX instructions before the first exit');
   let carried = new Map<string, string>();
   let compared = 0;
   for (const [mine, other] of aligned(ours.exits, theirs.exits)) {

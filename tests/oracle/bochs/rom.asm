@@ -56,6 +56,13 @@ gdtr:   dw      $ - gdt - 1
         mov     di, REAL_ENTRY
         mov     cx, image_size
         rep movsb
+        mov     ds, cx
+        xor     ebx, ebx
+        xor     edx, edx
+        xor     esi, esi
+        xor     edi, edi
+        xor     ebp, ebp
+        xor     esp, esp
         jmp     0:REAL_ENTRY
 %endif
         times 0xff0 - ($ - $$) db 0xff
