@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm run test:transparency`: all that `npm test` compares of the machine itself and L0, with what came of it. Words
+// `npm run test:transparency`: what `npm test` compares of the machine itself and L0, the small L1s also with the
+// other paging scheme, and what came of it. Words
 // after `--`: `small` for the small L1s only, `debian` for Debian's KVM only.
 import { EXIT_REASONS } from '../../src/arch/vmx/exit-reasons.ts';
 import type { ExitReasonName } from '../../src/arch/vmx/exit-reasons.ts';
@@ -14,6 +15,7 @@ import { programOf } from './scripted/case.ts';
 import type { Case } from './scripted/case.ts';
 import { IMPOSSIBLE } from './scripted/reasons.ts';
 import { compareUnderL0, runBare } from './scripted/run.ts';
+import { withEpt } from './scripted/variants.ts';
 
 const MAIN_JOBS: readonly (readonly [ProfileName, Paging])[] = [
   ['modern-1', 'multi-dimensional'],
@@ -61,7 +63,8 @@ function small(each: Case, profile: ProfileName, counts: Counts): string {
 
 function smallL1s(): void {
   const counts: Counts = new Map();
-  for (const each of ALL_CASES)
+  const variants = ALL_CASES.map(withEpt).filter((each) => each !== undefined);
+  for (const each of [...ALL_CASES, ...variants])
     for (const profile of each.profiles) attempt(`${profile}: ${each.name}`, () => small(each, profile, counts));
   console.log(`\n${'exits of small L1s'.padEnd(24)}${PROFILE_NAMES.map((name) => name.padStart(10)).join('')}`);
   for (const { name } of EXIT_REASONS) {
