@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { InternalError } from '../../src/base/assert.ts';
 import { Machine } from '../../src/machine/machine.ts';
-import { JIT_DEFAULT, Jit } from '../../src/machine/cpu/jit/jit.ts';
+import { JIT_DEFAULT, Jit, type JitMode } from '../../src/machine/cpu/jit/jit.ts';
 import { Engine } from '../../src/machine/cpu/interpreter/engine.ts';
 import { DESCRIPTIONS, formsOf } from '../../src/machine/cpu/interpreter/forms.ts';
 import { emitInterpreter } from '../../src/machine/cpu/interpreter/module.ts';
@@ -20,6 +21,9 @@ import type { CpuUnderTest, StepResult, UserState } from './cpu-under-test.ts';
 import { DESCRIPTORS, DESCRIPTOR_TABLE, REGIONS, backgroundOf } from './memory-map.ts';
 
 const DATA_SEGMENTS = [DS, ES, FS, GS];
+/** Prime, so that budgets end anywhere. */
+const SLICE = 997;
+const SLICES = 100;
 const TABLES = 0x1000;
 const PAGES = 0x100000;
 
@@ -72,13 +76,14 @@ class AddressSpace {
 const unclaimed = { readMemory: () => 0xff, writeMemory: () => {}, readPort: () => 0xff, writePort: () => {} };
 
 /** Our processor with the pages of memory-map.ts, in 64-bit mode at CPL 3. */
-class TurtlesCpu implements CpuUnderTest {
+export class TurtlesCpu implements CpuUnderTest {
   private readonly memory = new Memory(1, 4 << 20, 0xb0000000);
   private readonly cpu = new Processor(0, this.memory, unclaimed);
   private readonly space = new AddressSpace(this.memory);
   private readonly engine: Engine;
+  private readonly jit: Jit;
 
-  constructor() {
+  constructor(mode: JitMode) {
     const { cpu, memory } = this;
     const modules = emitInterpreter(0, memory.layout.codeTable, formsOf(DESCRIPTIONS));
     const routines = new Routines(MICROCODE);
@@ -87,7 +92,7 @@ class TurtlesCpu implements CpuUnderTest {
       cpu.mmu.buffers.dropWriteTags(host),
     );
     cpu.mmu.codePages = translator.store.codePages;
-    const jit = new Jit(JIT_DEFAULT.mode, memory, translator, modules.places);
+    const jit = (this.jit = new Jit(mode, memory, translator, modules.places));
     this.engine = new Engine(cpu, translator, modules, routines.list, () => STATUS.exit, jit);
     this.cpu.environment = new Machine(
       { processors: 1, ramBytes: 1 << 20, hole: 0xb0000000, frequencyHz: 1e9, seed: 1 },
@@ -112,6 +117,11 @@ class TurtlesCpu implements CpuUnderTest {
     cpu.rflags = 2;
     cpu.modeChanged();
     cpu.mmu.pagingChanged();
+  }
+
+  /** Regions compiled so far. */
+  get regions(): number {
+    return this.jit.counts.regions;
   }
 
   set(state: UserState): void {
@@ -176,6 +186,20 @@ class TurtlesCpu implements CpuUnderTest {
   }
 
   step(): StepResult {
+    this.cpu.words[STATE.mode >> 2] |= MODE.single;
+    return this.execute(1);
+  }
+
+  run(): StepResult {
+    this.cpu.words[STATE.mode >> 2] &= ~MODE.single;
+    for (let n = 0; n < SLICES; n++) {
+      const result = this.execute(SLICE);
+      if (result.kind === 'fault') return result;
+    }
+    throw new InternalError('a stream came to no end');
+  }
+
+  private execute(instructions: number): StepResult {
     const { cpu } = this;
     let software = undefined as Event | undefined;
     eventHooks(cpu).interceptEvent = (event) => {
@@ -184,8 +208,7 @@ class TurtlesCpu implements CpuUnderTest {
     };
     cpu.faulted = false;
     cpu.words[STATE.attention >> 2] = 0;
-    cpu.words[STATE.mode >> 2] |= MODE.single;
-    cpu.words[STATE.remaining >> 2] = 1;
+    cpu.words[STATE.remaining >> 2] = instructions;
     this.engine.run();
     if (software !== undefined) return { kind: 'fault', vector: software.vector };
     if (!cpu.faulted) return { kind: 'ok' };
@@ -200,6 +223,7 @@ class TurtlesCpu implements CpuUnderTest {
   }
 }
 
-export function createCpuUnderTest(): CpuUnderTest {
-  return new TurtlesCpu();
+/** What of its code is compiled: as the process says, if nothing is said. */
+export function createCpuUnderTest(jit: JitMode = JIT_DEFAULT.mode): TurtlesCpu {
+  return new TurtlesCpu(jit);
 }

@@ -38,6 +38,8 @@ export type CaseInput = {
   readonly memory: readonly MemoryBytes[];
   /** A REP string instruction: step until RIP moves. */
   readonly repeat: boolean;
+  /** Many instructions, to be run until INT3 or a fault. */
+  readonly stream?: boolean;
   readonly allowance: Allowance;
 };
 

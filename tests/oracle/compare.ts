@@ -78,6 +78,7 @@ function eachMappedPart(test: Case, visit: (address: number, bytes: Uint8Array) 
 }
 
 function stepWhole(test: Case, cpu: CpuUnderTest): StepResult {
+  if (test.stream) return cpu.run();
   for (let n = 0; ; n++) {
     const result = cpu.step();
     if (result.kind === 'fault' || !test.repeat || n > REPEAT_LIMIT || cpu.get().rip !== test.state.rip) return result;

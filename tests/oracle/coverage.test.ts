@@ -8,7 +8,7 @@ import { decode, DecodeStatus } from '../../src/decode/decoder.ts';
 import { Instruction, OperandKind } from '../../src/decode/instruction.ts';
 import type { CaseInput } from './case.ts';
 import { coveredBy, rowName, variantsOf } from './coverage.ts';
-import { makeCase } from './draft.ts';
+import { makeCase } from './make-case.ts';
 import { isCounted, undefinedByCount, undefinedFlags } from './flags-affected.ts';
 import { FORMS } from './forms.ts';
 import { NOT_COMPARED } from './not-compared.ts';

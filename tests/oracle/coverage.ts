@@ -6,7 +6,7 @@ import type { OpcodeRow } from '../../src/arch/instructions/row.ts';
 import { opcodeTable } from '../../src/arch/instructions/table.ts';
 import { decode, DecodeStatus } from '../../src/decode/decoder.ts';
 import { Instruction, OperandKind } from '../../src/decode/instruction.ts';
-import { makeCase } from './draft.ts';
+import { makeCase } from './make-case.ts';
 import type { Form } from './form.ts';
 
 // A row of the opcode table has several variants: its operand in a register or in memory, each operand size, LOCK, REP,

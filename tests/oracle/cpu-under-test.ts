@@ -42,6 +42,8 @@ export interface CpuUnderTest {
    * the oracle steps again. A fault leaves RIP at the faulting instruction; nothing is delivered.
    */
   step(): StepResult;
+  /** Many, until one faults or is INT3, which is told as a fault. */
+  run(): StepResult;
 }
 
 /** What `tests/oracle/adapter.ts` exports. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Allowance, CaseInput, MemoryBytes } from './case.ts';
+import type { Allowance, MemoryBytes } from './case.ts';
 import type { UserState } from './cpu-under-test.ts';
 import { parseEncoding, type Encoding } from './encoding.ts';
 import type { Form } from './form.ts';
 import { CODE, CODE_END, DATA, FAR, NON_CANONICAL, READ_ONLY, STACK, UNMAPPED } from './memory-map.ts';
-import { Random } from './random.ts';
+import type { Random } from './random.ts';
 import { createUserState } from './records.ts';
 import { interestingBytes, interestingInteger, interestingRegister, type DataKind } from './values.ts';
 
@@ -345,20 +345,4 @@ function randomMxcsr(random: Random): number {
   const rounding = random.chance(50) ? random.u32() & 0x6000 : 0;
   const flags = random.chance(25) ? random.u32() & 0x3f : 0;
   return masks | rounding | flags | (random.chance(12) ? 0x8000 : 0) | (random.chance(12) ? 0x40 : 0);
-}
-
-/** The case number `index` of a form: the same for the same seed, on every host. */
-export function makeCase(form: Form, seed: number, index: number): CaseInput {
-  const draft = new Draft(form, new Random(`${seed}/${form.name}/${index}`));
-  draft.build();
-  const { state, patches: memory, allowance } = draft;
-  return {
-    form: form.name,
-    index,
-    code: Uint8Array.from(draft.code),
-    state,
-    memory,
-    repeat: form.repeat ?? false,
-    allowance,
-  };
 }

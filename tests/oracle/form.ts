@@ -38,6 +38,8 @@ export type FormOptions = {
   prepare?: (draft: Draft) => void;
   /** Says what else may differ, once the case is complete. */
   allow?: (draft: Draft) => void;
+  /** A program of many instructions instead of one. */
+  stream?: boolean;
   /** Prefixes to put before the others, that change nothing. */
   redundant?: (draft: Draft) => number[];
   /** Writes the whole instruction instead of `code`. */

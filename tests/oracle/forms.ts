@@ -10,6 +10,7 @@ import { PREFIX_FORMS } from './forms/prefix.ts';
 import { SEGMENT_FORMS } from './forms/segment.ts';
 import { SSE_FORMS } from './forms/sse.ts';
 import { BRANCH_FORMS, STACK_FORMS } from './forms/stack.ts';
+import { STREAM_FORMS } from './forms/stream.ts';
 import { STRING_FORMS } from './forms/string.ts';
 import { MMX_FORMS, X87_FORMS } from './forms/x87.ts';
 
@@ -28,6 +29,7 @@ export const FORMS: readonly Form[] = [
   ...X87_FORMS,
   ...EXTENDED_STATE_FORMS,
   ...PREFIX_FORMS,
+  ...STREAM_FORMS,
 ];
 
 /** Forms whose mnemonic, group or full name is in the list; all for an empty list. */

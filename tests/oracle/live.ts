@@ -9,7 +9,7 @@ import { compare, describe, describeOutcome } from './compare.ts';
 import type { Case } from './case.ts';
 import type { Adapter, CpuUnderTest } from './cpu-under-test.ts';
 import { disassemble } from './disassemble.ts';
-import { makeCase } from './draft.ts';
+import { makeCase } from './make-case.ts';
 import type { Form } from './form.ts';
 import { selectForms } from './forms.ts';
 import { runNative, whyNoNative } from './native/native.ts';

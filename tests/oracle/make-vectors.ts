@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { UserError } from '../../src/base/errors.ts';
-import { makeCase } from './draft.ts';
+import { makeCase } from './make-case.ts';
 import type { Form } from './form.ts';
 import { FORMS } from './forms.ts';
 import { runNative, whyNoNative } from './native/native.ts';
@@ -19,6 +19,7 @@ const PER_FORM: Record<string, number> = {
   invalid: 3,
   hint: 6,
   branch: 24,
+  stream: 120,
   prefix: 24,
   'extended-state': 24,
   segment: 60,

@@ -5,7 +5,7 @@ import { createCpuUnderTest } from './adapter.ts';
 import { compare, describe } from './compare.ts';
 import type { CpuUnderTest } from './cpu-under-test.ts';
 import { disassemble } from './disassemble.ts';
-import { makeCase } from './draft.ts';
+import { makeCase } from './make-case.ts';
 import type { Form } from './form.ts';
 import { selectForms } from './forms.ts';
 import { runNative } from './native/native.ts';

@@ -5,7 +5,7 @@ import type { UserState } from './cpu-under-test.ts';
 
 // Binary layouts shared with native/runner.c, little-endian:
 //   state    general 16×u64, rip, rflags, fsBase, gsBase u64, mxcsr u32, fcw, fsw u16, ftw u8, selectors of DS ES FS GS 4×u8, 3 reserved, st 8×16, xmm 16×16
-//   case     flags u32 (bit 0: repeat), code length u8, patches u8, 2 reserved, state, code, patches: u64 address, u16 length, bytes
+//   case     flags u32 (bit 0: repeat, bit 1: stream), code length u16, patches u8, 1 reserved, state, code, patches: u64 address, u16 length, bytes
 //   outcome  vector u16 (0xffff: completed), writes u16, error code u32, address u64, state, writes as patches
 
 export const STATE_BYTES = 560;
@@ -89,9 +89,9 @@ export function encodeCases(cases: readonly CaseInput[]): Uint8Array {
   const view = new DataView(bytes.buffer);
   let at = 0;
   for (const input of cases) {
-    view.setUint32(at, input.repeat ? 1 : 0, true);
-    view.setUint8(at + 4, input.code.length);
-    view.setUint8(at + 5, input.memory.length);
+    view.setUint32(at, (input.repeat ? 1 : 0) | (input.stream ? 2 : 0), true);
+    view.setUint16(at + 4, input.code.length, true);
+    view.setUint8(at + 6, input.memory.length);
     writeState(view, at + CASE_HEADER, input.state);
     at += CASE_HEADER + STATE_BYTES;
     bytes.set(input.code, at);

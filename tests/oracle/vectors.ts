@@ -8,7 +8,7 @@ import { gunzipSync } from 'node:zlib';
 import { UserError } from '../../src/base/errors.ts';
 import type { Case, CaseInput, MemoryBytes, Outcome } from './case.ts';
 import type { UserState } from './cpu-under-test.ts';
-import { makeCase } from './draft.ts';
+import { makeCase } from './make-case.ts';
 import { FORMS } from './forms.ts';
 import { encodeCases, readState, STATE_BYTES, writeState } from './records.ts';
 

@@ -24,6 +24,7 @@ import { continueTimer } from './preemption-timer.ts';
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
 const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, IDT_VECTORING_INFO_FIELD, VM_EXIT_REASON, GUEST_RIP } =
   OFFSET;
+const { GUEST_PENDING_DBG_EXCEPTIONS } = OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
@@ -181,6 +182,7 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   processor.readTsc(now);
   state.injectedAtLow = now.low;
   state.injectedAtHigh = now.high;
+  state.pendingDebugAtEntry = processor.readLow(GUEST_PENDING_DBG_EXCEPTIONS);
   state.injectedRipLow = processor.readLow(GUEST_RIP);
   state.injectedRipHigh = processor.readHigh(GUEST_RIP);
 }

@@ -16,7 +16,7 @@ import { PAGE_BYTES } from '../host-allocator.ts';
 import { emulateInstruction } from '../emulator/mmio-emulator.ts';
 import type { ForbiddenAccess, NestedHooks, NestedHost } from '../nested-hooks.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { isSet, readAddress, setBits } from '../vmcs-access.ts';
+import { isSet, readAddress, setBits, write32 } from '../vmcs-access.ts';
 import { capabilitiesForL1, capabilityMsr } from './capabilities.ts';
 import type { Paging } from './capabilities.ts';
 import { countsInstruction } from './clock.ts';
@@ -33,8 +33,14 @@ import { composeTscOffset, scale } from './time-stamp-counter.ts';
 import { fixedBitsHold, leaveOperation, vmxInstruction } from './vmx-instructions.ts';
 import { NO_VMCS } from './vmcs12.ts';
 
-const { GUEST_PHYSICAL_ADDRESS, GUEST_INTERRUPTIBILITY_INFO, TSC_OFFSET, TSC_MULTIPLIER, SECONDARY_VM_EXEC_CONTROL } =
-  OFFSET;
+const {
+  GUEST_PHYSICAL_ADDRESS,
+  GUEST_INTERRUPTIBILITY_INFO,
+  GUEST_PENDING_DBG_EXCEPTIONS,
+  TSC_OFFSET,
+  TSC_MULTIPLIER,
+  SECONDARY_VM_EXEC_CONTROL,
+} = OFFSET;
 const BASIC_REASON = 0xffff;
 const VALID = 0x80000000;
 const IA32_TIME_STAMP_COUNTER = 0x10;
@@ -197,7 +203,10 @@ export class NestedVmx implements NestedHooks {
     const { vcpu } = nested;
     const vectoring = (exit.vectoring & VALID) !== 0;
     // The delivery that the exit undid had been counted, as it is on the bare machine; entering with the event is not.
-    if (vectoring && countsInstruction(exit, interruptedInjection(nested))) vcpu.count();
+    const injection = interruptedInjection(nested);
+    if (vectoring && countsInstruction(exit, injection)) vcpu.count();
+    // The exit cleared what was to follow the injected event.
+    if (injection) write32(vcpu.processor, GUEST_PENDING_DBG_EXCEPTIONS, nested.state.pendingDebugAtEntry);
     vcpu.keepInterruptedDelivery();
     if (!vectoring) blockNmisAgain(vcpu, exit);
   }

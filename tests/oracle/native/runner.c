@@ -39,8 +39,9 @@ struct state {
 } __attribute__((packed));
 
 struct case_header {
-  uint32_t flags;  // bit 0: step again while RIP stays (REP)
-  uint8_t code_length, patches, reserved[2];
+  uint32_t flags;  // bit 0: step again while RIP stays (REP); bit 1: run to INT3 or a fault
+  uint16_t code_length;
+  uint8_t patches, reserved;
   struct state state;
 } __attribute__((packed)); // then code bytes, then patches: u64 address, u16 length, bytes
 
@@ -163,12 +164,12 @@ static void clear_selectors(const struct selectors *s) {
   if (s->of[3]) __asm__ volatile("mov %0, %%gs" :: "r"(0));
 }
 
-static void load_state(ucontext_t *uc, const struct state *s) {
+static void load_state(ucontext_t *uc, const struct state *s, int step) {
   greg_t *g = uc->uc_mcontext.gregs;
   uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
   for (int i = 0; i < 16; i++) g[order[i]] = (greg_t)s->general[i];
   g[REG_RIP] = (greg_t)s->rip;
-  g[REG_EFL] = (greg_t)(s->rflags | TF);
+  g[REG_EFL] = (greg_t)(s->rflags | (step ? TF : 0));
   memcpy(fp + 0, &s->fcw, 2); memcpy(fp + 2, &s->fsw, 2);
   fp[4] = s->ftw; fp[5] = 0;
   memset(fp + 6, 0, 18); // FOP, FIP, FDP: processors differ in whether they keep them
@@ -270,7 +271,7 @@ static void start(ucontext_t *uc) {
   const struct case_header *h = (const void *)current;
   poke(h->state.rip, current + sizeof *h, h->code_length);
   each_patch(current, visit_poke);
-  load_state(uc, &h->state);
+  load_state(uc, &h->state, !(h->flags & 2));
   steps = 0;
   wrgs(h->state.gs_base);
   wrfs(h->state.fs_base);
