@@ -115,7 +115,11 @@ export class NestedVcpu implements CompositionPorts {
     };
     this.vmcs02 = new Vmcs02(processor, memory, page());
     this.shadow = ShadowVmcs.supported(processor)
-      ? new ShadowVmcs(processor, memory, vcpu.vmcs01, { region: page(), readBitmap: page(), writeBitmap: page() })
+      ? new ShadowVmcs(processor, memory, vcpu.vmcs01, shown, {
+          region: page(),
+          readBitmap: page(),
+          writeBitmap: page(),
+        })
       : undefined;
     this.#msrBitmap = new MergedBitmap(memory, page());
     this.#ioBitmaps = [new MergedBitmap(memory, page()), new MergedBitmap(memory, page())];
@@ -232,12 +236,14 @@ export class NestedVcpu implements CompositionPorts {
     vmcs12: ReturnType<Vmcs12['save']>;
     vpids: ReturnType<VpidMap['save']>;
     ept02: ReturnType<MultiDimensionalPaging['save']>;
+    standsInFor: PhysicalAddress;
   } {
     return {
       nested: copyState(this.state),
       vmcs12: this.vmcs12.save(),
       vpids: this.vpids.save(),
       ept02: this.multiDimensional.save(),
+      standsInFor: this.#ept01WithoutApic.standsInFor,
     };
   }
   restore(saved: ReturnType<NestedVcpu['save']>): void {
@@ -245,6 +251,7 @@ export class NestedVcpu implements CompositionPorts {
     this.vmcs12.restore(saved.vmcs12);
     this.vpids.restore(saved.vpids);
     this.multiDimensional.restore(saved.ept02);
+    this.#ept01WithoutApic.standsInFor = saved.standsInFor;
     this.vmcs12.forgetEntry();
     this.vmcs02.forget();
     for (const bitmap of [this.#msrBitmap, ...this.#ioBitmaps]) bitmap.restored();

@@ -24,7 +24,8 @@ export class Ept01WithoutApic {
   readonly #ept: Ept01;
   readonly #processor: RootProcessor;
   readonly #standIn: HostPhysical;
-  #standsInFor: PhysicalAddress = NO_PAGE;
+  /** The page that the stand-in is mapped at, NO_PAGE for none: all there is to save, the tables are memory. */
+  standsInFor: PhysicalAddress = NO_PAGE;
 
   /** `ept`: with L1's memory, and nothing else. */
   constructor(ept: Ept01, processor: RootProcessor, standIn: HostPhysical) {
@@ -36,10 +37,10 @@ export class Ept01WithoutApic {
   /** Its pointer, for an APIC-access page that is memory of L1, or (`isRam` is false) is not. */
   enter(accessPage: PhysicalAddress, isRam: boolean, out: Halves): void {
     const wanted = isRam ? NO_PAGE : accessPage - (accessPage % PAGE_BYTES);
-    if (wanted !== this.#standsInFor) {
-      if (this.#standsInFor >= 0) this.#ept.unmapPage(this.#standsInFor);
+    if (wanted !== this.standsInFor) {
+      if (this.standsInFor >= 0) this.#ept.unmapPage(this.standsInFor);
       if (wanted >= 0) this.#ept.mapPage(wanted, this.#standIn);
-      this.#standsInFor = wanted;
+      this.standsInFor = wanted;
       this.#processor.invept(1, this.#ept.pointer);
     }
     shadowOnEptPointer(this.#ept.pointer, out);
