@@ -25,7 +25,7 @@ const VARIANTS: readonly Variant[] = [
 const ORACLE = join(import.meta.dirname, '..', 'oracle', 'qemu');
 // prettier-ignore
 const IMAGES = [
-  ...['real.asm', 'modes.asm', 'rings.asm', 'tasks.asm', 'paging.asm', 'long.asm'].map((file) => join(ORACLE, file)),
+  ...['real.asm', 'modes.asm', 'rings.asm', 'tasks.asm', 'paging.asm', 'long.asm', 'debug.asm'].map((file) => join(ORACLE, file)),
   join(import.meta.dirname, '..', 'machine', 'protection.asm'),
 ];
 

@@ -115,7 +115,11 @@ export class NestedVcpu implements CompositionPorts {
     };
     this.vmcs02 = new Vmcs02(processor, memory, page());
     this.shadow = ShadowVmcs.supported(processor)
-      ? new ShadowVmcs(processor, memory, vcpu.vmcs01, { region: page(), readBitmap: page(), writeBitmap: page() })
+      ? new ShadowVmcs(processor, memory, vcpu.vmcs01, shown, {
+          region: page(),
+          readBitmap: page(),
+          writeBitmap: page(),
+        })
       : undefined;
     this.#msrBitmap = new MergedBitmap(memory, page());
     this.#ioBitmaps = [new MergedBitmap(memory, page()), new MergedBitmap(memory, page())];

@@ -8,6 +8,7 @@ import { EPT_VIOLATION } from '../../arch/vmx/qualifications.ts';
 import { extract } from '../../arch/vmx/bit-field.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
+import { eptSupports } from '../../arch/vmx/capabilities.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import { assert } from '../../base/assert.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
@@ -114,7 +115,8 @@ export class NestedVmx implements NestedHooks {
     if (owner === 'EPT12') return this.#throughEpt12(nested, exit);
     this.#trace(nested, exit, owner);
     if (owner === 'L0') return this.#servedHere(nested, reason);
-    this.#reflect(nested, exit);
+    if (this.#isHidden(exit.reason)) vcpu.raise(INVALID_OPCODE);
+    else this.#reflect(nested, exit);
     return true;
   }
 
@@ -170,6 +172,11 @@ export class NestedVmx implements NestedHooks {
     });
   }
 
+  /** An instruction that L1's processor does not have, although the machine's does: #UD for L2, too. */
+  #isHidden(reason: number): boolean {
+    return reason === EXIT_REASON.INVEPT && !eptSupports(this.capabilities, 'INVEPT');
+  }
+
   #reflect(nested: NestedVcpu, exit: ExitInformation): void {
     if (countsInstruction(exit, interruptedInjection(nested))) nested.vcpu.count();
     leaveL2(nested, exit, true);
@@ -211,15 +218,18 @@ export class NestedVmx implements NestedHooks {
     if (!vectoring) blockNmisAgain(vcpu, exit);
   }
 
-  /** L1 gave a device of its own to L2. Events cannot be delivered through one: #UD, and counted as beyond the emulator. */
-  #atDevice({ vcpu, state }: NestedVcpu, exit: ExitInformation): void {
-    vcpu.keepInterruptedDelivery();
-    if (vcpu.state.vectoring !== 0) {
+  /**
+   * L1 gave a device of its own to L2. Events cannot be delivered through one, nor could #UD instead: that is L2's triple
+   * fault, and counted as beyond the emulator.
+   */
+  #atDevice(nested: NestedVcpu, exit: ExitInformation): void {
+    const { vcpu, state } = nested;
+    if ((exit.vectoring & VALID) !== 0) {
       const { unemulated } = vcpu.machine;
       const what = 'delivery of an event of L2 through a device of L1';
       unemulated.set(what, (unemulated.get(what) ?? 0) + 1);
       vcpu.count();
-      return vcpu.raise(INVALID_OPCODE);
+      return leaveL2(nested, exitInformation(EXIT_REASON.TRIPLE_FAULT), false);
     }
     blockNmisAgain(vcpu, exit);
     state.completedForL2 = 1;

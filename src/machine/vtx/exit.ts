@@ -11,6 +11,7 @@ import { INTERRUPTION_TYPE } from '../../arch/vmx/qualifications.ts';
 import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import { loadPdptes, paePaging } from '../cpu/microcode/pdpte.ts';
 import { eventHooks } from '../cpu/microcode/interrupt-delivery.ts';
+import { CR0 } from '../cpu/register-bits.ts';
 import { RFLAGS } from '../cpu/processor.ts';
 import { ACTIVITY } from '../cpu/run-loop.ts';
 import { ATTENTION, STATE } from '../cpu/state.ts';
@@ -46,6 +47,7 @@ export function makeExit(unit: VmxUnit): void {
   unit.recording.exiting(unit);
   if (exit.vectoring !== 0) deliveryBegan(unit);
   saveGuest(unit);
+  if ((cpu.words[STATE.cr0 >> 2] & CR0.PE) === 0) exit.leaveOutErrorCodes();
   exit.write(vmcs);
   vmcs.save(VM_ENTRY_INTR_INFO_FIELD, vmcs.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff);
   unit.state.dirtyGroups |= vmcs.savedGroups;
