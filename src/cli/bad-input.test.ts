@@ -24,6 +24,13 @@ const CASES: readonly [name: string, args: readonly string[], message: RegExp][]
   ['too many words',              ['run', 'main', 'linux'],                                   /too many arguments/],
   ['an unknown choice',           ['run', '--paging', 'none'],                                /--paging none: there is no such choice/],
   ['an unknown --jit',            ['run', '--jit', 'fast'],                                   /--jit fast: there is no such choice\n {2}choose one of: on, off, eager, soon/],
+  ['an unknown --on-entry-failure', ['run', '--on-entry-failure', 'ignore'],                  /--on-entry-failure ignore: there is no such choice\n {2}choose one of: report, stop/],
+  ['missing symbols',             [...OWN, '--kernel', 'guest', '--symbols', 'missing'],      /cannot read missing/],
+  ['a kernel as symbols',         [...OWN, '--kernel', 'guest', '--symbols', 'kernel'],       /kernel is no list of symbols: line 1 .*\n {2}.*System\.map/],
+  ['an empty list of symbols',    [...OWN, '--kernel', 'guest', '--symbols', 'empty'],        /empty/],
+  ['hidden symbols',              [...OWN, '--kernel', 'guest', '--symbols', 'hidden'],       /hidden has 0 for every address.*\n {2}.*as root/],
+  ["QEMU's with a wrong -on-entry-failure", ['qemu', '-on-entry-failure', 'x', '-kernel', 'guest'],  /-on-entry-failure x: there is no such choice/],
+  ["QEMU's with missing symbols", ['qemu', '-kernel', 'guest', '-symbols', 'missing'],        /cannot read missing/],
   ['no terminal',                 ['run', '--bare'],                                          /needs a terminal.*\n {2}run with --batch/],
   ['a missing kernel',            [...OWN, '--kernel', 'missing'],                            /cannot read missing: there is no such file/],
   ['a folder as kernel',          [...OWN, '--kernel', '.'],                                  /cannot read \.: it is a folder/],
@@ -71,6 +78,7 @@ describe('bad input', { concurrency: 3 }, () => {
     writeFileSync(path('kernel'), kernel);
     writeFileSync(path('truncated'), kernel.subarray(0, kernel.length - 0x1000));
     writeFileSync(path('empty'), '');
+    writeFileSync(path('hidden'), '0000000000000000 T _text\n0000000000000000 t kvm_init\t[kvm]\n');
     writeFileSync(path('text'), 'I am no kernel, and no ramdisk.\n');
     writeFileSync(path('cut'), `070701${'0'.repeat(104)}`);
     writeFileSync(path('guest'), testKernel([...say('x'), ...spin]));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../base/errors.ts';
+import { ON_ENTRY_FAILURE } from '../system/entry-failures.ts';
+import type { OnEntryFailure } from '../system/entry-failures.ts';
 import { JIT_MODES } from '../system/compilation.ts';
 import { DEFAULT_DESCRIPTION, DESCRIPTIONS } from '../system/descriptions.ts';
 import { CPU_PROFILES, PAGING_MODES } from '../system/hypervisor.ts';
@@ -23,6 +25,9 @@ export interface RunArguments {
   readonly timeout?: number;
   /** Virtual seconds without progress after which the run is given up, 0: never; undefined: 30 without a terminal. */
   readonly wedgeTimeout?: number;
+  readonly onEntryFailure: OnEntryFailure;
+  /** A list of L1's symbols. */
+  readonly symbols?: string;
   readonly trace?: string;
   readonly record?: string;
   readonly kernel?: string;
@@ -87,6 +92,8 @@ export const RUN_OPTIONS: readonly OptionRow[] = [
   { flags: '--json <file>',            says: 'write the figures of the run there (docs/json.md)' },
   { flags: '--until <text>',           says: 'end the run when a console shows this',parse: someText },
   { flags: '--timeout <seconds>',      says: 'give up after so long, by the wall clock', parse: seconds },
+  { flags: '--on-entry-failure <what>', says: 'when a VM entry fails, explain it and go on, or stop: report, stop', initial: 'report', parse: oneOf('--on-entry-failure', ON_ENTRY_FAILURE) },
+  { flags: '--symbols <file>',         says: "names of L1's functions, for explanations: what nm prints, System.map or /proc/kallsyms; Linux 6.1 and ELF kernels bring their own" },
   { flags: '--wedge-timeout <seconds>', says: 'give up when a level goes in circles with interrupts off for so long, in virtual time; 0: never (without a terminal: 30)', parse: virtualSeconds },
   { flags: '--trace <file>',           says: "write events there, KVM's tracepoints as ftrace text" },
   { flags: '--record <file>',          says: 'write there what `turtles replay` needs to run this once more, to the instruction' },

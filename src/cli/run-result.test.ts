@@ -31,6 +31,7 @@ function mainRun(words = '', reached: (index: number) => boolean = () => true): 
     how: 'ended',
     found: false,
     wedge: undefined,
+    failed: { stopped: false, remark: () => undefined },
     session: ended({ kind: 'powerOff' }),
   };
 }

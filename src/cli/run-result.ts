@@ -16,6 +16,7 @@ import { wedgeText } from '../system/wedge.ts';
 import type { Wedge } from '../system/wedge.ts';
 import { STATUS } from './statuses.ts';
 import type { Session } from '../system/session.ts';
+import type { EntryFailures } from '../system/entry-failures.ts';
 import type { SlicesEnd } from '../system/slices.ts';
 import { summaryText } from '../system/summary.ts';
 import type { HostTimes } from '../system/summary.ts';
@@ -33,6 +34,8 @@ export interface FinishedRun {
   readonly how: SlicesEnd;
   /** With `how` wedged. */
   readonly wedge: Wedge | undefined;
+  /** The VM entries that failed. */
+  readonly failed: Pick<EntryFailures, 'stopped' | 'remark'>;
   /** The text of --until has come. */
   readonly found: boolean;
   readonly times: HostTimes;
@@ -47,6 +50,8 @@ const LAST_LINES = 12;
 export function finishRun(run: FinishedRun): number {
   const result = judge(run);
   const summary = run.session.summary();
+  const remark = run.failed.remark();
+  if (remark !== undefined) run.host.writeError(`turtles: ${remark}\n`);
   if (run.args.batch) run.host.write(`\n${tables(run)}\n${summaryText(summary, run.times)}\n`);
   if (run.profile !== undefined)
     run.host.write(`\n${profileTable(run.profile)}\n${compilationText(run.session.compilation)}\n`);
@@ -70,7 +75,8 @@ export function finishRun(run: FinishedRun): number {
   return statusOf(run);
 }
 
-function statusOf({ how, session, found }: FinishedRun): number {
+function statusOf({ how, session, found, failed }: FinishedRun): number {
+  if (failed.stopped) return STATUS.failedEntry;
   if (how === 'timeout') return STATUS.timeout;
   if (how === 'wedged') return STATUS.wedged;
   return session.end?.kind === 'shutdown' && !found ? STATUS.shutdown : STATUS.failed;
@@ -80,6 +86,7 @@ function statusOf({ how, session, found }: FinishedRun): number {
 export function judge(run: JudgedRun): RunResult {
   const { args } = run;
   if (run.found) return { ok: true, reason: `the console showed ${JSON.stringify(args.until)}` };
+  if (run.failed.stopped) return { ok: false, reason: 'a VM entry failed' };
   if (run.how === 'stopped') return { ok: true, reason: 'the user left' };
   const { end } = run.session;
   const reason =
@@ -98,7 +105,10 @@ export function judge(run: JudgedRun): RunResult {
 }
 
 /** What the judgement is made of. */
-export type JudgedRun = Pick<FinishedRun, 'args' | 'description' | 'milestones' | 'kvm' | 'how' | 'wedge' | 'found'> & {
+export type JudgedRun = Pick<
+  FinishedRun,
+  'args' | 'description' | 'milestones' | 'kvm' | 'how' | 'wedge' | 'failed' | 'found'
+> & {
   readonly session: Pick<Session, 'end' | 'endText'>;
 };
 

@@ -200,12 +200,13 @@ describe('options of turtles run', () => {
       frequency: 1e9,
       jit: 'on',
       profile: false,
+      onEntryFailure: 'report',
     });
   });
 
   it('are read', () => {
     const args =
-      'linux --bare --batch --paging shadow-on-ept --cpu paper --memory 1.5G --json j --until u --timeout 2.5 --trace t --kernel k --initrd i --append a --seed 0x10 --frequency 500M --slice 1000 --jit soon --profile';
+      'linux --bare --batch --paging shadow-on-ept --cpu paper --memory 1.5G --json j --until u --timeout 2.5 --trace t --kernel k --initrd i --append a --seed 0x10 --frequency 500M --slice 1000 --jit soon --profile --on-entry-failure stop --symbols m';
     assert.deepEqual(parse(...args.split(' ')), {
       ...{
         description: 'linux',
@@ -228,6 +229,8 @@ describe('options of turtles run', () => {
         slice: 1000,
         jit: 'soon',
         profile: true,
+        onEntryFailure: 'stop',
+        symbols: 'm',
       },
     });
   });

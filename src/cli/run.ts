@@ -8,6 +8,7 @@ import { splitProfile } from '../system/profile.ts';
 import type { ProfileSource } from '../system/profile.ts';
 import { Milestones } from '../system/progress.ts';
 import { makeRecorder } from '../system/recording.ts';
+import { EntryFailures } from '../system/entry-failures.ts';
 import { Session } from '../system/session.ts';
 import type { SessionDescription } from '../system/session.ts';
 import { WedgeWatch } from '../system/wedge.ts';
@@ -17,6 +18,7 @@ import type { SlicesEnd } from '../system/slices.ts';
 import { checkMemory } from './check-memory.ts';
 import type { Failures } from './failures.ts';
 import { machineOf, optionsOf } from './run-machine.ts';
+import { levelSymbols } from './level-symbols.ts';
 import type { RunArguments } from './run-options.ts';
 import { finishRun } from './run-result.ts';
 import { BatchView, TerminalView } from './views.ts';
@@ -44,6 +46,7 @@ export async function runGuest({ args, description, boot, host, failures, endPro
   const joinsTerminal = !args.batch && host.hasTerminal;
   const consoles = description.levels.map(() => new ConsoleChannel(!joinsTerminal));
   const machine = machineOf(args, description, host);
+  const symbols = levelSymbols(boot, args.symbols, '--symbols', host);
   checkMemory(machine.ramBytes, '--memory', host);
   const session = new Session({ pc: machine, consoles, boot, hypervisor: args, recorder });
   const options = optionsOf(args, description, boot, host);
@@ -54,8 +57,16 @@ export async function runGuest({ args, description, boot, host, failures, endPro
   const kvm = new KvmParameters();
   const watch = watchConsoles(consoles, args.until, session, [view, milestones, kvm]);
   const started = { wall: host.now(), cpu: host.cpuSeconds() };
+  const failed = new EntryFailures(
+    session,
+    recorder,
+    args.onEntryFailure,
+    symbols,
+    (lines) => view.notice(lines),
+    args.record,
+  );
   const circles = new Circles(session, recorder, args.wedgeTimeout ?? (view.interactive ? 0 : WEDGE_SECONDS));
-  const how = await toTheEnd(session, args, view, watch, circles, host).finally(() => trace?.close());
+  const how = await toTheEnd(session, args, view, watch, failed, circles, host).finally(() => trace?.close());
   const times = { wall: (host.now() - started.wall) / 1000, cpu: host.cpuSeconds() - started.cpu };
   const profile = endProfile && splitProfile(endProfile());
   const { found } = watch;
@@ -71,6 +82,7 @@ export async function runGuest({ args, description, boot, host, failures, endPro
     recorder,
     how,
     wedge: circles.wedge,
+    failed,
     found,
     times,
     profile,
@@ -83,6 +95,7 @@ async function toTheEnd(
   args: RunArguments,
   view: ConsoleView,
   watch: Watch,
+  failed: EntryFailures,
   circles: Circles,
   host: Host,
 ): Promise<SlicesEnd> {
@@ -95,7 +108,7 @@ async function toTheEnd(
       before: () => session.poll(),
       after: () => {
         view.show();
-        return watch.found || view.left;
+        return watch.found || view.left || failed.stopped;
       },
       wedged: () => circles.found(),
     });

@@ -10,6 +10,8 @@ import type { GuestDescription } from '../system/descriptions.ts';
 export interface ConsoleView {
   /** A complete line on a console: its text has one character for each byte. */
   line(console: number, text: string): void;
+  /** Lines about the run, of no console, without ends of line. */
+  notice(lines: readonly string[]): void;
   /** After each slice. */
   show(): void;
   /** Somebody sits at a terminal, or may still type. */
@@ -38,6 +40,10 @@ export class BatchView implements ConsoleView {
 
   line(console: number, text: string): void {
     this.#host.write(bytesOf(`${this.#description.levels[console]!.name}: ${text}\n`));
+  }
+
+  notice(lines: readonly string[]): void {
+    this.#host.writeError(`turtles: ${lines.map((text) => `${text}\n`).join('')}`);
   }
 
   /** Lines are shown as they come: a slice of nothing but exits can take long. */
@@ -79,6 +85,13 @@ export class TerminalView implements ConsoleView {
     host.writeError(
       `turtles: ${name}'s console will be joined to this terminal when ${name} first speaks; then Ctrl-A x leaves\n`,
     );
+  }
+
+  /** What was said before it comes first, and a terminal in raw mode needs carriage returns. */
+  notice(lines: readonly string[]): void {
+    this.show();
+    const end = this.#restore === undefined ? '\n' : '\r\n';
+    this.#host.writeError(`turtles: ${lines.map((text) => `${text}${end}`).join('')}`);
   }
 
   /** Lines of levels that stream by come with their bytes. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Recorder } from '../trace/recorder.ts';
 import { CpuidModel, MICROCODE_REVISION, PROCESSOR_SIGNATURE } from '../arch/cpuid.ts';
+import type { VmxCapabilities } from '../arch/vmx/capabilities.ts';
 import { PROFILES } from '../arch/vmx/profiles.ts';
 import type { DeviceBus } from '../devices/bus.ts';
 import type { ApicBus } from '../devices/lapic-bus.ts';
@@ -42,6 +43,8 @@ export interface ProcessorUnitDescription {
   /** Ticks, instructions and TSC increments per virtual second. */
   readonly frequencyHz: number;
   readonly vmxProfile?: 'paper-1' | 'modern-1';
+  /** What of the profile the processor shows, when that is not all of it. */
+  readonly vmxCapabilities?: VmxCapabilities;
   /** `+x` and `-x` of `-cpu`. */
   readonly cpuFeatures?: readonly string[];
   readonly seed: number;
@@ -131,7 +134,10 @@ export class ProcessorUnit {
       tsc,
       monitor: new MonitorState(),
       random: new SeededEntropy(description.seed + index),
-      vmxCapabilities: description.vmxProfile === undefined ? undefined : PROFILES[description.vmxProfile],
+      vmxCapabilities:
+        description.vmxProfile === undefined
+          ? undefined
+          : (description.vmxCapabilities ?? PROFILES[description.vmxProfile]),
       vmx: undefined,
     };
     const { translator, routines, jit } = this.decoding;

@@ -5,6 +5,7 @@ import { planBoot } from '../boot/kernel.ts';
 import { pcLayout } from '../boot/layout.ts';
 import type { PcLayout } from '../boot/layout.ts';
 import type { BootRequest } from '../boot/plan.ts';
+import type { VmxCapabilities } from '../arch/vmx/capabilities.ts';
 import { assert } from '../base/assert.ts';
 import { PcDevices } from '../devices/pc.ts';
 import type { PcDescription } from '../devices/pc.ts';
@@ -44,6 +45,8 @@ export interface PcOptions extends Omit<PcDescription, 'ecam'> {
   readonly frequencyHz: number;
   /** VMX capability profile; undefined: no VMX. */
   readonly vmxProfile?: 'paper-1' | 'modern-1';
+  /** What of the profile the processors show, when that is not all of it: L1 under L0 sees less, and a test compares. */
+  readonly vmxCapabilities?: VmxCapabilities;
   /** `-cpu NAME,+x,-x`: features to add and to take away, in QEMU's spelling. */
   readonly cpuFeatures?: readonly string[];
   /** For RDRAND, RDSEED and virtio-rng. */

@@ -40,6 +40,8 @@ export class Session implements Runnable {
   /** Throws UserError when the kernel cannot be booted on this PC. */
   constructor(description: SessionDescription) {
     this.description = description;
+    const { writers } = description.recorder;
+    if (writers !== undefined) writers.instructions = () => this.instructions;
     this.pc = this.#build();
     description.consoles.forEach((console, index) => {
       console.onTyped = (bytes) => this.journal.input(index, bytes);
@@ -116,6 +118,12 @@ export class Session implements Runnable {
     const { machine } = pc;
     const unknownMsrs = machine.processors.map(({ cpu }) => cpu.environment.msrs.unknown);
     return summarize({ machine, bus: machine.bus, unknownMsrs });
+  }
+
+  /** L1's memory, by its own addresses. */
+  get memory(): { read(address: number, bytes: Uint8Array): void } {
+    const { pc } = this;
+    return 'l0' in pc ? pc.l0.l1.memory : pc.machine.memory;
   }
 
   /** All RAM of the machine, as it is now; under L0, with L0's own. */

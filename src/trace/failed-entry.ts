@@ -20,6 +20,8 @@ export interface FailedEntry {
   readonly instruction: 'VMLAUNCH' | 'VMRESUME';
   /** RIP of the instruction, a signed Number. */
   readonly rip: number;
+  /** Of the software that executed it, for who wants to look at its memory. */
+  readonly cr3: number;
   readonly rule: EntryRule;
   /** The VMCS, where there is a current one. */
   readonly vmcs: VmcsView | undefined;

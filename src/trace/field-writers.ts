@@ -96,8 +96,4 @@ export class FieldWriters {
     if (regions.size > REGIONS) regions.delete(regions.keys().next().value as number);
     return found;
   }
-  /** The region at this address if it is known. */
-  known(space: RegionSpace, address: number): RegionWriters | undefined {
-    return this.#regions[space].get(address);
-  }
 }

@@ -17,6 +17,9 @@ export const HOW = { withoutVmptrld: 1, resume: 2, movSs: 4, again: 8 } as const
 /** `result` after a VM exit; otherwise it is RFLAGS as the instruction left them. */
 export const EXITED = 0xffffffff;
 
+/** A kernel that has L1's tables in it. */
+export const LOAD_BYTES = 0x50000;
+
 const HEADER = 32;
 const WITH_ADDRESSES = 0x10000;
 const [PAE, VMXE, PGE, OSFXSR, OSXSAVE] = [1 << 5, 1 << 13, 1 << 7, 1 << 9, 1 << 18];
@@ -25,7 +28,8 @@ export const CR0 = 0x80050033;
 export const CR4 = PAE | VMXE | PGE | OSFXSR | OSXSAVE;
 const LME_NXE = 0x900;
 
-const start = (long: boolean): string => `
+/** 32-bit code, to `begin` in 64-bit or in paged 32-bit mode. */
+export const prologue = (long: boolean): string => `
   0f 01 15 =gdtr                       ; lgdt
   b8 ${dword(CR4)} 0f 22 e0            ; mov cr4
   b8 ${dword(long ? AT.tables : AT.pdpt)} 0f 22 d8 ; mov cr3
@@ -87,7 +91,7 @@ export interface SmallL1 {
 
 /** The kernel; `long`: in 64-bit mode, otherwise in 32-bit mode with PAE paging. */
 export function smallL1(long: boolean): SmallL1 {
-  const { pieces, labels } = assemble(AT.load + HEADER, `${start(long)}\n${LOOP}`);
+  const { pieces, labels } = assemble(AT.load + HEADER, `${prologue(long)}\n${LOOP}`);
   const end = Math.max(...pieces.map(({ address, bytes }) => address + bytes.length));
   const kernel = new Uint8Array(end - AT.load);
   kernel.set(multiboot1Header(WITH_ADDRESSES, AT.load, AT.load, 0, 0, AT.load + HEADER));

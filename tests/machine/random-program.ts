@@ -50,7 +50,7 @@ const prefix16 = (dice: Dice): number[] => (dice.below(6) === 0 ? [0x66] : []);
 
 /** Instructions that neither fault nor leave, with their ModRM forms. */
 // prettier-ignore
-const EMITTERS: readonly Emit[] = [
+export const EMITTERS: readonly Emit[] = [
   // ADD OR ADC SBB AND SUB XOR CMP, both directions, all sizes.
   (d) => [...prefix16(d), ...modrm(d, [d.below(8) * 8 + d.pick([1, 3])], register(d), wide(d))],
   (d) => modrm(d, [d.below(8) * 8 + d.pick([0, 2])], register(d), { bytes: true }),

@@ -75,7 +75,7 @@ for (const { name, options } of OWNERS) {
       assert.equal(status, STATUS.shutdown);
       assert.match(
         errors,
-        /^turtles: L1 shut down after a triple fault: it began with #UD and ended with #(NP|GP) in the delivery of #DF\n/,
+        /^turtles: L1 shut down after a triple fault: it began with #UD and ended with #(NP|GP) in the delivery of #DF\n/m,
       );
       assert.match(errors, /\n {2}while it handled an exit of L2: VMCALL rip 0x10\w{4}\n/);
       assert.match(errors, /last exits of L2:\n[^]*VMCALL/);
@@ -90,7 +90,7 @@ for (const { name, options } of OWNERS) {
       assert.equal(status, STATUS.shutdown);
       assert.match(
         errors,
-        /^turtles: L1 shut down: a VM exit of L2 could not be completed \(VMX abort 4, loading host msrs\)\n {2}L1 at RIP/,
+        /^turtles: L1 shut down: a VM exit of L2 could not be completed \(VMX abort 4, loading host msrs\)\n {2}L1 at RIP/m,
       );
     });
 
@@ -115,7 +115,7 @@ for (const { name, options } of OWNERS) {
       const kernel = patched([CPUID_OF_L2, spin]);
       const { status, errors } = await run(kernel, '--wedge-timeout', '0.01', '--slice', '100000', ...options);
       assert.equal(status, STATUS.wedged);
-      assert.match(errors, /^turtles: L2 makes no progress: /);
+      assert.match(errors, /^turtles: L2 makes no progress: /m);
       assert.match(errors, /\n {2}processor 0: in L2, at 0x10\w{4}, interrupts off\n/);
       assert.match(errors, /last exits of L2:\n[^]*VMCALL/);
     });
@@ -131,3 +131,31 @@ for (const { name, options } of OWNERS) {
     });
   });
 }
+
+test('a failed entry of a recorded run says how to see the machine right before the field was written', async () => {
+  for (const { options } of OWNERS) {
+    const host = new FakeHost();
+    host.files.set('k', patched([CPUID_OF_L2, spin]));
+    const words = [
+      'linux',
+      '--batch',
+      '--kernel',
+      'k',
+      '--memory',
+      '64M',
+      '--wedge-timeout',
+      '0.01',
+      '--slice',
+      '100000',
+    ];
+    await host.run('run', ...words, ...options, '--record', 'r');
+    const said =
+      /written VMWRITE at 0x(\w+), 1 instruction earlier\n.*\n {2}replay {2}turtles replay r --to (\d+)\n/.exec(
+        host.errors,
+      );
+    assert.ok(said, host.errors);
+    host.files.set('r', Buffer.from(String(host.files.get('r'))));
+    assert.equal(await host.run('replay', 'r', '--to', said[2]), 0);
+    assert.match(host.output, new RegExp(`CPU#0 in L1\n[^]*RIP=0*${said[1]} `));
+  }
+});

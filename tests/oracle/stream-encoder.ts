@@ -11,6 +11,7 @@ import { STRING_FORMS } from './forms/string.ts';
 import { MMX_FORMS, X87_FORMS } from './forms/x87.ts';
 import { DATA, READ_ONLY } from './memory-map.ts';
 import type { Random } from './random.ts';
+import { interestingInteger } from './values.ts';
 
 /** Never written: where memory operands are, and an index. R15 counts loops. */
 const BASE = 12;
@@ -18,6 +19,8 @@ const INDEX = 13;
 const BASE_VALUE = DATA + 0x1000;
 const INDEX_VALUE = 0x10;
 const WRITABLE = [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 14];
+/** Of those, what needs no REX as a register of any size. */
+const LOW = [0, 1, 2, 3];
 /** CMP EAX, imm32: all flags are defined again. */
 const DEFINE_FLAGS = 0x3d;
 
@@ -65,6 +68,49 @@ export class StreamEncoder {
     const form = this.#choose();
     const bytes = this.#encode(form, at);
     return form.undefined && !this.#described ? [...bytes, DEFINE_FLAGS, ...this.#random.bytes(4)] : bytes;
+  }
+
+  /** MOV, MOV; an operation on both; SETcc, CMOVcc, Jcc over an INC, ADC, SBB or RCL. Registers below R8, all four sizes. */
+  flagsAndUse(): number[] {
+    const random = this.#random;
+    const size = random.pick([1, 2, 4, 8]);
+    const [a, b] = [random.pick(LOW), random.pick(LOW)];
+    const value = interestingInteger(random, size);
+    const other = random.chance(35) ? value : interestingInteger(random, size);
+    const load = (register: number, bits: bigint): number[] => [0x48, 0xb8 + register, ...littleEndian(bits, 8)];
+    const prefix = size === 2 ? [0x66] : size === 8 ? [0x48] : [];
+    const wide = size === 1 ? 0 : 1;
+    const modrm = 0xc0 | (b << 3) | a;
+    // ADD OR ADC SBB AND SUB XOR CMP, CMP again, TEST; NEG, INC, DEC.
+    const two = (): number[] => [
+      random.pick([0x00, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x38, 0x38, 0x84]) + wide,
+      modrm,
+    ];
+    const one = (): number[] =>
+      random.pick([
+        [0xf6 + wide, 0xd8 | a],
+        [0xfe + wide, 0xc0 | a],
+        [0xfe + wide, 0xc8 | a],
+      ]);
+    const operation = random.chance(85) ? two() : one();
+    return [...load(a, value), ...load(b, other), ...prefix, ...operation, ...this.#useOfFlags()];
+  }
+
+  /** None of these asks for AF, which logic leaves undefined. */
+  #useOfFlags(): number[] {
+    const random = this.#random;
+    const condition = random.below(16);
+    const modrm = 0xc0 | (random.pick(LOW) << 3) | random.pick(LOW);
+    const size = random.pick([[], [0x48], [0x66]]);
+    return random
+      .pick([
+        [0x0f, 0x90 | condition, modrm],
+        [...size, 0x0f, 0x40 | condition, modrm],
+        [0x70 | condition, 2, 0xff, 0xc0 | random.pick(LOW)],
+        [...size, random.pick([0x11, 0x19]), modrm],
+        [...size, 0xd1, 0xd0 | random.pick(LOW)],
+      ])
+      .concat(DEFINE_FLAGS, ...random.bytes(4));
   }
 
   #choose(): Form {

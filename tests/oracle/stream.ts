@@ -38,9 +38,15 @@ class Stream {
     this.emit(...this.#encoder.instruction(this.here));
   }
 
+  /** Interesting values, flags of them, and at once what asks for the flags. */
+  flagsAndUse(): void {
+    this.emit(...this.#encoder.flagsAndUse());
+  }
+
   piece(depth: number): void {
     const dice = this.random.below(100);
-    if (depth > 1 || dice < 76) return this.plain();
+    if (dice < 14) return this.flagsAndUse();
+    if (depth > 1 || dice < 80) return this.plain();
     this.random.pick(PARTS)(this, depth + 1);
   }
 
@@ -136,7 +142,8 @@ function fillUnits(state: CaseInput['state'], random: Random, described: boolean
   for (let n = 0; n < 8; n++) state.st.set(interestingBytes(random, 'f80', 10), 16 * n);
   state.ftw = random.chance(70) ? 0xff : random.below(256);
   state.fsw = random.below(8) << 11;
-  const masks = random.chance(92) ? 0x3f : random.u32() & 0x3f;
+  // Invalid operations stay masked: FCOMI after one sets flags on AMD's processors only.
+  const masks = random.chance(92) ? 0x3f : 1 | (random.u32() & 0x3e);
   state.fcw =
     0x40 |
     masks |

@@ -20,6 +20,7 @@ import { Registers } from './registers.ts';
 const ARITHMETIC_FLAGS = 0x8d5n;
 const ALIGNMENT_CHECK = 0x40000n;
 const NO_VECTOR = -1;
+const BREAKPOINT = 3;
 const UNDEFINED_OPCODE = 6;
 const GENERAL_PROTECTION = 13;
 /** 64-bit code with flat segments at CPL 3. */
@@ -118,9 +119,14 @@ export class ReferenceProcessor implements CpuUnderTest {
     return result.kind === 'outside' ? { kind: 'fault', vector: NO_VECTOR } : result;
   }
 
+  /** To a fault, to an instruction that no description tells of, or over INT3. */
   run(): StepResult {
     for (;;) {
       const result = this.step();
+      if (this.outside === 'INT3') {
+        this.#rip++;
+        return { kind: 'fault', vector: BREAKPOINT };
+      }
       if (result.kind === 'fault') return result;
     }
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { ON_ENTRY_FAILURE } from '../../system/entry-failures.ts';
 import { UserError } from '../../base/errors.ts';
 import { PAGING_MODES } from '../../system/hypervisor.ts';
 import { parseCount, parseMemory } from '../../system/quantities.ts';
@@ -54,6 +55,8 @@ export const QEMU_OPTIONS: readonly QemuOptionRow[] = [
   { name: 'machine',        argument: '[type=]name[,prop=value]', says: 'accepted: the machine is one PC, as q35', apply: applyMachine },
   { name: 'M',              argument: '[type=]name[,prop=value]', says: 'the same',  apply: applyMachine },
   { name: 'rtc',            argument: 'base=utc|date', says: 'the date at power-on; by default the same in every run', apply: applyClock },
+  { name: 'on-entry-failure', argument: 'report|stop', says: 'when a VM entry fails, explain it and go on, or stop with status 68', apply: applyEntryFailure },
+  { name: 'symbols',        argument: 'file',    says: "names of the guest's functions, for explanations: nm, System.map, /proc/kallsyms", apply: (settings, value) => { settings.symbols = value; } },
   { name: 'seed',           argument: 'number',  says: 'of everything random', apply: (settings, value) => { settings.seed = parseCount(value, '-seed', 0, 2 ** 32 - 1); } },
   { name: 'global',         argument: 'driver.prop=value', says: 'accepted',   apply: without('global', 'it changes nothing here') },
   { name: 'enable-kvm',     says: 'accepted',                                  apply: without('enable-kvm', 'the machine is software of its own') },
@@ -95,6 +98,15 @@ function applyAccelerator(settings: QemuSettings, value: string): void {
   settings.paging = choice('paging', values.get('paging') ?? settings.paging, PAGING_MODES);
   const profile = values.get('profile');
   if (profile !== undefined) settings.profile = choice('profile', profile, ['paper', 'modern'] as const);
+}
+
+function applyEntryFailure(settings: QemuSettings, value: string): void {
+  const found = ON_ENTRY_FAILURE.find((candidate) => candidate === value);
+  if (found !== undefined) return void (settings.onEntryFailure = found);
+  throw new UserError(
+    `-on-entry-failure ${value}: there is no such choice`,
+    `choose one of: ${ON_ENTRY_FAILURE.join(', ')}`,
+  );
 }
 
 function choice<T extends string>(key: string, value: string, values: readonly T[]): T {

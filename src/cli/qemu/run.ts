@@ -2,8 +2,10 @@
 import { UserError } from '../../base/errors.ts';
 import type { Host } from '../../platform/node/host.ts';
 import { makeRecorder } from '../../system/recording.ts';
+import { EntryFailures } from '../../system/entry-failures.ts';
 import { Session } from '../../system/session.ts';
 import { runSlices } from '../../system/slices.ts';
+import { levelSymbols } from '../level-symbols.ts';
 import { checkMemory } from '../check-memory.ts';
 import type { Failures } from '../failures.ts';
 import { qemuBootRequest, qemuMachine, qemuOptions } from './machine.ts';
@@ -11,6 +13,8 @@ import { SerialPorts } from './serial.ts';
 import type { QemuSettings } from './settings.ts';
 
 const PROGRAM = 'turtles-qemu';
+/** Even: no value written to isa-debug-exit gives it. */
+const STATUS_FAILED_ENTRY = 68;
 
 /** Runs the machine of these settings; returns QEMU's exit status. Throws UserError. */
 export async function runQemu(settings: QemuSettings, kernel: string, host: Host, failures: Failures): Promise<number> {
@@ -21,6 +25,10 @@ export async function runQemu(settings: QemuSettings, kernel: string, host: Host
   const hypervisor = { bare: !settings.l0, paging: settings.paging };
   const recorder = makeRecorder(undefined);
   const session = new Session({ pc, consoles: serial.channels, boot, hypervisor, recorder });
+  const warn = (lines: readonly string[]): void =>
+    lines.forEach((text) => host.writeError(`${PROGRAM}: warning: ${text}\n`));
+  const symbols = levelSymbols(boot, settings.symbols, '-symbols', host);
+  const failed = new EntryFailures(session, recorder, settings.onEntryFailure, symbols, warn);
   failures.run = {
     options: qemuOptions(settings, pc, boot, host),
     instructions: () => session.instructions,
@@ -30,8 +38,10 @@ export async function runQemu(settings: QemuSettings, kernel: string, host: Host
   host.atExit(() => serial.close());
   serial.open();
   try {
-    return await runToStatus(session, recorder, settings, serial, host);
+    return await runToStatus(session, recorder, settings, serial, failed, host);
   } finally {
+    const remark = failed.remark();
+    if (remark !== undefined) warn([remark]);
     serial.close();
   }
 }
@@ -41,6 +51,7 @@ async function runToStatus(
   recorder: ReturnType<typeof makeRecorder>,
   settings: QemuSettings,
   serial: SerialPorts,
+  failed: EntryFailures,
   host: Host,
 ): Promise<number> {
   for (;;) {
@@ -50,9 +61,10 @@ async function runToStatus(
       before: () => session.poll(),
       after: () => {
         serial.show();
-        return serial.left;
+        return serial.left || failed.stopped;
       },
     });
+    if (failed.stopped) return STATUS_FAILED_ENTRY;
     if (how === 'stopped') return 0;
     if (how === 'idle') {
       throw new UserError(

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { OnEntryFailure } from '../../system/entry-failures.ts';
 import type { PagingMode } from '../../system/hypervisor.ts';
 
 /** Where a serial port leads. */
@@ -46,6 +47,10 @@ export interface QemuSettings {
   /** Unix time; undefined: the one every run has. */
   startTime: number | 'now' | undefined;
   seed: number;
+  /** When a VM entry fails. */
+  onEntryFailure: OnEntryFailure;
+  /** A list of the guest's symbols. */
+  symbols: string | undefined;
   /** To be printed instead of running anything. */
   print: string | undefined;
   /** What was accepted and has no effect: one sentence each, said once. */
@@ -80,6 +85,8 @@ export function defaultSettings(): QemuSettings {
     driveDevices: [],
     startTime: undefined,
     seed: 1,
+    onEntryFailure: 'report',
+    symbols: undefined,
     print: undefined,
     notices: new Set(),
   };

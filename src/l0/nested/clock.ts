@@ -24,8 +24,12 @@ function byInstruction(information: number, exit: ExitInformation, isCause: bool
   return isCause && extract(DEBUG_EXCEPTION.BD, exit.qualificationLow) === 1;
 }
 
-/** Whether the clock is to count an instruction for this exit, which is L1's and not of class `instruction`. */
+/**
+ * Whether the clock is to count an instruction for this exit, which is L1's and not of class `instruction`. What comes of
+ * the delivery of an injected event is no instruction's, whatever exceptions that led to.
+ */
 export function countsInstruction(exit: ExitInformation, interruptedInjection: boolean): boolean {
+  if (interruptedInjection) return false;
   const vectoring = (exit.vectoring & VALID) !== 0;
   // prettier-ignore
   switch (exit.reason) {
@@ -34,7 +38,7 @@ export function countsInstruction(exit: ExitInformation, interruptedInjection: b
     case EXIT_REASON.TASK_SWITCH:
     case EXIT_REASON.EPT_VIOLATION:
     case EXIT_REASON.EPT_MISCONFIG:
-    case EXIT_REASON.APIC_ACCESS: return vectoring ? !interruptedInjection && byInstruction(exit.vectoring, exit, false) : true;
+    case EXIT_REASON.APIC_ACCESS: return vectoring ? byInstruction(exit.vectoring, exit, false) : true;
     default: return false;
   }
 }

@@ -27,22 +27,22 @@ const VALID = 0x80000000;
 
 /** VMLAUNCH (`launch`) or VMRESUME by L1 at CPL 0 in VMX operation. Afterwards L1 or L2 is ready to go on. */
 export function enterL2(nested: NestedVcpu, launch: boolean): void {
-  const { vcpu, vmcs12, shadow } = nested;
-  const { rip } = vcpu;
+  const { vmcs12, shadow } = nested;
+  nested.recording.entering(nested);
   if (vmcs12.isCurrent) shadow?.pull(vmcs12);
   const refused = brokenBasicRule(nested, launch) ?? brokenRule(nested, 'controls') ?? brokenRule(nested, 'host');
   if (refused !== undefined) {
-    report(nested, refused, rip, refused.failure.kind === 'VMfailValid' ? refused.failure.error : 0);
+    report(nested, refused, refused.failure.kind === 'VMfailValid' ? refused.failure.error : 0);
     return failEntry(nested, refused);
   }
   // From here on the instruction is done, whatever comes of it: L1 goes on at its host RIP.
   const broken = brokenRule(nested, 'guest') ?? brokenRule(nested, 'pdpte');
   if (broken !== undefined) {
     const qualification = qualificationOf(broken);
-    report(nested, broken, rip, qualification);
+    report(nested, broken, qualification);
     return failEntryBeforeLoading(nested, EXIT_REASON.INVALID_STATE, qualification);
   }
-  switchToL2(nested, rip);
+  switchToL2(nested);
 }
 
 function brokenBasicRule({ vcpu, vmcs12, basic }: NestedVcpu, launch: boolean): EntryRule | undefined {
@@ -64,7 +64,7 @@ function brokenRule(nested: NestedVcpu, stage: Stage): EntryCheck | undefined {
   return firstFailure(stage, vmcs12, context, vmcs12.state.groups);
 }
 
-function switchToL2(nested: NestedVcpu, rip: number): void {
+function switchToL2(nested: NestedVcpu): void {
   const { vcpu, vmcs12, vmcs02, context, state } = nested;
   const efer = eferOfL2(vmcs12, vcpu.efer);
   nested.compose();
@@ -74,7 +74,7 @@ function switchToL2(nested: NestedVcpu, rip: number): void {
   const list = addressAt(vmcs12, VM_ENTRY_MSR_LOAD_ADDR);
   const failed = loadEntryList(vcpu, list, vmcs12.low(VM_ENTRY_MSR_LOAD_COUNT), context.facts.eferSupported);
   if (failed !== 0) {
-    report(nested, failedLoadRule(vcpu, list + (failed - 1) * MSR_ENTRY_SIZE), rip, failed, failed);
+    report(nested, failedLoadRule(vcpu, list + (failed - 1) * MSR_ENTRY_SIZE), failed, failed);
     return failEntryAfterLoading(nested, EXIT_REASON.MSR_LOAD_FAIL, failed);
   }
   vmcs12.launchState = LAUNCH_STATE.launched;
@@ -87,10 +87,10 @@ function switchToL2(nested: NestedVcpu, rip: number): void {
 }
 
 /** `err`: VM-instruction error or exit qualification; `msr`: which entry of the MSR-load list failed, from 1. */
-function report(nested: NestedVcpu, rule: EntryRule, rip: number, err: number, msr = 0): void {
+function report(nested: NestedVcpu, rule: EntryRule, err: number, msr = 0): void {
   const { vcpu, host } = nested;
   const { recorder, time } = host;
-  nested.recording.failed(nested, rule, rip, msr);
+  nested.recording.failed(nested, rule, msr);
   if (recorder.tracing)
     recorder.event('kvm_nested_vmenter_failed', 0, vcpu.index, time.nanoseconds(), {
       msg: `${rule.id}: ${rule.sentence}`,

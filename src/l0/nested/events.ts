@@ -12,18 +12,16 @@ import { OFFSET } from '../../arch/vmx/fields.ts';
 import { compose } from '../../arch/vmx/bit-field.ts';
 import { INTERRUPTION_TYPE, SIPI } from '../../arch/vmx/qualifications.ts';
 import { ACTIVITY, BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
-import type { RootProcessor } from '../../hardware/vmx.ts';
 import { injectException, injectInterruptedDelivery, interruptsOpen, nmiOpen, protectedMode } from '../events.ts';
 import { isSet, setBits, write32 } from '../vmcs-access.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
 import { leaveL2 } from './leave-l2.ts';
-import type { NestedVcpu, NestedVcpuState } from './nested-vcpu.ts';
-import { continueTimer } from './preemption-timer.ts';
+import type { NestedVcpu } from './nested-vcpu.ts';
+import { continueTimer, timerLeft } from './preemption-timer.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
-const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, IDT_VECTORING_INFO_FIELD, VM_EXIT_REASON, GUEST_RIP } =
-  OFFSET;
+const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_RIP } = OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
@@ -48,7 +46,17 @@ export function prepareEntryOfL2(nested: NestedVcpu): void {
   rememberInjection(nested);
 }
 
-const entryInjects = ({ vcpu }: NestedVcpu): boolean => isSet(vcpu.processor, VM_ENTRY_INTR_INFO_FIELD, VALID);
+/**
+ * L1's own event. NMIs that vmcs12 has not made virtual may be injected while they are blocked; L2 runs with virtual ones,
+ * which the entry wants open. The injection blocks them either way.
+ */
+function entryInjects({ vcpu: { processor } }: NestedVcpu): boolean {
+  const information = processor.readLow(VM_ENTRY_INTR_INFO_FIELD);
+  if ((information & VALID) === 0) return false;
+  if (((information >>> 8) & 7) === INTERRUPTION_TYPE.nmi)
+    setBits(processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_NMI, false);
+  return true;
+}
 
 /**
  * L0's emulation of an instruction of L2 came to an exception: L1's bitmap is asked before it becomes anything else.
@@ -103,7 +111,7 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
   }
   if (localApic.interruptPending()) {
     if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick ||= interruptsMayExit(nested);
-    else if (free && !interruptWindow && interruptsOpen(vcpu) && interruptsMayExit(nested))
+    else if (free && !interruptWindow && interruptsOpen(vcpu) && interruptsMayExit(nested) && !anExitIsDue(nested))
       write32(processor, VM_ENTRY_INTR_INFO_FIELD, VALID | localApic.acknowledge());
     else interruptWindow = true;
   }
@@ -111,6 +119,12 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.INTERRUPT_WINDOW_EXITING, interruptWindow);
   if (state.pendingInit !== 0 || (state.pendingStartup >= 0 && waitsForStartup(nested))) processor.kick(true);
   else if (kick) processor.kick();
+}
+
+/** An exit that L1 has asked for, is due, and comes before interrupts: an NMI window, or the timer. */
+function anExitIsDue(nested: NestedVcpu): boolean {
+  if (primary12(nested, PRIMARY.NMI_WINDOW_EXITING) && nmiOpen(nested.vcpu)) return true;
+  return pin12(nested, PIN.ACTIVATE_VMX_PREEMPTION_TIMER) && timerLeft(nested) === 0;
 }
 
 const activity02 = ({ vcpu }: NestedVcpu): number => vcpu.processor.readLow(GUEST_ACTIVITY_STATE);
@@ -181,25 +195,21 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   processor.readTsc(now);
   state.injectedAtLow = now.low;
   state.injectedAtHigh = now.high;
+  state.pendingDebugAtEntry = processor.readLow(GUEST_PENDING_DBG_EXCEPTIONS);
   state.injectedRipLow = processor.readLow(GUEST_RIP);
   state.injectedRipHigh = processor.readHigh(GUEST_RIP);
 }
 
-/** The exit interrupted the delivery of the event with which L2 was entered: no instruction of L2 has begun. */
+/**
+ * The exit interrupted the delivery of the event with which L2 was entered, or of an exception that came of it: no
+ * instruction of L2 has begun, and L2 is where it was entered, which no handler is.
+ */
 export function interruptedInjection({ vcpu, state }: NestedVcpu): boolean {
   const { processor } = vcpu;
-  if (state.injected === 0 || !isDelivering(processor, state)) return false;
+  const moved =
+    processor.readLow(GUEST_RIP) !== state.injectedRipLow || processor.readHigh(GUEST_RIP) !== state.injectedRipHigh;
+  if (state.injected === 0 || moved) return false;
   const now = { low: 0, high: 0 };
   processor.readTsc(now);
   return now.low === state.injectedAtLow && now.high === state.injectedAtHigh;
-}
-
-/** A triple fault does not name the event that it began with: L2 is where it was entered, which no handler is. */
-function isDelivering(processor: RootProcessor, state: NestedVcpuState): boolean {
-  if (processor.readLow(VM_EXIT_REASON) === EXIT_REASON.TRIPLE_FAULT)
-    return (
-      processor.readLow(GUEST_RIP) === state.injectedRipLow && processor.readHigh(GUEST_RIP) === state.injectedRipHigh
-    );
-  const vectoring = processor.readLow(IDT_VECTORING_INFO_FIELD);
-  return (vectoring & VALID) !== 0 && ((vectoring ^ state.injected) & 0x7ff) === 0;
 }

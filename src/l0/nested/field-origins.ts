@@ -5,6 +5,14 @@
 import { ENTRY, EXIT, PIN, PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
 import { FIELDS, OFFSET } from '../../arch/vmx/fields.ts';
 import type { FieldName } from '../../arch/vmx/fields.ts';
+import {
+  ACTIVITY,
+  BLOCKING_BY_MOV_SS,
+  BLOCKING_BY_NMI,
+  BLOCKING_BY_STI,
+  DEBUGCTL_BTF,
+  RFLAGS_TF,
+} from '../../arch/vmx/state-bits.ts';
 import type { Halves } from '../../hardware/vmx.ts';
 import type { Composition } from './composition.ts';
 import { composeTscMultiplier, composeTscOffset } from './time-stamp-counter.ts';
@@ -207,6 +215,29 @@ const pdpte = (index: 0 | 1 | 2 | 3): FieldOrigin => {
   });
 };
 
+/**
+ * Where L1 leaves NMIs to L2, L0 has virtual NMIs, which are not injected while NMIs are blocked; L1 may do that. The
+ * injected NMI blocks others again.
+ */
+const interruptibility: Compose = (c, out) => {
+  c.copy12(OFFSET.GUEST_INTERRUPTIBILITY_INFO, out);
+  const injectsNmi = (c.v12.low(OFFSET.VM_ENTRY_INTR_INFO_FIELD) & 0x80000700) >>> 0 === 0x80000200;
+  if (injectsNmi && (c.pin12 & PIN.NMI_EXITING) === 0) out.low &= ~BLOCKING_BY_NMI;
+};
+
+const PENDING_BS = 1 << 14;
+
+/** Under blocking by STI or MOV SS or in HLT, BS goes by the IA32_DEBUGCTL that is loaded: without the control, L1's. */
+const pendingDebugExceptions: Compose = (c, out) => {
+  const { v01, v12 } = c;
+  c.copy12(OFFSET.GUEST_PENDING_DBG_EXCEPTIONS, out);
+  const held = (v12.low(OFFSET.GUEST_INTERRUPTIBILITY_INFO) & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) !== 0;
+  if (c.entry12 & ENTRY.LOAD_DEBUG_CONTROLS || !(held || v12.low(OFFSET.GUEST_ACTIVITY_STATE) === ACTIVITY.hlt)) return;
+  const traps = (v12.low(OFFSET.GUEST_RFLAGS) & RFLAGS_TF) !== 0;
+  const steps = traps && (v01.low(OFFSET.GUEST_IA32_DEBUGCTL) & DEBUGCTL_BTF) === 0;
+  out.low = steps ? out.low | PENDING_BS : out.low & ~PENDING_BS;
+};
+
 const linkPointer: Compose = (c, out) => {
   const linked =
     c.shadowing12 &&
@@ -323,7 +354,7 @@ export const FIELD_ORIGINS: readonly FieldOrigin[] = [
   guest('GUEST_GS_LIMIT'), guest('GUEST_LDTR_LIMIT'), guest('GUEST_TR_LIMIT'), guest('GUEST_GDTR_LIMIT'), guest('GUEST_IDTR_LIMIT'),
   guest('GUEST_ES_AR_BYTES'), guest('GUEST_CS_AR_BYTES'), guest('GUEST_SS_AR_BYTES'), guest('GUEST_DS_AR_BYTES'),
   guest('GUEST_FS_AR_BYTES'), guest('GUEST_GS_AR_BYTES'), guest('GUEST_LDTR_AR_BYTES'), guest('GUEST_TR_AR_BYTES'),
-  guest('GUEST_INTERRUPTIBILITY_INFO', 'L2\'s own; what blocks L1 is in vmcs01'),
+  row('GUEST_INTERRUPTIBILITY_INFO', 'from12', 'each', 'L2\'s own; what blocks L1 is in vmcs01', interruptibility, true),
   guest('GUEST_ACTIVITY_STATE', 'L2 halts in hardware: whatever wakes it is an exit'),
   l0Owns('GUEST_SMBASE', 0, 'loaded only from SMM; vmcs12 keeps what L1 wrote'),
   guest('GUEST_SYSENTER_CS'),
@@ -351,7 +382,7 @@ export const FIELD_ORIGINS: readonly FieldOrigin[] = [
   guest('GUEST_GS_BASE'), guest('GUEST_LDTR_BASE'), guest('GUEST_TR_BASE'), guest('GUEST_GDTR_BASE'), guest('GUEST_IDTR_BASE'),
   row('GUEST_DR7', 'merged', 'each', 'without "load debug controls" L2 goes on with what L1 has', loadedOr01('GUEST_DR7', ENTRY.LOAD_DEBUG_CONTROLS)),
   guest('GUEST_RSP'), guest('GUEST_RIP'), guest('GUEST_RFLAGS'),
-  guest('GUEST_PENDING_DBG_EXCEPTIONS'),
+  row('GUEST_PENDING_DBG_EXCEPTIONS', 'from12', 'each', "L2's own, with BS as the IA32_DEBUGCTL that L2 will have wants it", pendingDebugExceptions, true),
   guest('GUEST_SYSENTER_ESP'), guest('GUEST_SYSENTER_EIP'),
   absent('GUEST_S_CET'), absent('GUEST_SSP'), absent('GUEST_INTR_SSP_TABLE'),
   // natural-width host-state fields

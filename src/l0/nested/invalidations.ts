@@ -32,7 +32,6 @@ function typeOf({ vcpu }: NestedVcpu, information: number): number {
 /** The operand is read whatever the type says. */
 export function invept(nested: NestedVcpu, information: number): void {
   const { vcpu, shown, multiDimensional } = nested;
-  if (!eptSupports(shown, 'INVEPT')) return vcpu.raise(INVALID_OPCODE);
   if (!readOperand(vcpu, information, descriptor)) return;
   const type = typeOf(nested, information);
   const eptp: Halves = { low: view.getUint32(0, true), high: view.getUint32(4, true) };

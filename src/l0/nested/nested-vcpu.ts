@@ -14,8 +14,9 @@ import type { PhysicalAddress } from '../../hardware/memory.ts';
 import type { Halves, HostPhysical } from '../../hardware/vmx.ts';
 import { eptFeatures } from '../paging/ept-format.ts';
 import { MultiDimensionalPaging } from '../paging/multi-dimensional.ts';
-import { readPdpte, shadowOnEptPointer } from '../paging/shadow-on-ept.ts';
+import { Ept01WithoutApic, readPdpte, shadowOnEptPointer } from '../paging/shadow-on-ept.ts';
 import { VpidMap } from '../paging/vpid.ts';
+import { Ept01 } from '../ept01.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { MergedBitmap } from './bitmaps.ts';
 import { Composition, ProcessorView } from './composition.ts';
@@ -40,6 +41,8 @@ export type NestedVcpuState = {
   injected: number;
   injectedAtLow: number;
   injectedAtHigh: number;
+  /** Pending debug exceptions of that entry. */
+  pendingDebugAtEntry: number;
   /** RIP then: it moves when the event is delivered. */
   injectedRipLow: number;
   injectedRipHigh: number;
@@ -55,6 +58,7 @@ const initialState = (): NestedVcpuState => ({
     injected: 0,
     injectedAtLow: 0,
     injectedAtHigh: 0,
+    pendingDebugAtEntry: 0,
     injectedRipLow: 0,
     injectedRipHigh: 0,
     completedForL2: 0,
@@ -90,6 +94,7 @@ export class NestedVcpu implements CompositionPorts {
   readonly #msrBitmap: MergedBitmap;
   readonly #ioBitmaps: readonly [MergedBitmap, MergedBitmap];
   readonly #standIn: HostPhysical;
+  readonly #ept01WithoutApic: Ept01WithoutApic;
   readonly #view: ProcessorView;
 
   constructor(host: NestedHost, vcpu: Vcpu, shown: VmxCapabilities, pages: NestedPages) {
@@ -110,11 +115,20 @@ export class NestedVcpu implements CompositionPorts {
     };
     this.vmcs02 = new Vmcs02(processor, memory, page());
     this.shadow = ShadowVmcs.supported(processor)
-      ? new ShadowVmcs(processor, memory, vcpu.vmcs01, { region: page(), readBitmap: page(), writeBitmap: page() })
+      ? new ShadowVmcs(processor, memory, vcpu.vmcs01, shown, {
+          region: page(),
+          readBitmap: page(),
+          writeBitmap: page(),
+        })
       : undefined;
     this.#msrBitmap = new MergedBitmap(memory, page());
     this.#ioBitmaps = [new MergedBitmap(memory, page()), new MergedBitmap(memory, page())];
     this.#standIn = page();
+    this.#ept01WithoutApic = new Ept01WithoutApic(
+      new Ept01(memory, allocator, machine.memory),
+      processor,
+      this.#standIn,
+    );
     this.#view = new ProcessorView(processor);
     this.vpids = new VpidMap(processor, FIRST_VPID, vcpu.index + 1);
     this.multiDimensional = new MultiDimensionalPaging({
@@ -172,12 +186,15 @@ export class NestedVcpu implements CompositionPorts {
     return host < 0 ? this.#standIn : host;
   }
   eptPointer(eptp12: Halves | undefined, out: Halves): void {
-    if (eptp12 === undefined) return shadowOnEptPointer(this.vcpu.machine.ept01.pointer, out);
+    const { machine } = this.vcpu;
     const access = this.secondary12(SECONDARY.VIRTUALIZE_APIC_ACCESSES)
       ? addressAt(this.vmcs12, OFFSET.APIC_ACCESS_ADDR)
       : -1;
+    const isRam = access >= 0 && machine.memory.isRam(access);
+    if (eptp12 === undefined && access >= 0) return this.#ept01WithoutApic.enter(access, isRam, out);
+    if (eptp12 === undefined) return shadowOnEptPointer(machine.ept01.pointer, out);
     const paging = this.multiDimensional;
-    paging.standInFor = access >= 0 && !this.vcpu.machine.memory.isRam(access) ? access - (access % PAGE_BYTES) : -1;
+    paging.standInFor = access >= 0 && !isRam ? access - (access % PAGE_BYTES) : -1;
     paging.standIn = this.#standIn;
     paging.enter(eptp12, out);
   }
@@ -219,12 +236,14 @@ export class NestedVcpu implements CompositionPorts {
     vmcs12: ReturnType<Vmcs12['save']>;
     vpids: ReturnType<VpidMap['save']>;
     ept02: ReturnType<MultiDimensionalPaging['save']>;
+    standsInFor: PhysicalAddress;
   } {
     return {
       nested: copyState(this.state),
       vmcs12: this.vmcs12.save(),
       vpids: this.vpids.save(),
       ept02: this.multiDimensional.save(),
+      standsInFor: this.#ept01WithoutApic.standsInFor,
     };
   }
   restore(saved: ReturnType<NestedVcpu['save']>): void {
@@ -232,6 +251,7 @@ export class NestedVcpu implements CompositionPorts {
     this.vmcs12.restore(saved.vmcs12);
     this.vpids.restore(saved.vpids);
     this.multiDimensional.restore(saved.ept02);
+    this.#ept01WithoutApic.standsInFor = saved.standsInFor;
     this.vmcs12.forgetEntry();
     this.vmcs02.forget();
     for (const bitmap of [this.#msrBitmap, ...this.#ioBitmaps]) bitmap.restored();

@@ -8,6 +8,7 @@ import { EPT_VIOLATION } from '../../arch/vmx/qualifications.ts';
 import { extract } from '../../arch/vmx/bit-field.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
+import { eptSupports } from '../../arch/vmx/capabilities.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import { assert } from '../../base/assert.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
@@ -16,7 +17,7 @@ import { PAGE_BYTES } from '../host-allocator.ts';
 import { emulateInstruction } from '../emulator/mmio-emulator.ts';
 import type { ForbiddenAccess, NestedHooks, NestedHost } from '../nested-hooks.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { isSet, readAddress, setBits } from '../vmcs-access.ts';
+import { isSet, readAddress, setBits, write32 } from '../vmcs-access.ts';
 import { capabilitiesForL1, capabilityMsr } from './capabilities.ts';
 import type { Paging } from './capabilities.ts';
 import { countsInstruction } from './clock.ts';
@@ -33,8 +34,14 @@ import { composeTscOffset, scale } from './time-stamp-counter.ts';
 import { fixedBitsHold, leaveOperation, vmxInstruction } from './vmx-instructions.ts';
 import { NO_VMCS } from './vmcs12.ts';
 
-const { GUEST_PHYSICAL_ADDRESS, GUEST_INTERRUPTIBILITY_INFO, TSC_OFFSET, TSC_MULTIPLIER, SECONDARY_VM_EXEC_CONTROL } =
-  OFFSET;
+const {
+  GUEST_PHYSICAL_ADDRESS,
+  GUEST_INTERRUPTIBILITY_INFO,
+  GUEST_PENDING_DBG_EXCEPTIONS,
+  TSC_OFFSET,
+  TSC_MULTIPLIER,
+  SECONDARY_VM_EXEC_CONTROL,
+} = OFFSET;
 const BASIC_REASON = 0xffff;
 const VALID = 0x80000000;
 const IA32_TIME_STAMP_COUNTER = 0x10;
@@ -108,7 +115,8 @@ export class NestedVmx implements NestedHooks {
     if (owner === 'EPT12') return this.#throughEpt12(nested, exit);
     this.#trace(nested, exit, owner);
     if (owner === 'L0') return this.#servedHere(nested, reason);
-    this.#reflect(nested, exit);
+    if (this.#isHidden(exit.reason)) vcpu.raise(INVALID_OPCODE);
+    else this.#reflect(nested, exit);
     return true;
   }
 
@@ -164,6 +172,11 @@ export class NestedVmx implements NestedHooks {
     });
   }
 
+  /** An instruction that L1's processor does not have, although the machine's does: #UD for L2, too. */
+  #isHidden(reason: number): boolean {
+    return reason === EXIT_REASON.INVEPT && !eptSupports(this.capabilities, 'INVEPT');
+  }
+
   #reflect(nested: NestedVcpu, exit: ExitInformation): void {
     if (countsInstruction(exit, interruptedInjection(nested))) nested.vcpu.count();
     leaveL2(nested, exit, true);
@@ -197,20 +210,26 @@ export class NestedVmx implements NestedHooks {
     const { vcpu } = nested;
     const vectoring = (exit.vectoring & VALID) !== 0;
     // The delivery that the exit undid had been counted, as it is on the bare machine; entering with the event is not.
-    if (vectoring && countsInstruction(exit, interruptedInjection(nested))) vcpu.count();
+    const injection = interruptedInjection(nested);
+    if (vectoring && countsInstruction(exit, injection)) vcpu.count();
+    // The exit cleared what was to follow the injected event.
+    if (injection) write32(vcpu.processor, GUEST_PENDING_DBG_EXCEPTIONS, nested.state.pendingDebugAtEntry);
     vcpu.keepInterruptedDelivery();
     if (!vectoring) blockNmisAgain(vcpu, exit);
   }
 
-  /** L1 gave a device of its own to L2. Events cannot be delivered through one: #UD, and counted as beyond the emulator. */
-  #atDevice({ vcpu, state }: NestedVcpu, exit: ExitInformation): void {
-    vcpu.keepInterruptedDelivery();
-    if (vcpu.state.vectoring !== 0) {
+  /**
+   * L1 gave a device of its own to L2. Events cannot be delivered through one, nor could #UD instead: that is L2's triple
+   * fault, and counted as beyond the emulator.
+   */
+  #atDevice(nested: NestedVcpu, exit: ExitInformation): void {
+    const { vcpu, state } = nested;
+    if ((exit.vectoring & VALID) !== 0) {
       const { unemulated } = vcpu.machine;
       const what = 'delivery of an event of L2 through a device of L1';
       unemulated.set(what, (unemulated.get(what) ?? 0) + 1);
       vcpu.count();
-      return vcpu.raise(INVALID_OPCODE);
+      return leaveL2(nested, exitInformation(EXIT_REASON.TRIPLE_FAULT), false);
     }
     blockNmisAgain(vcpu, exit);
     state.completedForL2 = 1;

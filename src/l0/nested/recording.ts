@@ -9,6 +9,7 @@ import type { PhysicalAddress } from '../../hardware/memory.ts';
 import type { FailedMsr } from '../../trace/failed-entry.ts';
 import type { FieldWriters, RegionWriters } from '../../trace/field-writers.ts';
 import type { Recorder } from '../../trace/recorder.ts';
+import { readNatural } from '../vmcs-access.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
 
 const L1 = 1;
@@ -20,6 +21,8 @@ const L1 = 1;
 export class NestedRecording {
   readonly #recorder: Recorder;
   readonly #writers: FieldWriters | undefined;
+  #rip = 0;
+  #cr3 = 0;
 
   constructor(recorder: Recorder) {
     this.#recorder = recorder;
@@ -38,7 +41,7 @@ export class NestedRecording {
   }
   cleared(_nested: NestedVcpu, pointer: PhysicalAddress): void {
     const writers = this.#writers;
-    writers?.known('L1', pointer)?.cleared(writers.instructions());
+    writers?.region('L1', pointer).cleared(writers.instructions());
   }
   /** L1's VMWRITE exited, and has been carried out. */
   wrote({ vmcs12, vcpu }: NestedVcpu, offset: number): void {
@@ -51,12 +54,17 @@ export class NestedRecording {
     if (this.#writers !== undefined) vmcs12.exitedAt = this.#writers.instructions();
   }
 
-  /** L1's VMLAUNCH or VMRESUME at `rip` broke a rule. `msr` is the entry of the list, from 1, that failed. */
-  failed(nested: NestedVcpu, rule: EntryRule, rip: number, msr = 0): void {
+  /** L1's VMLAUNCH or VMRESUME begins; vmcs01 is current. */
+  entering({ vcpu }: NestedVcpu): void {
+    this.#rip = vcpu.rip;
+    this.#cr3 = readNatural(vcpu.processor, OFFSET.GUEST_CR3);
+  }
+  /** It broke a rule. `msr` is the entry of the list, from 1, that failed. */
+  failed(nested: NestedVcpu, rule: EntryRule, msr = 0): void {
     const { vmcs12, vcpu, basic } = nested;
     this.#join(nested);
     this.#recorder.failedEntry?.({
-      ...{ level: L1, processor: vcpu.index, rule, rip },
+      ...{ level: L1, processor: vcpu.index, rule, rip: this.#rip, cr3: this.#cr3 },
       instruction: basic.launch ? 'VMLAUNCH' : 'VMRESUME',
       vmcs: basic.current ? vmcs12 : undefined,
       writers: vmcs12.writers,

@@ -5,6 +5,7 @@
 
 import { REVISION_ID_OFFSET } from '../../arch/vmx/encoding.ts';
 import { fieldExists, supports } from '../../arch/vmx/capabilities.ts';
+import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import { SECONDARY } from '../../arch/vmx/controls.ts';
 import { OFFSET, fieldNamed } from '../../arch/vmx/fields.ts';
 import type { FieldName } from '../../arch/vmx/fields.ts';
@@ -79,11 +80,18 @@ export class ShadowVmcs {
     return supports(processor.capabilities, 'secondary.VMCS_SHADOWING');
   }
 
-  constructor(processor: RootProcessor, memory: HostMemory, vmcs01: HostPhysical, pages: ShadowPages) {
+  /** `shown`: what L1 sees of VMX; a field that is not there for L1 must exit. */
+  constructor(
+    processor: RootProcessor,
+    memory: HostMemory,
+    vmcs01: HostPhysical,
+    shown: VmxCapabilities,
+    pages: ShadowPages,
+  ) {
     this.#processor = processor;
     this.#vmcs01 = vmcs01;
     this.#pages = pages;
-    const there = SHADOWED_FIELDS.filter(([field]) => fieldExists(processor.capabilities, fieldNamed(field)));
+    const there = SHADOWED_FIELDS.filter(([field]) => fieldExists(shown, fieldNamed(field)));
     const writable = there.filter(([, access]) => access === 'read and write');
     this.#read = there.map(([field]) => OFFSET[field]);
     this.#written = writable.map(([field]) => OFFSET[field]);

@@ -3,7 +3,7 @@
 // See: SDM Chapter 31 VMX Instruction Reference; paper.md 2.2
 
 import { LAUNCH_STATE, LAUNCH_STATE_OFFSET, REVISION_ID_OFFSET } from '../../arch/vmx/encoding.ts';
-import { supports } from '../../arch/vmx/capabilities.ts';
+import { eptSupports, supports } from '../../arch/vmx/capabilities.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import type { ExitReasonName } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
@@ -32,7 +32,9 @@ type Instruction = (nested: NestedVcpu) => void;
 /** Serves an exit of L1 by a VMX instruction. `reason` is the basic exit reason. */
 export function vmxInstruction(nested: NestedVcpu, reason: number): void {
   const instruction = INSTRUCTIONS.get(reason);
-  if (instruction === undefined) nested.vcpu.raise(INVALID_OPCODE);
+  // An instruction that L1's processor does not have faults at any privilege level.
+  const hidden = reason === EXIT_REASON.INVEPT && !eptSupports(nested.shown, 'INVEPT');
+  if (instruction === undefined || hidden) nested.vcpu.raise(INVALID_OPCODE);
   else instruction(nested);
 }
 

@@ -94,6 +94,13 @@ export class ExitInformation {
     return this;
   }
 
+  /** In real-address mode no exception has an error code. See: SDM 28.2.2 Information for VM Exits Due to Vectored Events */
+  leaveOutErrorCodes(): this {
+    this.interruption = (this.interruption & ~ERROR_CODE_VALID) >>> 0;
+    this.vectoring = (this.vectoring & ~ERROR_CODE_VALID) >>> 0;
+    return this;
+  }
+
   /** See: SDM 28.2 Recording VM-Exit Information and Updating VM-Entry Control Fields */
   write(vmcs: Vmcs): void {
     vmcs.set(VM_EXIT_REASON, this.reason);

@@ -7,9 +7,11 @@ import { EXIT } from '../../arch/vmx/controls.ts';
 import { VMX_ABORT } from '../../arch/vmx/errors.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
+import { INTERRUPTION_TYPE } from '../../arch/vmx/qualifications.ts';
 import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import { loadPdptes, paePaging } from '../cpu/microcode/pdpte.ts';
 import { eventHooks } from '../cpu/microcode/interrupt-delivery.ts';
+import { CR0 } from '../cpu/register-bits.ts';
 import { RFLAGS } from '../cpu/processor.ts';
 import { ACTIVITY } from '../cpu/run-loop.ts';
 import { ATTENTION, STATE } from '../cpu/state.ts';
@@ -43,7 +45,9 @@ export function makeExit(unit: VmxUnit): void {
   cpu.trapSuppressed = true;
   eventHooks(cpu).deliveringEvent = undefined;
   unit.recording.exiting(unit);
+  if (exit.vectoring !== 0) deliveryBegan(unit);
   saveGuest(unit);
+  if ((cpu.words[STATE.cr0 >> 2] & CR0.PE) === 0) exit.leaveOutErrorCodes();
   exit.write(vmcs);
   vmcs.save(VM_ENTRY_INTR_INFO_FIELD, vmcs.low(VM_ENTRY_INTR_INFO_FIELD) & 0x7fffffff);
   unit.state.dirtyGroups |= vmcs.savedGroups;
@@ -63,6 +67,17 @@ export function makeExit(unit: VmxUnit): void {
   unit.recording.exited(unit, exit.reason);
   if (unit.owner !== undefined) return unit.owner.exited();
   loadHost(unit);
+}
+
+/**
+ * An event that causes an exit only indirectly, in its delivery, has left its traces: NMIs are blocked by an NMI, no
+ * instruction casts a shadow, and the processor is active. See: SDM 28.1 Architectural State Before a VM Exit
+ */
+function deliveryBegan({ cpu, exit }: VmxUnit): void {
+  const blocking = cpu.words[STATE.interruptibility >> 2] & ~(BLOCKING.sti | BLOCKING.movSs);
+  const isNmi = ((exit.vectoring >>> 8) & 7) === INTERRUPTION_TYPE.nmi;
+  cpu.words[STATE.interruptibility >> 2] = isNmi ? blocking | BLOCKING.nmi : blocking;
+  cpu.words[STATE.activity >> 2] = ACTIVITY.active;
 }
 
 /** With "virtual NMIs" the bit was the guest's, and NMIs themselves were not blocked. */

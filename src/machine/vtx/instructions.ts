@@ -150,6 +150,7 @@ function enter(launch: boolean): Microcode {
     const status = rootOnly(unit, instruction, reason);
     if (status >= 0) return status;
     unit.enteringRip = cpu.rip - instruction.length;
+    unit.enteringCr3 = cpu.getSigned(STATE.cr3);
     return enterFromRoot(unit, launch);
   };
 }

@@ -2,7 +2,8 @@
 // INVEPT and INVVPID. See: SDM 29.4.3 Invalidating Cached Translation Information, 31.3 VMX Instructions
 
 import { extract } from '../../arch/vmx/bit-field.ts';
-import { EPT_CAP } from '../../arch/vmx/capabilities.ts';
+import { EPT_CAP, eptSupports, vpidSupports } from '../../arch/vmx/capabilities.ts';
+import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { encodeInvalidate } from '../../arch/vmx/instruction-information.ts';
 import type { Instruction } from '../../decode/instruction.ts';
@@ -22,10 +23,18 @@ const descriptor = new Uint8Array(16);
 const view = new DataView(descriptor.buffer);
 
 /** What both do before the type decides; `body` gets the type, and the descriptor above. */
-function invalidation(reason: number, body: (unit: VmxUnit, type: number) => number): Microcode {
+function invalidation(
+  reason: number,
+  exists: (capabilities: VmxCapabilities) => boolean,
+  body: (unit: VmxUnit, type: number) => number,
+): Microcode {
   return (cpu, instruction) => {
     const unit = unitInOperation(cpu);
     if (unit === undefined) return STATUS.fault;
+    if (!exists(unit.capabilities)) {
+      cpu.undefinedOpcode();
+      return STATUS.fault;
+    }
     if (unit.nonRoot) return exitWith(unit, instruction, reason);
     const status = rootOnly(unit, instruction, reason);
     if (status >= 0) return status;
@@ -83,6 +92,6 @@ function invvpid(unit: VmxUnit, type: number): number {
 }
 
 export const INVALIDATION_MICROCODE: MicrocodeRoutines = {
-  INVEPT: invalidation(EXIT_REASON.INVEPT, invept),
-  INVVPID: invalidation(EXIT_REASON.INVVPID, invvpid),
+  INVEPT: invalidation(EXIT_REASON.INVEPT, (shown) => eptSupports(shown, 'INVEPT'), invept),
+  INVVPID: invalidation(EXIT_REASON.INVVPID, (shown) => vpidSupports(shown, 'INVVPID'), invvpid),
 };

@@ -37,7 +37,7 @@ export class VmxRecording {
   }
   cleared(unit: VmxUnit, address: PhysicalAddress): void {
     const { writers } = this.recorder;
-    if (unit.owner === undefined) writers?.known('machine', address)?.cleared(writers.instructions());
+    if (unit.owner === undefined) writers?.region('machine', address).cleared(writers.instructions());
   }
   /** VMWRITE has written a field of the current VMCS or, from non-root operation, of the shadow VMCS. */
   wrote(unit: VmxUnit, vmcs: Vmcs, offset: number, { length }: Instruction): void {
@@ -62,7 +62,8 @@ export class VmxRecording {
     if (unit.owner !== undefined) return;
     const { vmcs, cpu, basic } = unit;
     this.recorder.failedEntry?.({
-      ...{ level: GUEST_LEVEL - 1, processor: cpu.index, rule, rip: unit.enteringRip },
+      ...{ level: GUEST_LEVEL - 1, processor: cpu.index, rule },
+      ...{ rip: unit.enteringRip, cr3: unit.enteringCr3 },
       instruction: basic.launch ? 'VMLAUNCH' : 'VMRESUME',
       vmcs: basic.current ? vmcs : undefined,
       writers: basic.current ? vmcs.writers : undefined,

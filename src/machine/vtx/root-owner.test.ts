@@ -112,6 +112,20 @@ describe('an owner of root operation', () => {
     assert.deepEqual(software.ticks, [0, 0, 0, 1]);
     assert.equal(bench.get('GUEST_RIP'), AT.handler + 16 * 14 + 1);
   });
+  it('waits for the end of a shadow with that, unless it is to be at once', () => {
+    for (const atOnce of [false, true]) {
+      const software = new Software((processor, name) => {
+        if (name === 'EXTERNAL_INTERRUPT') return 'halt';
+        skip(processor);
+        processor.write(OFFSET.GUEST_INTERRUPTIBILITY_INFO, 2, 0);
+        bench.unit.owner?.kick(atOnce);
+        return 'enter';
+      });
+      own('0f a2 90 90', software);
+      assert.deepEqual(software.log, ['kicked', 'CPUID', 'EXTERNAL_INTERRUPT']);
+      assert.equal(bench.get('GUEST_RIP'), AT.guestCode + (atOnce ? 2 : 3));
+    }
+  });
   it('can end the guest’s run from outside, and be woken', () => {
     let kicks = 0;
     const software = new Software((processor, name) => {

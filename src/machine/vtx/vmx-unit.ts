@@ -88,6 +88,8 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
   readonly basic = initialBasicState();
   /** RIP of the last VMLAUNCH or VMRESUME in root operation. */
   enteringRip: LinearAddress = 0;
+  /** CR3 then. */
+  enteringCr3 = 0;
   /** Who is told of entries and exits. */
   recording = new VmxRecording();
   /** Made since power-on, for tests and profiles. */

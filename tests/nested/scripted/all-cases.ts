@@ -4,7 +4,9 @@ import { DEVICE_CASES } from './cases-devices.ts';
 import { EVENT_CASES } from './cases-events.ts';
 import { INSTRUCTION_CASES } from './cases-instructions.ts';
 import { MEMORY_CASES } from './cases-memory.ts';
+import { MODE_CASES } from './cases-modes.ts';
 import { PROCESSOR_CASES } from './cases-processors.ts';
+import { SERVED_CASES } from './cases-served.ts';
 import { TRAP_CASES } from './cases-traps.ts';
 
 export const ALL_CASES: readonly Case[] = [
@@ -13,5 +15,7 @@ export const ALL_CASES: readonly Case[] = [
   ...MEMORY_CASES,
   ...TRAP_CASES,
   ...PROCESSOR_CASES,
+  ...MODE_CASES,
+  ...SERVED_CASES,
   ...DEVICE_CASES,
 ];

@@ -2,12 +2,16 @@
 // Table: L2 at devices of L1: string instructions at ports that L1 passes through, and memory of devices that L1's EPT
 // leads to. Under L0 all of this is emulated, so L2's own page tables and EPT12 count for each access.
 import type { ControlKey } from '../../../src/arch/vmx/controls.ts';
-import { BOTH, MODERN, VMCALL, at, ecx, finish, launch, resume, store } from './case.ts';
+import { BOTH, MODERN, VMCALL, at, ecx, finish, goTo, launch, resume, set, skip, store } from './case.ts';
 import type { Case } from './case.ts';
 import type { Operation } from './image.ts';
 import { AT } from './layout.ts';
 
 const EPT: readonly ControlKey[] = ['secondary.ENABLE_EPT'];
+const APIC: readonly ControlKey[] = ['primary.USE_TPR_SHADOW', 'secondary.VIRTUALIZE_APIC_ACCESSES'];
+/** 2 MBytes of L2's linear addresses that lead to L1's local APIC. */
+const LARGE = 6 * 0x200000;
+const LARGE_PAGE = 0x93n;
 const PAGE = 0x1000;
 const LOCAL_APIC = 0xfee00000n;
 const IO_APIC = 0xfec00000n;
@@ -66,5 +70,25 @@ export const DEVICE_CASES: readonly Case[] = [
       ...[page(1, ALL), resume, page(3, ALL), resume, finish],
     ],
     exits: ['EPT_VIOLATION', 'EPT_VIOLATION', 'VMCALL'],
+  },
+  {
+    name: "L1's local APIC, for an L2 whose APIC-access page is another",
+    profiles: BOTH,
+    controls: APIC,
+    l2: `8b ${at(0, LARGE + 0x20)}\nc7 ${at(0, LARGE + 0xf0)} ff 01 00 00\n8b ${at(3, LARGE + 0x30)}\n8b ${at(0, AT.APIC_ACCESS + 0x20)}\n${VMCALL}`,
+    script: () => [store(AT.PD + 8 * 6, LOCAL_APIC | LARGE_PAGE), launch, skip, resume, finish],
+    exits: ['APIC_ACCESS', 'VMCALL'],
+  },
+  {
+    name: "L1's local APIC as the APIC-access page of L2, then memory as such, then the first again",
+    profiles: BOTH,
+    controls: APIC,
+    fields: { APIC_ACCESS_ADDR: LOCAL_APIC },
+    l2: `8b ${at(0, LARGE + 0x20)}\n8b ${at(0, LARGE + 0x30)}\n8b ${at(0, LARGE + 0x30)}\n${VMCALL}`,
+    script: () => [
+      ...[store(AT.PD + 8 * 6, LOCAL_APIC | LARGE_PAGE), launch, set('APIC_ACCESS_ADDR', AT.APIC_ACCESS), resume],
+      ...[goTo(AT.L2), set('APIC_ACCESS_ADDR', LOCAL_APIC), resume, finish],
+    ],
+    exits: ['APIC_ACCESS', 'VMCALL', 'APIC_ACCESS'],
   },
 ];

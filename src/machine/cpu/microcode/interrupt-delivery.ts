@@ -133,6 +133,8 @@ function recordedFault(cpu: Processor): Event {
 function deliverOnce(cpu: Processor, event: Event): boolean {
   const hooks = eventHooks(cpu);
   hooks.deliveringEvent = event;
+  // Others are blocked also if the delivery fails or exits. See: SDM 28.1 Architectural State Before a VM Exit
+  if (event.kind === 'nmi') cpu.words[STATE.interruptibility >> 2] |= BLOCKING_BY_NMI;
   noteFaultAddress(cpu, event);
   noteDebugStatus(cpu, event);
   if (cpu.realMode) deliverReal(cpu, event);
@@ -144,7 +146,7 @@ function deliverOnce(cpu: Processor, event: Event): boolean {
     return false;
   }
   hooks.deliveringEvent = undefined;
-  entered(cpu, event);
+  entered(cpu);
   return true;
 }
 
@@ -161,11 +163,9 @@ function noteDebugStatus(cpu: Processor, event: Event): void {
   cpu.words[STATE.dr7 >> 2] &= ~GENERAL_DETECT;
 }
 
-/** The handler is entered: the processor is active, shadows end, NMIs are blocked by an NMI. */
-function entered(cpu: Processor, event: Event): void {
+/** The handler is entered: the processor is active, shadows end. */
+function entered(cpu: Processor): void {
   const { words } = cpu;
-  let blocking = words[STATE.interruptibility >> 2] & ~BLOCKING_BY_STI_OR_MOV_SS;
-  if (event.kind === 'nmi') blocking |= BLOCKING_BY_NMI;
-  words[STATE.interruptibility >> 2] = blocking;
+  words[STATE.interruptibility >> 2] &= ~BLOCKING_BY_STI_OR_MOV_SS;
   words[STATE.activity >> 2] = 0;
 }

@@ -100,8 +100,9 @@ export class Bench {
   constructor(mode: BenchMode) {
     this.mode = mode;
     const { cpu } = this;
-    // No routine here looks at more of its surroundings than whether there is VT-x.
-    cpu.environment = { vmx: undefined } as unknown as ProcessorEnvironment;
+    // No routine here looks at more of its surroundings than whether there is VT-x, and paging only for 1-GByte pages.
+    const cpuid = { features: new Set<string>() };
+    cpu.environment = { vmx: undefined, cpuid } as unknown as ProcessorEnvironment;
     cpu.rflags = 2;
     cpu.set32(STATE.gdtrLimit, 0xff);
     cpu.setSigned(STATE.gdtrBase, AT.gdt);

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// What L0 must never let an L1 do: make it work without bound, change its memory, or reach what is not L1's.
+import { PRIMARY, SECONDARY } from '../../src/arch/vmx/controls.ts';
+import { OFFSET } from '../../src/arch/vmx/fields.ts';
+import { assert } from '../../src/base/assert.ts';
+import type { ExitVerdict, RootProcessor } from '../../src/hardware/vmx.ts';
+import { CHUNK_BYTES, L1Memory } from '../../src/l0/l1-memory.ts';
+import { RAM_BYTES } from './layout.ts';
+import type { L0Side } from './machines.ts';
+
+const PAGE = 0x1000;
+const TWO_32 = 0x1_0000_0000;
+/** Accesses to memory that serving one exit may take. The largest is an MSR list of all of L1's memory. */
+const MOST_ACCESSES = 3_000_000;
+/** Exits to L0 while a program runs. */
+const MOST_EXITS = 30_000;
+
+export class Containment {
+  /** Since the machine was made. */
+  mostAccesses = 0;
+  exits = 0;
+  private looks = 0;
+  private readonly side: L0Side;
+  private accesses = 0;
+  private exitsOfProgram = 0;
+  private thorough = false;
+  private digest = 0;
+  /** Pages that the processor writes by itself: every VMCS of L0's. */
+  private readonly vmcss = new Set<number>();
+  private readonly l1: { readonly from: number; readonly to: number };
+
+  constructor(side: L0Side) {
+    this.side = side;
+    const { l0 } = side.pc;
+    const from = Math.min(...l0.l1.memory.chunks.filter((chunk) => chunk >= 0));
+    this.l1 = { from, to: from + L1Memory.hostBytes(RAM_BYTES) };
+    assert(from % CHUNK_BYTES === 0 && from >= l0.allocator.end, 'L1 lies above L0');
+    this.countAccesses();
+    this.noteVmcss();
+    const exit = l0.exit.bind(l0);
+    l0.exit = (processor) => this.around(processor, exit);
+  }
+
+  begin(thorough: boolean): void {
+    this.thorough = thorough;
+    this.exitsOfProgram = 0;
+    this.digest = 0;
+  }
+
+  /** How often everything was looked at since the last call. */
+  takeLooks(): number {
+    const { looks } = this;
+    this.looks = 0;
+    return looks;
+  }
+
+  private around(processor: RootProcessor, exit: (processor: RootProcessor) => ExitVerdict): ExitVerdict {
+    assert(++this.exitsOfProgram < MOST_EXITS, 'L0 comes to an end with a program');
+    this.exits++;
+    if (this.thorough && this.digest !== 0)
+      assert(this.digest === this.ownMemory(), `the guest changed memory of L0's`);
+    this.accesses = 0;
+    const verdict = exit(processor);
+    if (this.accesses > this.mostAccesses) this.mostAccesses = this.accesses;
+    if (this.thorough) this.look(processor);
+    return verdict;
+  }
+
+  /** What guests reach now is L1's, and what L0 has is remembered. */
+  private look(processor: RootProcessor): void {
+    this.looks++;
+    this.checkMappings(this.side.pc.l0.l1.ept01.pointer, 'EPT01');
+    if (this.side.inL2()) this.checkVmcs02(processor);
+    this.digest = this.ownMemory();
+  }
+
+  private countAccesses(): void {
+    const { memory } = this.side.pc.l0;
+    const count = (): void => {
+      if (++this.accesses > MOST_ACCESSES)
+        throw new Error(`L0 took more than ${MOST_ACCESSES} accesses to serve one exit`);
+    };
+    for (const name of ['read32', 'write32', 'read', 'write'] as const) {
+      const plain = memory[name].bind(memory) as (address: number, value: never) => number;
+      Object.assign(memory, { [name]: (address: number, value: never) => (count(), plain(address, value)) });
+    }
+  }
+
+  private noteVmcss(): void {
+    const { vmx } = this.side.unit;
+    assert(vmx, 'VT-x');
+    const makeCurrent = vmx.makeCurrent.bind(vmx);
+    vmx.makeCurrent = (address) => {
+      this.vmcss.add(address);
+      makeCurrent(address);
+    };
+    this.vmcss.add(vmx.state.currentVmcs);
+  }
+
+  /** A sum over the pages that L0 has in use, without those that the processor writes. */
+  private ownMemory(): number {
+    const { l0, machine } = this.side.pc;
+    const { used } = l0.allocator.state;
+    const tables = new Set<number>();
+    for (const root of this.side.nested.of(l0.vcpus[0]).multiDimensional.state.roots)
+      if (root >= 0) this.tablesOf(root, 4, tables);
+    let sum = 1;
+    for (let page = 0; page < used.length; page++) {
+      const address = l0.allocator.start + page * PAGE;
+      if (used[page] === 0 || this.vmcss.has(address) || tables.has(address)) continue;
+      const first = machine.memory.host(address) >>> 2;
+      const words = machine.memory.i32;
+      for (let i = first; i < first + PAGE / 4; i++) sum = (Math.imul(sum, 31) + words[i]) | 0;
+    }
+    return sum === 0 ? 1 : sum;
+  }
+
+  private tablesOf(table: number, level: number, found: Set<number>): void {
+    found.add(table);
+    if (level === 1) return;
+    this.entries(table, (low, target) => {
+      if ((low & 0x80) === 0) this.tablesOf(target, level - 1, found);
+    });
+  }
+
+  private entries(table: number, each: (low: number, target: number, index: number) => void): void {
+    const { memory } = this.side.pc.machine;
+    const first = memory.host(table) >>> 2;
+    for (let index = 0; index < 512; index++) {
+      const low = memory.i32[first + 2 * index];
+      if ((low & 7) !== 0) each(low, memory.i32[first + 2 * index + 1] * TWO_32 + ((low & ~0xfff) >>> 0), index);
+    }
+  }
+
+  /** Every page that a second level maps is L1's, or the one that stands for its local APIC. */
+  private checkMappings(pointer: { readonly low: number; readonly high: number }, what: string): void {
+    const walk = (table: number, level: number): void =>
+      this.entries(table, (low, target) => {
+        const leaf = level === 1 || (low & 0x80) !== 0;
+        if (!leaf) return walk(target, level - 1);
+        const bytes = PAGE * 512 ** (level - 1);
+        assert(this.isReachable(target, bytes), `${what} leads to ${target.toString(16)}`);
+      });
+    walk(pointer.high * TWO_32 + ((pointer.low & ~0xfff) >>> 0), 4);
+  }
+
+  private isReachable(address: number, bytes: number): boolean {
+    if (address >= this.l1.from && address + bytes <= this.l1.to) return true;
+    const { l0 } = this.side.pc;
+    const { standIn } = this.side.nested.of(l0.vcpus[0]).multiDimensional;
+    return bytes === PAGE && (address === l0.l1.apicAccessPage || address === standIn);
+  }
+
+  /** vmcs02 is current: what the processor uses for L2 is L0's own or L1's. */
+  private checkVmcs02(processor: RootProcessor): void {
+    const own = (address: number): boolean => address >= 0 && address < this.side.pc.l0.allocator.end;
+    const address = (offset: number): number => processor.readHigh(offset) * TWO_32 + processor.readLow(offset);
+    const primary = processor.readLow(OFFSET.CPU_BASED_VM_EXEC_CONTROL);
+    const secondary = processor.readLow(OFFSET.SECONDARY_VM_EXEC_CONTROL);
+    this.checkMappings(
+      { low: processor.readLow(OFFSET.EPT_POINTER), high: processor.readHigh(OFFSET.EPT_POINTER) },
+      'EPT02',
+    );
+    if (primary & PRIMARY.USE_MSR_BITMAPS) assert(own(address(OFFSET.MSR_BITMAP)), "the MSR bitmap is L0's");
+    if (primary & PRIMARY.USE_IO_BITMAPS)
+      assert(own(address(OFFSET.IO_BITMAP_A)) && own(address(OFFSET.IO_BITMAP_B)), "the I/O bitmaps are L0's");
+    if (secondary & SECONDARY.VIRTUALIZE_APIC_ACCESSES)
+      assert(
+        this.isReachable(address(OFFSET.APIC_ACCESS_ADDR), PAGE),
+        "the APIC-access page is L1's or stands for one",
+      );
+    assert((secondary & SECONDARY.ENABLE_EPT) !== 0, 'L2 runs with EPT');
+  }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { OFFSET } from '../../src/arch/vmx/fields.ts';
+import { readFinding, runAlone, shrunk, writeFinding } from './findings.ts';
+import type { Tamper } from './findings.ts';
+import { fuzz } from './fuzzer.ts';
+import { readMonitor, sourcesDigest } from './monitor.ts';
+import { CONFIGURATIONS } from './program.ts';
+import type { Program } from './program.ts';
+
+const SEED = 1;
+const ENTRIES = 1000;
+const CARRY = 1;
+
+interface Found {
+  readonly program: Program;
+  readonly difference: string;
+}
+
+/** The first finding of a wrong L0 in its first programs. */
+function firstFinding(tamper: Tamper): Found | undefined {
+  const all: Found[] = [];
+  fuzz({
+    ...{ configurations: CONFIGURATIONS.slice(0, 1), seed: SEED, tamper },
+    more: ({ programs }) => programs < 60,
+    found: (program, difference) => {
+      all.push({ program, difference });
+      return false;
+    },
+  });
+  return all[0];
+}
+
+test('the monitor is assembled from its source', () => {
+  assert.equal(readMonitor().digest, sourcesDigest(), 'run `node tests/fuzz/assemble.ts`');
+});
+
+test('hostile programs show nothing that the bare machine does not, and go far', () => {
+  const findings: string[] = [];
+  const { statistics, looks } = fuzz({
+    ...{ configurations: CONFIGURATIONS, seed: SEED },
+    more: ({ attempted }) => attempted < ENTRIES,
+    found: ({ profile, paging, seed }, difference) => findings.push(`${profile} ${paging} ${seed}: ${difference}`) < 5,
+  });
+  assert.deepEqual(findings, []);
+  assert.ok(statistics.shareReached > 0.2, `${statistics.shareReached} of the entries reach L2`);
+  assert.ok(statistics.exits.size >= 20, `${statistics.exits.size} kinds of exits`);
+  assert.ok(statistics.errors.size >= 6, `${statistics.errors.size} VM-instruction errors`);
+  assert.ok(statistics.rules.size >= 25, `${statistics.rules.size} entry rules broken`);
+  assert.ok(statistics.undefinedPrograms > 0 && statistics.notDone < statistics.programs / 4);
+  assert.ok(looks > 0, "L0's memory and tables are looked at");
+});
+
+test('a wrong bit in what L0 saves is found, made smaller, written, and comes again from the file', () => {
+  const wrongCarry: Tamper = ({ nested, pc }) => {
+    const { vmcs12 } = nested.of(pc.l0.vcpus[0]);
+    const saveField = vmcs12.saveField.bind(vmcs12);
+    vmcs12.saveField = (offset, low, high) =>
+      saveField(offset, offset === OFFSET.GUEST_RFLAGS ? low ^ CARRY : low, high);
+  };
+  const found = firstFinding(wrongCarry);
+  assert.match(found?.difference ?? '', /GUEST_RFLAGS/);
+  const finding = shrunk(found?.program as Program, found?.difference as string, wrongCarry, 400);
+  assert.ok(finding !== undefined && finding.program.steps.length <= 12, `${finding?.program.steps.length} steps`);
+  const folder = mkdtempSync(join(tmpdir(), 'turtles-fuzz-'));
+  try {
+    const path = join(folder, 'finding.json');
+    writeFinding(path, finding);
+    assert.deepEqual(readFinding(path), finding);
+    assert.match(runAlone(readFinding(path).program, wrongCarry) ?? '', /GUEST_RFLAGS/);
+    assert.equal(runAlone(readFinding(path).program), undefined);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('an L0 that gives away a page of its own is found', () => {
+  const found = firstFinding(({ pc }) => pc.l0.l1.ept01.mapPage(0xfee0_1000, pc.l0.allocator.allocate()));
+  assert.match(found?.difference ?? '', /EPT01 leads to/);
+});
+
+test("a guest that changes memory of L0's is found", () => {
+  const found = firstFinding(({ pc, unit }) => {
+    const page = pc.l0.allocator.allocate();
+    const { vmx } = unit;
+    assert.ok(vmx?.owner);
+    const exited = vmx.owner.exited.bind(vmx.owner);
+    vmx.owner.exited = () => {
+      pc.l0.memory.write(page, Uint8Array.of(vmx.exits & 0xff));
+      exited();
+    };
+  });
+  assert.match(found?.difference ?? '', /changed memory of L0/);
+});
+
+test('an L0 that works without bound is found', () => {
+  const found = firstFinding(({ pc: { l0 } }) => {
+    const enter = l0.l1.nested?.beforeEntry.bind(l0.l1.nested);
+    assert.ok(l0.l1.nested && enter);
+    l0.l1.nested.beforeEntry = (vcpu) => {
+      enter(vcpu);
+      for (;;) l0.memory.read32(0);
+    };
+  });
+  assert.match(found?.difference ?? '', /accesses to serve one exit/);
+});

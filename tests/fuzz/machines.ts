@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two machines that execute the same programs: the bare one, which shows what L1 sees under L0, and one that L0 owns.
+// They are made once and execute one program after the other, since making them takes longer than hundreds of programs.
+import { supports } from '../../src/arch/vmx/capabilities.ts';
+import type { VmxCapabilities } from '../../src/arch/vmx/capabilities.ts';
+import { PROFILES } from '../../src/arch/vmx/profiles.ts';
+import type { NestedHost } from '../../src/l0/nested-hooks.ts';
+import { capabilitiesForL1 } from '../../src/l0/nested/capabilities.ts';
+import { NestedVmx } from '../../src/l0/nested/nested-vmx.ts';
+import type { JitMode } from '../../src/machine/cpu/jit/jit.ts';
+import type { Machine } from '../../src/machine/machine.ts';
+import type { ProcessorUnit } from '../../src/machine/processor-unit.ts';
+import { L0Pc } from '../../src/system/l0-pc.ts';
+import { Pc } from '../../src/system/pc.ts';
+import { DEBUG_EXIT, RAM_BYTES } from './layout.ts';
+import { readMonitor } from './monitor.ts';
+import type { Configuration } from './program.ts';
+
+const PAGE = 0x1000;
+const FREQUENCY = 1e9;
+const TO_THE_FIRST_PROGRAM = 1e6;
+const ALL_CONTEXTS = 2;
+/** How L1's memory is shuffled in the machine's. */
+const PERMUTE = 9;
+
+export const MONITOR = readMonitor();
+
+/** A machine as L1 sees it. */
+export interface Side {
+  readonly name: string;
+  readonly pc: Pc | L0Pc;
+  readonly unit: ProcessorUnit;
+  /** L1's memory, page by page, where it lies. */
+  readonly pages: readonly Uint8Array[];
+  write(address: number, bytes: Uint8Array): void;
+  inL2(): boolean;
+  /** INIT, as another processor would send it. */
+  init(): void;
+}
+
+/** What L1 sees of VMX under L0. */
+export function shownCapabilities({ profile, paging }: Configuration): VmxCapabilities {
+  return capabilitiesForL1(PROFILES[profile], paging);
+}
+
+const NEEDS_CONTROL = [['rdtscp', 'ENABLE_RDTSCP'], ['rdpid', 'ENABLE_RDTSCP'], ['invpcid', 'ENABLE_INVPCID'], ['xsaves', 'ENABLE_XSAVES_XRSTORS']] as const; // prettier-ignore
+
+/** The features that L0 hides from L1. */
+function hiddenFeatures(capabilities: VmxCapabilities): string[] {
+  const missing = NEEDS_CONTROL.filter(([, control]) => !supports(capabilities, `secondary.${control}`));
+  return ['-monitor', ...missing.map(([feature]) => `-${feature}`)];
+}
+
+function options({ profile }: Configuration, jit: JitMode) {
+  return {
+    ...{ serial: [], disks: [], startTime: 0, ramBytes: RAM_BYTES, processors: 1, frequencyHz: FREQUENCY, seed: 1 },
+    ...{ vmxProfile: profile, debugExit: { port: DEBUG_EXIT, size: 4 }, jit },
+  };
+}
+
+function boot(pc: Pc | L0Pc): void {
+  pc.boot({ kernel: MONITOR.bytes, kernelName: 'monitor', commandLine: '', modules: [] });
+}
+
+/** Up to where the monitor asks for a program. `base` does not hold the monitor. */
+export function toFirstProgram(side: Side, base: Buffer): void {
+  for (let at = 0; at < base.length; at += PAGE) {
+    const page = base.subarray(at, at + PAGE);
+    if (page.some((byte) => byte !== 0)) side.write(at, page);
+  }
+  side.pc.run(TO_THE_FIRST_PROGRAM);
+  if (side.pc.end?.kind !== 'debugExit')
+    throw new Error(`the monitor begins on ${side.name}: ${JSON.stringify(side.pc.end)}`);
+}
+
+function pagesOf(machine: Machine, host: (address: number) => number): Uint8Array[] {
+  return Array.from({ length: RAM_BYTES / PAGE }, (_, page) => {
+    const at = machine.memory.host(host(page * PAGE)) >>> 0;
+    return machine.memory.u8.subarray(at, at + PAGE);
+  });
+}
+
+export function bareSide(configuration: Configuration, jit: JitMode): Side {
+  const vmxCapabilities = shownCapabilities(configuration);
+  const cpuFeatures = hiddenFeatures(PROFILES[configuration.profile]);
+  const pc = new Pc({ ...options(configuration, jit), vmxCapabilities, cpuFeatures });
+  const [unit] = pc.machine.processors;
+  boot(pc);
+  return {
+    name: 'the bare machine',
+    ...{ pc, unit, pages: pagesOf(pc.machine, (address) => address) },
+    write: (address, bytes) => pc.machine.memory.write(address, bytes),
+    inL2: () => unit.vmx?.nonRoot === true,
+    init: () => unit.events.init(),
+  };
+}
+
+export interface L0Side extends Side {
+  readonly pc: L0Pc;
+  readonly nested: NestedVmx;
+}
+
+export function l0Side(configuration: Configuration, jit: JitMode): L0Side {
+  const made: { nested?: NestedVmx } = {};
+  const { paging } = configuration;
+  const l0 = { nested: (host: NestedHost) => (made.nested = new NestedVmx(host, { paging })) };
+  const pc = new L0Pc({ ...options(configuration, jit), permute: PERMUTE, l0 });
+  const [unit] = pc.machine.processors;
+  const [vcpu] = pc.l0.vcpus;
+  boot(pc);
+  if (made.nested === undefined) throw new Error('L0 has made nested VMX');
+  return {
+    name: 'L0',
+    ...{ pc, unit, nested: made.nested, pages: pagesOf(pc.machine, (address) => pc.l0.l1.memory.translate(address)) },
+    write: (address, bytes) => pc.l0.l1.memory.write(address, bytes),
+    inL2: () => vcpu.state.level === 2,
+    init: () => vcpu.init(),
+  };
+}
+
+/** Between programs no translation is left that an earlier one has made: their tables are not there any more. */
+export function forgetTranslations({ unit }: Side): void {
+  unit.vmx?.invalidateEpt(ALL_CONTEXTS, 0);
+  unit.vmx?.invalidateVpid(ALL_CONTEXTS, 0, 0);
+}
+
+/** Makes L1's memory what `image` says; pages that are so already are left alone. */
+export function setMemory(side: Side, image: Buffer): void {
+  for (let page = 0; page < side.pages.length; page++) {
+    const wanted = image.subarray(page * PAGE, (page + 1) * PAGE);
+    if (wanted.compare(side.pages[page]) !== 0) side.write(page * PAGE, wanted);
+  }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// One program on both machines: how each run ended, and what differs.
+import type { EntryCheck } from '../../src/arch/vmx/entry-check-row.ts';
+import type { JitMode } from '../../src/machine/cpu/jit/jit.ts';
+import { baseMemory } from './base-memory.ts';
+import { Containment } from './containment.ts';
+import { LAYOUT, PARAMETER, RAM_BYTES, REGION_COUNT, STEP_BYTES } from './layout.ts';
+import { firstDifference, logOf, parameter } from './log.ts';
+import {
+  MONITOR,
+  bareSide,
+  forgetTranslations,
+  l0Side,
+  setMemory,
+  shownCapabilities,
+  toFirstProgram,
+} from './machines.ts';
+import type { L0Side, Side } from './machines.ts';
+import { place } from './program.ts';
+import type { Configuration, Program } from './program.ts';
+
+const PAGE = 0x1000;
+/** Ticks that a program gets, and that it gets once more after each INIT. */
+const BUDGET = 20_000;
+/** So often L2 is fetched back; then L1 goes on with its last steps, and that must do. */
+const MOST_INITS = 8;
+const LAST_STEPS = 2;
+
+/** How a run of a program ended. `done`: at its end; all else takes new machines for the next program. */
+export interface RunEnd {
+  readonly kind: 'done' | 'stuck' | 'shutdown' | 'reset' | 'powerOff';
+  readonly ticks: number;
+  readonly inits: number;
+}
+
+export interface Outcome {
+  /** What went wrong, if anything did. */
+  readonly difference: string | undefined;
+  readonly end: RunEnd;
+  readonly stepsDone: number;
+  /** L0 came to the known end of its emulator: L2 reached a device of L1, or a string of ports. Nothing was compared. */
+  readonly gap: boolean;
+  /** The rules that its entries broke on the bare machine. */
+  readonly rules: readonly string[];
+  /** What L1 wrote down, on the bare machine if the program ran there. */
+  readonly log: Uint8Array;
+}
+
+/** The pages of VMCS regions: how a processor keeps a VMCS is its own affair. */
+const REGION_PAGES = { from: LAYOUT.VMXON_REGION / PAGE, to: LAYOUT.REGIONS / PAGE + REGION_COUNT } as const;
+
+type Role = 'bare' | 'compared' | 'alone';
+
+/** The machines of one configuration. Programs whose outcome the manual leaves open have an L0 of their own. */
+export class Pair {
+  /** The most accesses that an exit took any of the L0s, and how often one was looked at. */
+  readonly totals = { mostAccesses: 0, looks: 0 };
+  /** Machines made so far. */
+  made = 0;
+  readonly configuration: Configuration;
+  private readonly keeps: boolean;
+  private readonly jit: JitMode;
+  private readonly tamper: ((side: L0Side) => void) | undefined;
+  private readonly sides = new Map<Role, Side>();
+  private readonly rules: string[] = [];
+  private readonly contained = new Map<Side, Containment>();
+  private readonly base: Buffer;
+  private readonly image = Buffer.alloc(RAM_BYTES);
+
+  /**
+   * `tamper` makes an L0 wrong, to see whether that is noticed. `keeps`: machines that have shown a difference are used
+   * again, for programs that are tried only to make one smaller.
+   */
+  constructor(configuration: Configuration, jit: JitMode, tamper?: (side: L0Side) => void, keeps = false) {
+    this.keeps = keeps;
+    this.configuration = configuration;
+    this.jit = jit;
+    this.tamper = tamper;
+    this.base = Buffer.concat(this.side('bare').pages);
+  }
+
+  /** Runs it; `thorough`: looks at L0's own memory and tables at every exit. */
+  run(program: Program, thorough: boolean): Outcome {
+    this.base.copy(this.image);
+    place(program, this.image, MONITOR.entries.done);
+    const roles: readonly Role[] = program.defined ? ['bare', 'compared'] : ['alone'];
+    const sides = roles.map((role) => this.side(role));
+    for (const side of sides) this.contained.get(side)?.begin(thorough);
+    this.rules.length = 0;
+    const ends: RunEnd[] = [];
+    let thrown: string | undefined;
+    try {
+      for (const side of sides) ends.push(this.runOn(side));
+    } catch (error) {
+      thrown = describe(error);
+    }
+    const end: RunEnd = ends[0] ?? { kind: 'stuck', ticks: 0, inits: 0 };
+    const [bare, l0] = sides;
+    const gap = program.defined && this.emulatorGaveUp(l0);
+    const difference = thrown ?? (program.defined && !gap ? this.compare(program, bare, l0, ends) : undefined);
+    const outcome = { difference, end, stepsDone: stepsDone(bare), log: logOf(bare), rules: [...this.rules], gap };
+    for (const role of roles) this.addUp(role);
+    const done = ends.length === sides.length && ends.every(({ kind }) => kind === 'done');
+    if (!done || gap || (difference !== undefined && !this.keeps)) for (const role of roles) this.forget(role);
+    return outcome;
+  }
+
+  private emulatorGaveUp(side: Side): boolean {
+    if (!('l0' in side.pc)) return false;
+    const { unemulated } = side.pc.l0.l1;
+    const gaveUp = unemulated.size > 0;
+    unemulated.clear();
+    return gaveUp;
+  }
+
+  private addUp(role: Role): void {
+    const { totals } = this;
+    const contained = this.contained.get(this.side(role));
+    if (contained === undefined) return;
+    totals.mostAccesses = Math.max(totals.mostAccesses, contained.mostAccesses);
+    totals.looks += contained.takeLooks();
+  }
+
+  private forget(role: Role): void {
+    const side = this.sides.get(role);
+    this.sides.delete(role);
+    if (side !== undefined) this.contained.delete(side);
+  }
+
+  /** The two that are compared have the same past: they are made together. */
+  private side(role: Role): Side {
+    const there = this.sides.get(role);
+    if (there !== undefined) return there;
+    const { configuration, jit } = this;
+    const base = baseMemory(shownCapabilities(configuration));
+    const side = role === 'bare' ? bareSide(configuration, jit) : l0Side(configuration, jit);
+    this.made++;
+    if (role === 'bare') this.listen(side);
+    if ('nested' in side) {
+      this.contained.set(side, new Containment(side as L0Side));
+    }
+    toFirstProgram(side, base);
+    if ('nested' in side) this.tamper?.(side as L0Side);
+    this.sides.set(role, side);
+    return side;
+  }
+
+  /** Which rules entries on the bare machine break. */
+  private listen({ unit }: Side): void {
+    const { rules } = this;
+    let last: EntryCheck | undefined;
+    Object.defineProperty(unit.vmx, 'lastEntryFailure', {
+      get: () => last,
+      set: (check: EntryCheck | undefined) => {
+        last = check;
+        if (check !== undefined) rules.push(check.id);
+      },
+    });
+  }
+
+  private runOn(side: Side): RunEnd {
+    setMemory(side, this.image);
+    forgetTranslations(side);
+    side.pc.end = undefined;
+    const { machine } = side.pc;
+    const start = machine.ticks;
+    let inits = 0;
+    for (; side.pc.run(machine.ticks + BUDGET) !== 'ended'; inits++) {
+      if (inits > MOST_INITS || !side.inL2()) return { kind: 'stuck', ticks: machine.ticks - start, inits };
+      if (inits === MOST_INITS) skipToLastSteps(side);
+      side.init();
+    }
+    return { kind: endOf(side), ticks: machine.ticks - start, inits };
+  }
+
+  private compare(program: Program, bare: Side, l0: Side, [bareEnd, l0End]: readonly RunEnd[]): string | undefined {
+    const log = firstDifference(program, bare, l0);
+    if (log !== undefined) return log;
+    // When L1 has killed itself nobody sees the time.
+    const parts = bareEnd.kind === 'done' ? (['kind', 'ticks', 'inits'] as const) : (['kind', 'inits'] as const);
+    for (const part of parts)
+      if (bareEnd[part] !== l0End[part])
+        return `${part} at the end: ${bareEnd[part]} on the bare machine, ${l0End[part]} under L0`;
+    return this.compareMemory(bare, l0);
+  }
+
+  /** All but the VMCS regions, and the log, which has been compared. */
+  private compareMemory(bare: Side, l0: Side): string | undefined {
+    for (let page = 0; page < LAYOUT.LOG / PAGE; page++) {
+      if (page >= REGION_PAGES.from && page < REGION_PAGES.to) continue;
+      if (Buffer.compare(bare.pages[page], l0.pages[page]) === 0) continue;
+      const at = bare.pages[page].findIndex(
+        (byte, i) => byte !== l0.pages[page][i] && !isResumeFlag(page, byte, l0.pages[page][i]),
+      );
+      if (at >= 0) return differentMemory(page, at, bare.pages[page], l0.pages[page]);
+    }
+    return undefined;
+  }
+}
+
+function endOf({ pc }: Side): RunEnd['kind'] {
+  if (pc.end === undefined) return 'stuck';
+  return pc.end.kind === 'debugExit' ? 'done' : pc.end.kind;
+}
+
+/** RFLAGS.RF as a double fault pushes it onto a stack of L2: see `onlyResumeFlag` in log.ts. */
+function isResumeFlag(page: number, bare: number, l0: number): boolean {
+  return (bare ^ l0) === 1 && page * PAGE < LAYOUT.MONITOR;
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return `L0 threw ${String(error)}`;
+  const at = (error.stack ?? '')
+    .split('\n')
+    .filter((line) => line.includes('/src/'))
+    .slice(0, 4)
+    .map((line) => line.trim().replace(/file:.*\/src\//, 'src/'));
+  return `${error.name}: ${error.message} ${at.join(' ')}`;
+}
+
+function differentMemory(page: number, at: number, bare: Uint8Array, l0: Uint8Array): string {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes.subarray(at & ~7, (at & ~7) + 8)).toString('hex');
+  return `memory at ${(page * PAGE + at).toString(16)}: ${hex(bare)} on the bare machine, ${hex(l0)} under L0`;
+}
+
+function skipToLastSteps(side: Side): void {
+  const last = parameter(side, PARAMETER.end) - LAST_STEPS * STEP_BYTES;
+  const word = new Uint8Array(4);
+  new DataView(word.buffer).setUint32(0, Math.max(last, parameter(side, PARAMETER.step)), true);
+  side.write(LAYOUT.PARAMETERS + PARAMETER.step, word);
+}
+
+function stepsDone(side: Side): number {
+  return Math.max(0, Math.floor((parameter(side, PARAMETER.step) - LAYOUT.STEPS) / STEP_BYTES));
+}
