@@ -20,7 +20,9 @@ function ofRow(check: EntryCheck): TableChange[] {
   const other =
     failure.kind === 'VMfailValid'
       ? { ...failure, error: failure.error === 7 ? 8 : 7 }
-      : { ...failure, qualification: failure.qualification === 0 ? 2 : 0 };
+      : failure.kind === 'exit'
+        ? { ...failure, qualification: failure.qualification === 0 ? 2 : 0 }
+        : { kind: 'VMfailValid', error: 7 };
   return [
     change('never fails', 'row.holds = () => true;'),
     change('always fails', 'row.holds = () => false;'),

@@ -2,8 +2,8 @@
 // Runs mutants against the tests that should find them, cheapest first, and stops at the first that fails.
 
 import { readdirSync } from 'node:fs';
-import { Builds, inRoot } from './builds.ts';
-import type { Step } from './builds.ts';
+import { inRoot } from './builds.ts';
+import type { Builds, Step } from './builds.ts';
 import { changeOf } from './mutant.ts';
 import type { Mutant } from './mutant.ts';
 import { entryCheckMutants } from './entry-checks.ts';

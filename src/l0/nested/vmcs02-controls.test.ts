@@ -128,4 +128,41 @@ describe('controls of vmcs02, bit by bit', () => {
       );
     });
   });
+
+  const [STI, MOV_SS, BLOCKED_NMI, BS, TF, BTF] = [1, 2, 8, 1 << 14, 1 << 8, 2];
+  const change = (f: NestedFixture, name: FieldName, value: number): void =>
+    f.nestedVcpu.vmcs12.change(fieldNamed(name).offset, value >>> 0, 0);
+
+  it("blocking by NMI: not for an NMI that L1 injects while NMIs are L2's", () => {
+    for (const pin of [0, 8, 0x28])
+      for (const event of [0, 0x80000202, 0x202, 0x80000030, 0x80000306, 0x80000603])
+        for (const blocking of [0, BLOCKED_NMI, BLOCKED_NMI | 0x10, 0xf]) {
+          const f = made({ PIN_BASED_VM_EXEC_CONTROL: pin }, fixture);
+          change(f, 'VM_ENTRY_INTR_INFO_FIELD', event);
+          change(f, 'GUEST_INTERRUPTIBILITY_INFO', blocking);
+          const opened = event === 0x80000202 && pin === 0;
+          const expected = BigInt(opened ? blocking & ~BLOCKED_NMI : blocking);
+          assert.equal(compose(f).get('GUEST_INTERRUPTIBILITY_INFO'), expected, `${pin} ${event} ${blocking}`);
+        }
+  });
+
+  it('the pending single step, held by blocking or HLT, goes by the debug controls that L2 will have', () => {
+    for (const loads of [0, 4])
+      for (const blocking of [0, STI, MOV_SS, BLOCKED_NMI])
+        for (const activity of [0, 1, 2])
+          for (const flags of [2, 2 | TF, 0x202])
+            for (const debugctl of [0, BTF, 1])
+              for (const pending of [0, BS, 0x100f, BS | 0x1000]) {
+                const f = made({ VM_ENTRY_CONTROLS: loads }, fixture);
+                change(f, 'GUEST_INTERRUPTIBILITY_INFO', blocking);
+                change(f, 'GUEST_ACTIVITY_STATE', activity);
+                change(f, 'GUEST_RFLAGS', flags);
+                f.processor.set('GUEST_IA32_DEBUGCTL', debugctl);
+                change(f, 'GUEST_PENDING_DBG_EXCEPTIONS', pending);
+                const held = blocking === STI || blocking === MOV_SS || activity === 1;
+                const due = (flags & TF) !== 0 && debugctl !== BTF ? BS : 0;
+                const expected = loads === 0 && held ? (pending & ~BS) | due : pending;
+                assert.equal(compose(f).get('GUEST_PENDING_DBG_EXCEPTIONS'), BigInt(expected));
+              }
+  });
 });
