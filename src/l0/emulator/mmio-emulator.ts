@@ -26,8 +26,12 @@ export function emulateInstruction(vcpu: Vcpu): void {
   const length = memory.fetch(codeAddress(vcpu), bytes);
   const instruction = new Instruction();
   const status = decode(bytes, 0, length, codeSize(vcpu), instruction);
-  // The page of the rest has gone since the processor was there: let it find out by itself.
-  if (status === DecodeStatus.TRUNCATED) return;
+  // It was the fetch that reached a device: page tables lie where there is no memory. What else is missing, EPT12 has not,
+  // and the processor finds that out by itself.
+  if (status === DecodeStatus.TRUNCATED) {
+    if (memory.raiseFetchFault()) vcpu.count();
+    return;
+  }
   vcpu.count();
   if (status === DecodeStatus.TOO_LONG) return vcpu.raise(GENERAL_PROTECTION, 0);
   const operation = status === DecodeStatus.OK ? OPERATIONS.get(instruction.opcode.mnemonic) : undefined;

@@ -80,6 +80,16 @@ describe('a hostile L1', () => {
     assert.equal(f.processor.ticks, before);
   });
 
+  it('puts its page tables where there is no memory: its fetch is a page fault, and L0 does not try for ever', () => {
+    const { fixture, processor, vcpu } = new NestedFixture();
+    processor.set('GUEST_CR3', 0x7fff_f000);
+    const before = processor.ticks;
+    fixture.exit('EPT_VIOLATION', { GUEST_PHYSICAL_ADDRESS: 0x7fff_f000, EXIT_QUALIFICATION: 0x81 });
+    assert.equal(fixture.injected?.vector, 14);
+    assert.equal(processor.ticks - before, 1);
+    assert.equal(vcpu.state.level, 1);
+  });
+
   it('puts the stack of L2 into a device: an event that cannot be delivered is a triple fault, and L0 does not try for ever', () => {
     const f = withEpt(new NestedFixture().start()).writeExample(usesEpt);
     assert.equal(f.execute('VMLAUNCH'), 'L2');
