@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The symbol table that a Linux kernel carries in its read-only data, as of 6.1: offsets, base, number, names, markers,
-// tokens. See: Linux scripts/kallsyms.c, kernel/kallsyms.c
+// sequence numbers by name in some, tokens. See: Linux scripts/kallsyms.c, kernel/kallsyms.c
 
 export interface KallsymsSymbol {
   readonly name: string;
@@ -11,6 +11,9 @@ export interface KallsymsSymbol {
 
 const TOKENS = 256;
 const NAMES_PER_MARKER = 256;
+const LONGEST_256_NAMES = 0x8000;
+/** Bytes from the markers to the tokens. */
+const FARTHEST = 1 << 21;
 /** Digits are tokens of their own: no pair of them is frequent enough. */
 const DIGITS = Array.from('0123456789', (digit) => `${digit}\0`).join('');
 const FIRST_DIGIT = 0x30;
@@ -46,9 +49,7 @@ class Table {
     const start = this.#tokenTable(digits);
     const tokens = start < 0 ? undefined : this.#tokens(start);
     if (tokens === undefined) return undefined;
-    const markers = this.#markers(start);
-    if (markers === undefined) return undefined;
-    const names = this.#names(markers.at, markers.values);
+    const names = this.#names(start);
     return names === undefined ? undefined : this.#symbols(names.at, names.count, tokens);
   }
 
@@ -75,23 +76,35 @@ class Table {
     return tokens;
   }
 
-  /** Offsets of every 256th name, from 0 up; they end where the tokens begin, but for padding. */
-  #markers(end: number): { readonly at: number; readonly values: readonly number[] } | undefined {
-    let at = end - 4;
-    if (at >= 0 && this.#view.getUint32(at, true) === 0) at -= 4;
-    const values: number[] = [];
-    for (let last = Infinity; at >= 0; at -= 4) {
-      const value = this.#view.getUint32(at, true);
-      if (value >= last) return undefined;
-      values.unshift(value);
-      if (value === 0) return { at, values };
-      last = value;
+  /**
+   * Offsets of every 256th name, from 0 up. They are the last such numbers before the tokens: with nothing but padding
+   * between, or (since kernel/kallsyms.c searches by name) 3 bytes for each symbol.
+   */
+  #names(end: number): { readonly at: number; readonly count: number } | undefined {
+    for (let at = end - (end % 8); at >= 0 && end - at < FARTHEST; at -= 8) {
+      if (this.#word(at) !== 0) continue;
+      const markers = this.#increasing(at);
+      // No kernel has fewer names than one marker is for, and a lonely 0 is everywhere.
+      const found = markers.length > 1 ? this.#namesBefore(at, markers) : undefined;
+      if (found !== undefined) return found;
     }
     return undefined;
   }
+  #increasing(start: number): number[] {
+    const values = [0];
+    for (let at = start + 4; ; at += 4) {
+      const [last, value] = [values.at(-1)!, this.#word(at)];
+      if (value <= last || value - last > LONGEST_256_NAMES) return values;
+      values.push(value);
+    }
+  }
+  /** Unsigned; 0 beyond the end. */
+  #word(at: number): number {
+    return at + 4 <= this.#bytes.length ? this.#view.getUint32(at, true) : 0;
+  }
 
   /** The names begin 8 bytes after their number, and every marker is met. */
-  #names(end: number, markers: readonly number[]): { readonly at: number; readonly count: number } | undefined {
+  #namesBefore(end: number, markers: readonly number[]): { readonly at: number; readonly count: number } | undefined {
     const most = markers.length * NAMES_PER_MARKER;
     const least = most - NAMES_PER_MARKER;
     const last = end - markers.at(-1)!;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { allFailures } from '../arch/vmx/entry-checks.ts';
+import { fieldNamed } from '../arch/vmx/fields.ts';
+import type { FieldName } from '../arch/vmx/fields.ts';
 import { processorFacts } from '../arch/vmx/processor-facts.ts';
 import { InternalError } from '../base/assert.ts';
+import { hex } from '../base/hex.ts';
 import type { RootProcessor } from '../hardware/vmx.ts';
 
 /** Bits 15:0 of the exit reason. */
@@ -24,7 +27,14 @@ export function describeFailedEntry(
     currentVmcs: processor.currentVmcs,
     readPhysical32: () => 0xffffffff,
   };
-  const broken = allFailures(view, context).map(({ id, sentence }) => `${id}: ${sentence}`);
+  const value = (name: FieldName): string => {
+    const { offset } = fieldNamed(name);
+    return `${name} = ${hex((BigInt(view.high(offset)) << 32n) | BigInt(view.low(offset)))}`;
+  };
+  const broken = allFailures(view, context).map(
+    ({ id, sentence, section, reads }) =>
+      `${id}: ${sentence} (SDM ${section}; ${[...new Set(reads)].map(value).join(', ')})`,
+  );
   return new InternalError(
     `VM entry on processor ${processor.index} failed (${what}). Rules that the VMCS breaks: ${broken.join('; ') || 'none that is known'}`,
   );

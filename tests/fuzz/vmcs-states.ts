@@ -170,6 +170,8 @@ export class StateMaker {
     const { dice } = this;
     for (;;) {
       const field = dice.pick(this.fields);
+      // Other tables behind the same translations: which of them an exit finds, the manual leaves open.
+      if (field.name === 'HOST_CR3') continue;
       if (!VITAL.has(field.name) || dice.below(25) === 0) return field;
     }
   }

@@ -169,8 +169,7 @@ export class TurtlesCpu implements CpuUnderTest {
       this.memory.write(physical, bytes.subarray(from, to)),
     );
   }
-  readMemory(address: bigint, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
+  readMemory(address: bigint, length: number, bytes: Uint8Array = new Uint8Array(length)): Uint8Array {
     this.pieces(Number(address), length, (physical, from, to) => this.memory.read(physical, bytes.subarray(from, to)));
     return bytes;
   }

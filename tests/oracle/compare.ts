@@ -46,6 +46,8 @@ type Mismatch = { readonly what: string; readonly expected: string; readonly got
 export type Difference = { readonly case: Case; readonly mismatches: readonly Mismatch[] };
 
 const backgrounds = REGIONS.map(backgroundOf);
+/** What memory holds afterwards: the same arrays for all cases. */
+const found = REGIONS.map(({ length }) => new Uint8Array(length));
 const prepared = new WeakSet<CpuUnderTest>();
 
 /** Runs the case on the processor under test; what differs from `expected`, or undefined. Memory is the background before and after. */
@@ -176,7 +178,7 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
 function compareMemory(test: Case, cpu: CpuUnderTest, mismatches: Mismatch[]): void {
   REGIONS.forEach((region, index) => {
     if (region.execute) return;
-    const got = cpu.readMemory(BigInt(region.start), region.length);
+    const got = cpu.readMemory(BigInt(region.start), region.length, found[index]);
     const expected = expectedRegion(test, index);
     const different = Buffer.compare(got, expected) !== 0;
     if (different) reportMemory(test, region.start, expected, got, mismatches);

@@ -36,7 +36,8 @@ export interface CpuUnderTest {
   get(): UserState;
   /** Linear addresses; reaches mapped pages whatever their protection. */
   writeMemory(address: bigint, bytes: Uint8Array): void;
-  readMemory(address: bigint, length: number): Uint8Array;
+  /** Into a fresh array, or the one given, which is as long. */
+  readMemory(address: bigint, length: number, into?: Uint8Array): Uint8Array;
   /**
    * One instruction. A REP string instruction may stop after any whole iteration with RIP still at the instruction:
    * the oracle steps again. A fault leaves RIP at the faulting instruction; nothing is delivered.

@@ -2,7 +2,7 @@
 
 import { littleEndian, type Draft } from '../draft.ts';
 import { formsOf, type FormOptions, type Row } from '../form.ts';
-import { STACK } from '../memory-map.ts';
+import { STACK, UNMAPPED } from '../memory-map.ts';
 
 const RSP = 4;
 const CS = 1;
@@ -46,7 +46,9 @@ function prepareLoad(d: Draft): void {
   d.plain = true;
 }
 
+/** Not across two pages that are both missing: which half is read first is the processor's choice. */
 const farPointer = (d: Draft, selector: number): void => {
+  if (d.target > BigInt(UNMAPPED) && (d.target & 0xfffn) > 0xff0n) d.target -= 16n;
   const offset = d.random.u64();
   putSelector(d, selector, littleEndian(offset, d.size));
 };

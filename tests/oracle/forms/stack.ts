@@ -2,6 +2,7 @@
 
 import { littleEndian, type Draft } from '../draft.ts';
 import { formsOf, type Row } from '../form.ts';
+import { STACK } from '../memory-map.ts';
 import { interestingBytes } from '../values.ts';
 import { selectorOnStack } from './segment.ts';
 
@@ -57,6 +58,11 @@ function prepareEnter(d: Draft): void {
   d.setRegister(RBP, frame);
   d.patch(frame - 64n, d.random.bytes(64));
   d.immediates = [BigInt(d.random.below(0x100)), BigInt(d.random.chance(60) ? 0 : d.random.below(8))];
+  // What has been pushed when a later push faults is the processor's choice.
+  const pointer = d.state.general[RSP];
+  const lowest = pointer - BigInt(d.size) * (d.immediates[1] + 1n) - d.immediates[0];
+  if (pointer >= BigInt(STACK) && lowest < BigInt(STACK))
+    d.allowance.memory.push({ address: BigInt(STACK), length: Number(pointer) - STACK });
 }
 
 function prepareLeave(d: Draft): void {

@@ -2,7 +2,7 @@
 
 import type { Draft } from '../draft.ts';
 import { DF, formsOf, type Row } from '../form.ts';
-import { DATA, READ_ONLY } from '../memory-map.ts';
+import { DATA, NON_CANONICAL, READ_ONLY, UNMAPPED } from '../memory-map.ts';
 
 const RCX = 1;
 const RSI = 6;
@@ -35,6 +35,13 @@ function fill(d: Draft, address: bigint, around: number): void {
   if (low > 0x1000n && address < 0x7fff_ffff_ffffn) d.patch(low, bytes);
 }
 
+/** Neither end can be accessed: which of the two faults comes first? */
+function bothBad(d: Draft): void {
+  const bad = [BigInt(UNMAPPED) + BigInt(d.random.below(0x800)), NON_CANONICAL + BigInt(d.random.below(256))];
+  if (d.random.chance(50)) bad.reverse();
+  [d.state.general[RSI], d.state.general[RDI]] = bad;
+}
+
 function prepare(source: boolean, destination: boolean, prefix: Prefix, address32: boolean) {
   return (d: Draft): void => {
     const { random, state } = d;
@@ -52,6 +59,7 @@ function prepare(source: boolean, destination: boolean, prefix: Prefix, address3
       state.general[register] = start | high;
       fill(d, start, filler);
     }
+    if (source && destination && !address32 && random.chance(4)) bothBad(d);
     if (prefix !== 'none') state.general[RCX] = BigInt((address32 ? 1 : 0) + random.below(24)) | high;
   };
 }

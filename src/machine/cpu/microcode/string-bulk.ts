@@ -27,7 +27,11 @@ export function moveRun(step: StringStep, wanted: number): number {
   const { mmu, dataClass } = cpu;
   let from = source(step);
   let to = destination(step, true);
-  if (cpu.faulted) return 0;
+  if (cpu.faulted) {
+    // Reading the source may fault too, and then first: the iteration will tell.
+    cpu.faulted = false;
+    return 0;
+  }
   let done = 0;
   while (done < wanted && canonical(from) && canonical(to)) {
     const n = Math.min(wanted - done, inPage(step, from), inPage(step, to));

@@ -97,10 +97,9 @@ function compareFlags(
     (Number((borrow >> top) & 1n) << 31) | (Number((borrow >> (top - 1n)) & 1n) << 30) | Number(borrow & 8n);
 }
 
+/** As in `compare`, a fault of the source comes before all of the destination's. */
 function move(step: StringStep): boolean {
-  const from = source(step);
-  const to = destination(step, true);
-  return load(step, from) && store(step, to, element.low, element.high);
+  return load(step, source(step)) && store(step, destination(step, true), element.low, element.high);
 }
 
 function storeString(step: StringStep): boolean {
@@ -120,12 +119,11 @@ function loadString(step: StringStep): boolean {
   return true;
 }
 
+/** The source is read before the destination's address is even looked at. */
 function compare(step: StringStep): boolean {
-  const from = source(step);
-  const to = destination(step, false);
-  if (!load(step, from)) return false;
+  if (!load(step, source(step))) return false;
   const { low, high } = element;
-  if (!load(step, to)) return false;
+  if (!load(step, destination(step, false))) return false;
   compareFlags(step.cpu, step.bytes, low, high, element.low, element.high);
   return true;
 }
