@@ -57,7 +57,14 @@ export async function runGuest({ args, description, boot, host, failures, endPro
   const kvm = new KvmParameters();
   const watch = watchConsoles(consoles, args.until, session, [view, milestones, kvm]);
   const started = { wall: host.now(), cpu: host.cpuSeconds() };
-  const failed = new EntryFailures(session, recorder, args.onEntryFailure, symbols, (lines) => view.notice(lines));
+  const failed = new EntryFailures(
+    session,
+    recorder,
+    args.onEntryFailure,
+    symbols,
+    (lines) => view.notice(lines),
+    args.record,
+  );
   const circles = new Circles(session, recorder, args.wedgeTimeout ?? (view.interactive ? 0 : WEDGE_SECONDS));
   const how = await toTheEnd(session, args, view, watch, failed, circles, host).finally(() => trace?.close());
   const times = { wall: (host.now() - started.wall) / 1000, cpu: host.cpuSeconds() - started.cpu };

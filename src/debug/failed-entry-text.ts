@@ -16,6 +16,8 @@ export interface Explaining {
   readonly instructions: number;
   /** `vmx_vcpu_reset+0x93` for an address of software at this level; undefined: it has no known name. */
   readonly symbol: (address: number, failed: FailedEntry) => string | undefined;
+  /** File that the run is being recorded in, if it is. */
+  readonly recording?: string | undefined;
 }
 
 const grouped = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ',');
@@ -35,7 +37,19 @@ export function failedEntryLines(failed: FailedEntry, explaining: Explaining): s
       ? []
       : [line('entry', `${msr.number} of the list: MSR ${hex(msr.index)} = ${wide(msr.low, msr.high)}`)]),
     line(`L${level} sees`, seen(rule, msr?.number ?? 0)),
+    ...replayLine(failed, explaining),
   ];
+}
+
+/** How to look at the machine right before the last of these fields was written. */
+function replayLine({ vmcs, writers, rule }: FailedEntry, { recording }: Explaining): string[] {
+  if (recording === undefined || vmcs === undefined || writers === undefined) return [];
+  const written = rule.reads.flatMap((name) => {
+    const { offset } = fieldNamed(name);
+    const writer = writers.writer(offset, vmcs.low(offset), vmcs.high(offset));
+    return writer.kind === 'vmwrite' ? [writer.instructions] : [];
+  });
+  return written.length === 0 ? [] : [line('replay', `turtles replay ${recording} --to ${Math.max(...written) - 1}`)];
 }
 
 function place(address: number, failed: FailedEntry, { symbol }: Explaining): string {

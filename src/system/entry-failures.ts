@@ -21,17 +21,20 @@ export class EntryFailures {
   readonly #session: Session;
   readonly #mode: OnEntryFailure;
   readonly #symbols: LevelSymbols;
+  readonly #recording: string | undefined;
   readonly #write: (lines: readonly string[]) => void;
   readonly #explained = new Set<string>();
 
-  /** `write` gets the lines of one explanation, without ends of line. */
+  /** `write` gets the lines of one explanation, without ends of line. `recording`: the file of --record. */
   constructor(
     session: Session,
     recorder: RunRecorder,
     mode: OnEntryFailure,
     symbols: LevelSymbols,
     write: (lines: readonly string[]) => void,
+    recording?: string,
   ) {
+    this.#recording = recording;
     this.#session = session;
     this.#mode = mode;
     this.#symbols = symbols;
@@ -50,7 +53,7 @@ export class EntryFailures {
     this.#explained.add(which);
     const { instructions, memory } = this.#session;
     const symbol = (address: number, { cr3 }: FailedEntry) => this.#symbols.name(address, memory, cr3);
-    this.#write(failedEntryLines(failed, { instructions, symbol }));
+    this.#write(failedEntryLines(failed, { instructions, symbol, recording: this.#recording }));
   }
 
   /** What was not explained, for the end of the run: a line, or none. */

@@ -8,6 +8,7 @@ import type { Variant } from '../nested/runs.ts';
 import { whyNoBochs, runInBochs } from '../oracle/bochs/bochs.ts';
 import { compareLogs } from '../oracle/bochs/exit-differences.ts';
 import { compareFinalMemory } from '../oracle/bochs/final-memory.ts';
+import { compareFailingEntries } from '../oracle/bochs/failing-entries.ts';
 import { nestedImage } from '../oracle/bochs/nested-image.ts';
 
 const LOG = 0x1000000;
@@ -59,4 +60,15 @@ describe('Bochs', { skip: whyNoBochs() ?? false }, () => {
       assert.deepEqual(differences.slice(0, 20), []);
     });
   }
+
+  test('VM entries that fail, each by one field: the same error, or the same reason and qualification', async () => {
+    const { differences, entries, failures } = await compareFailingEntries();
+    assert.deepEqual(differences, []);
+    assert.ok(entries > 90, `${entries} entries`);
+    // Were one of them right, those after it would be errors 4.
+    assert.deepEqual(
+      [...failures].sort((a, b) => (a < b ? -1 : 1)),
+      ['error 7', 'error 8', 'reason 33'],
+    );
+  });
 });

@@ -131,3 +131,31 @@ for (const { name, options } of OWNERS) {
     });
   });
 }
+
+test('a failed entry of a recorded run says how to see the machine right before the field was written', async () => {
+  for (const { options } of OWNERS) {
+    const host = new FakeHost();
+    host.files.set('k', patched([CPUID_OF_L2, spin]));
+    const words = [
+      'linux',
+      '--batch',
+      '--kernel',
+      'k',
+      '--memory',
+      '64M',
+      '--wedge-timeout',
+      '0.01',
+      '--slice',
+      '100000',
+    ];
+    await host.run('run', ...words, ...options, '--record', 'r');
+    const said =
+      /written VMWRITE at 0x(\w+), 1 instruction earlier\n.*\n {2}replay {2}turtles replay r --to (\d+)\n/.exec(
+        host.errors,
+      );
+    assert.ok(said, host.errors);
+    host.files.set('r', Buffer.from(String(host.files.get('r'))));
+    assert.equal(await host.run('replay', 'r', '--to', said[2]), 0);
+    assert.match(host.output, new RegExp(`CPU#0 in L1\n[^]*RIP=0*${said[1]} `));
+  }
+});

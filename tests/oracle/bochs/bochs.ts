@@ -10,8 +10,8 @@ import { attach } from '../../../bench/bochs/attach.ts';
 import { whyNoAssembler } from '../qemu/qemu.ts';
 
 const ROM = join(import.meta.dirname, 'rom.asm');
-/** Bytes of an image that the ROM has room for. */
-export const IMAGE_BYTES = 0xf000;
+/** Bytes that the ROM has room for: of an image entered in real mode, of a multiboot image. */
+const MOST_BYTES = { real: 0xf000, multiboot: 0x3f000 } as const;
 const MEGABYTES = 64;
 
 export interface BochsRun {
@@ -54,7 +54,8 @@ function configuration(model: string, rom: string, log: string): string {
 }
 
 function buildRom(folder: string, { image, entry }: BochsRun): string {
-  if (image.length > IMAGE_BYTES) throw new InternalError(`an image of ${image.length} bytes`);
+  if (image.length > MOST_BYTES[entry === undefined ? 'real' : 'multiboot'])
+    throw new InternalError(`an image of ${image.length} bytes`);
   const [file, rom] = [join(folder, 'image'), join(folder, 'rom')];
   writeFileSync(file, image);
   const defines = [`-dIMAGE="${file}"`, ...(entry === undefined ? [] : [`-dENTRY=${entry}`])];
@@ -77,11 +78,12 @@ export async function runInBochs(run: BochsRun): Promise<Buffer[]> {
       timeout: run.seconds * 1000,
       killSignal: 'SIGKILL',
       maxBuffer: 1 << 24,
-    }).catch((error: Error & { stdout: string }) => error);
+    }).catch((error: Error & { stdout: string; stderr: string }) => error);
     try {
       return files.map((file) => readFileSync(file));
     } catch {
-      throw new InternalError(`Bochs did not come to ${run.stopAt.toString(16)}: ${ended.stdout.slice(-2000)}`);
+      const said = /exiting with the following message:\n(.*)/.exec(readFileSync(log, 'latin1') + ended.stderr)?.[1];
+      throw new InternalError(`Bochs did not come to ${run.stopAt.toString(16)}: ${said} ${ended.stdout.slice(-500)}`);
     }
   } finally {
     close();

@@ -2,18 +2,22 @@
 ;
 ; Bochs' firmware, in place of a BIOS: copies an image into memory and jumps to it, so that nothing else has run before.
 ; KERNEL: a multiboot image, loaded at 1 MByte and entered in protected mode. Otherwise one that is entered in real mode
-; at 7C00h. IMAGE: the file; ENTRY: where a multiboot image begins. 128 KBytes, at E0000h and below 4 GBytes.
+; at 7C00h. IMAGE: the file; ENTRY: where a multiboot image begins. 256 KBytes below 4 GBytes; the last 128 at E0000h too.
 
-ROM             equ 0xe0000
+ROM             equ 0xfffc0000
+LOW_ROM         equ 0xe0000
 SEGMENT_BASE    equ 0xf0000
 REAL_ENTRY      equ 0x7c00
 
 section .text start=0 vstart=0
+%ifndef ENTRY
+        times 0x20000 db 0xff           ; real mode reaches the last 128 KBytes
+%endif
 image:  incbin  IMAGE
 image_size      equ $ - image
-        times 0x1f000 - image_size db 0xff
+        times 0x3f000 - ($ - $$) db 0xff
 
-section .stub start=0x1f000 vstart=0xf000
+section .stub start=0x3f000 vstart=0xf000
 bits 16
 start:  cli
         cld
@@ -48,7 +52,7 @@ gdt:    dq      0, 0x00cf9b000000ffff, 0x00cf93000000ffff
 gdtr:   dw      $ - gdt - 1
         dd      SEGMENT_BASE + gdt
 %else
-        mov     ax, ROM >> 4
+        mov     ax, LOW_ROM >> 4
         mov     ds, ax
         xor     ax, ax
         mov     es, ax
