@@ -131,7 +131,7 @@ export class Pc {
     const traits = {
       physicalAddressBits: PHYSICAL_ADDRESS_BITS,
       vmx: this.options.vmxProfile !== undefined,
-      monitor: true,
+      monitor: unit.cpuid.features.has('MONITOR'),
       microcodeRevision: MICROCODE_REVISION,
       variableRanges: VARIABLE_MTRRS,
     };

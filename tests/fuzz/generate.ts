@@ -14,6 +14,7 @@ const PAGE = 0x1000;
 /** Of 100 programs, those that do what the manual leaves undefined. */
 const UNDEFINED = 15;
 const MOST_LISTS = 8;
+const IA32_PAT = 0x277;
 
 // prettier-ignore
 const LIST_MSRS: readonly (readonly [index: number, value: bigint])[] = [
@@ -126,7 +127,11 @@ class Generator {
   private msrList(what: string, at: number): Patch {
     const { dice } = this;
     const bad = dice.below(8) === 0 && at !== LAYOUT.EXIT_LIST;
-    const rows = Array.from({ length: 4 }, () => dice.pick(bad ? BAD_MSRS : LIST_MSRS));
+    // Without a field for it, L0 does not know IA32_PAT: see docs/status.md, Known gaps.
+    const known = (bad ? BAD_MSRS : LIST_MSRS).filter(
+      ([index]) => this.configuration.profile !== 'paper-1' || index !== IA32_PAT,
+    );
+    const rows = Array.from({ length: 4 }, () => dice.pick(known));
     return { what, at, bytes: bytesOf(...rows.flatMap(([index, value]) => [BigInt(index), value])) };
   }
 

@@ -105,6 +105,14 @@ export interface State {
   readonly breakage: Breakage | undefined;
 }
 
+/** Double faults exit always: their delivery would push RFLAGS.RF, see `onlyResumeFlag` in log.ts, for L2 to use. */
+const DOUBLE_FAULT = 1n << 8n;
+/** CR0.CD and NW that L2 sets stay with the hardware: see docs/status.md, Known gaps. */
+const CACHE_BITS = 0x60000000n;
+const ALWAYS: ReadonlyMap<FieldName, bigint> = new Map<FieldName, bigint>([
+  ['EXCEPTION_BITMAP', DOUBLE_FAULT],
+  ['CR0_GUEST_HOST_MASK', CACHE_BITS],
+]);
 const WIDTH_BITS = { u16: 16, u32: 32, u64: 64, natural: 64 } as const;
 
 export class StateMaker {
@@ -128,7 +136,9 @@ export class StateMaker {
       vmcs.set(name, value);
     vmcs.set('VIRTUAL_PROCESSOR_ID', 1 + dice.below(3));
     vmcs.set('VMX_PREEMPTION_TIMER_VALUE', dice.below(40));
-    vmcs.set('EXCEPTION_BITMAP', dice.pick([0, 0, 0xffffffff, 1 << dice.below(32), dice.below(0x40000)]) >>> 0);
+    const exceptions = dice.pick([0, 0, 0xffffffff, 1 << dice.below(32), dice.below(0x40000)]);
+    vmcs.set('CR0_GUEST_HOST_MASK', Number(CACHE_BITS));
+    vmcs.set('EXCEPTION_BITMAP', (exceptions | Number(DOUBLE_FAULT)) >>> 0);
     const mode = dice.pick(
       GUEST_MODES.filter(({ needs }) => needs === undefined || supports(this.capabilities, needs)),
     );
@@ -140,6 +150,10 @@ export class StateMaker {
 
   /** A value for a field of a VMCS that exists already: mostly a step away from one that is right. */
   valueNear(field: VmcsField, before: bigint): bigint {
+    return this.near(field, before) | (ALWAYS.get(field.name) ?? 0n);
+  }
+
+  private near(field: VmcsField, before: bigint): bigint {
     const { dice } = this;
     const bits = WIDTH_BITS[field.width];
     switch (dice.below(5)) {
@@ -156,6 +170,8 @@ export class StateMaker {
     const { dice } = this;
     for (;;) {
       const field = dice.pick(this.fields);
+      // Other tables behind the same translations: which of them an exit finds, the manual leaves open.
+      if (field.name === 'HOST_CR3') continue;
       if (!VITAL.has(field.name) || dice.below(25) === 0) return field;
     }
   }

@@ -30,6 +30,7 @@ export class LinearMemory {
   readonly #space: PhysicalSpace;
   readonly #user: boolean;
   readonly #alignmentCheck: boolean;
+  #fetchFault: { readonly linear: number; readonly errorCode: number } | undefined;
 
   constructor(vcpu: Vcpu) {
     this.#vcpu = vcpu;
@@ -65,13 +66,16 @@ export class LinearMemory {
     return this.#pieces(linear, new Uint8Array(bytes), { write: true, fetch: false }, () => {});
   }
 
-  /** Instruction bytes; what cannot be fetched is cut off. Raises nothing: the processor fetched them a moment ago. */
+  /** Instruction bytes; what cannot be fetched is cut off. Raises nothing: only the decoder knows whether it is missed. */
   fetch(linear: number, bytes: Uint8Array): number {
     for (let done = 0; done < bytes.length;) {
       const from = linear + done;
       this.#space.begin();
       const walk = walkPages(this.#space, this.#state, from, this.#access(false, true));
-      if ('errorCode' in walk) return done;
+      if ('errorCode' in walk) {
+        if (!this.#space.refused) this.#fetchFault = { linear: from, errorCode: walk.errorCode };
+        return done;
+      }
       const at = this.#space.locate(walk.physical, NEEDS.fetch);
       if (at < 0) return done;
       const end = Math.min(bytes.length, done + PAGE_BYTES - offsetInPage(from));
@@ -79,6 +83,13 @@ export class LinearMemory {
       done = end;
     }
     return bytes.length;
+  }
+
+  /** Raises the page fault at which the last fetch ended; false if it was not one. */
+  raiseFetchFault(): boolean {
+    const fault = this.#fetchFault;
+    if (fault !== undefined) this.#vcpu.raisePageFault(fault.linear, fault.errorCode);
+    return fault !== undefined;
   }
 
   #pieces(

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hexBytes } from '../../base/hex.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
+import { extract } from '../../arch/vmx/bit-field.ts';
+import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
+import { EPT_VIOLATION } from '../../arch/vmx/qualifications.ts';
 import { AR_DB } from '../../arch/vmx/state-bits.ts';
 import { DecodeStatus, decode } from '../../decode/decoder.ts';
 import { Instruction } from '../../decode/instruction.ts';
@@ -11,7 +14,7 @@ import { Emulation } from './emulation.ts';
 import { LinearMemory } from './linear-memory.ts';
 import { OPERATIONS } from './operations.ts';
 
-const { GUEST_CS_BASE, GUEST_CS_AR_BYTES } = OFFSET;
+const { GUEST_CS_BASE, GUEST_CS_AR_BYTES, VM_EXIT_REASON, EXIT_QUALIFICATION } = OFFSET;
 const LONGEST = 15;
 const INVALID_OPCODE = 6;
 const GENERAL_PROTECTION = 13;
@@ -26,8 +29,12 @@ export function emulateInstruction(vcpu: Vcpu): void {
   const length = memory.fetch(codeAddress(vcpu), bytes);
   const instruction = new Instruction();
   const status = decode(bytes, 0, length, codeSize(vcpu), instruction);
-  // The page of the rest has gone since the processor was there: let it find out by itself.
-  if (status === DecodeStatus.TRUNCATED) return;
+  // The page of the rest has gone since the processor was there: let it find out by itself. But not if it was the walk
+  // for the fetch that found no memory: it would do so for ever.
+  if (status === DecodeStatus.TRUNCATED) {
+    if (reachedByWalk(vcpu) && memory.raiseFetchFault()) vcpu.count();
+    return;
+  }
   vcpu.count();
   if (status === DecodeStatus.TOO_LONG) return vcpu.raise(GENERAL_PROTECTION, 0);
   const operation = status === DecodeStatus.OK ? OPERATIONS.get(instruction.opcode.mnemonic) : undefined;
@@ -35,6 +42,15 @@ export function emulateInstruction(vcpu: Vcpu): void {
   if (outcome === 'done') vcpu.completeInstruction(instruction.length);
   else if (outcome === 'iteration') vcpu.completeIteration();
   else if (outcome === 'beyond') refuse(vcpu, bytes.subarray(0, instruction.length));
+}
+
+/** The exit was an EPT violation by a page walk. See: SDM 28.2.1 Basic VM-Exit Information */
+function reachedByWalk({ processor }: Vcpu): boolean {
+  if (processor.readLow(VM_EXIT_REASON) !== EXIT_REASON.EPT_VIOLATION) return false;
+  const qualification = processor.readLow(EXIT_QUALIFICATION);
+  return (
+    extract(EPT_VIOLATION.LINEAR_VALID, qualification) === 1 && extract(EPT_VIOLATION.TRANSLATED, qualification) === 0
+  );
 }
 
 function refuse(vcpu: Vcpu, bytes: Uint8Array): void {

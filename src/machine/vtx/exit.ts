@@ -15,6 +15,7 @@ import { CR0 } from '../cpu/register-bits.ts';
 import { RFLAGS } from '../cpu/processor.ts';
 import { ACTIVITY } from '../cpu/run-loop.ts';
 import { ATTENTION, STATE } from '../cpu/state.ts';
+import type { ExitInformation } from './exit-information.ts';
 import { saveGuestRegisters, saveLongMode } from './guest-state.ts';
 import { loadHostRegisters } from './host-state.ts';
 import { processMsrList } from './msr-lists.ts';
@@ -30,6 +31,8 @@ const { VM_EXIT_MSR_STORE_ADDR, VM_EXIT_MSR_STORE_COUNT, VM_EXIT_MSR_LOAD_ADDR, 
 export const BLOCKING = { sti: 1, movSs: 2, nmi: 8 } as const;
 const ATTENTION_OF_GUEST = ATTENTION.debug | ATTENTION.shadow | ATTENTION.vmx;
 const NMI_EXIT = 0x80000202;
+/** Hardware exception, vector 8. */
+const DOUBLE_FAULT = 0x308;
 const PENDING_BS = 1 << 14;
 const DEBUGCTL_BTF = 2n;
 const IA32_DEBUGCTL = 0x1d9;
@@ -45,7 +48,7 @@ export function makeExit(unit: VmxUnit): void {
   cpu.trapSuppressed = true;
   eventHooks(cpu).deliveringEvent = undefined;
   unit.recording.exiting(unit);
-  if (exit.vectoring !== 0) deliveryBegan(unit);
+  if (inDelivery(exit)) deliveryBegan(unit);
   saveGuest(unit);
   if ((cpu.words[STATE.cr0 >> 2] & CR0.PE) === 0) exit.leaveOutErrorCodes();
   exit.write(vmcs);
@@ -67,6 +70,12 @@ export function makeExit(unit: VmxUnit): void {
   unit.recording.exited(unit, exit.reason);
   if (unit.owner !== undefined) return unit.owner.exited();
   loadHost(unit);
+}
+
+/** Double and triple faults come of a delivery, too, but do not name the event. */
+function inDelivery({ vectoring, reason, interruption }: ExitInformation): boolean {
+  if (vectoring !== 0 || reason === EXIT_REASON.TRIPLE_FAULT) return true;
+  return reason === EXIT_REASON.EXCEPTION_NMI && (interruption & 0x700007ff) === DOUBLE_FAULT;
 }
 
 /**
