@@ -61,9 +61,13 @@ export function made(bits: Bits, f = new NestedFixture().start().writeExample())
   for (const { name, offset, area } of existing) {
     const own = (CONTROLS as readonly FieldName[]).includes(name) || area === 'exitInformation';
     if (!own) f.processor.set(name, pattern(name, 1));
-    const value = POINTERS[name] ?? pattern(name, 2);
+    // The complement: not even the and or the or of both is one of them.
+    const value = POINTERS[name] ?? pattern(name, 1) ^ MASKS[fieldNamed(name).width];
     if (!own) vmcs12.change(offset, low(value), high(value));
   }
+  // Neither of these holds a single step back.
+  vmcs12.change(fieldNamed('GUEST_INTERRUPTIBILITY_INFO').offset, 8, 0);
+  vmcs12.change(fieldNamed('GUEST_ACTIVITY_STATE').offset, 2, 0);
   // PAE paging, if IA-32e mode is off; shadow-on-EPT reads L1's memory then.
   vmcs12.change(fieldNamed('GUEST_CR0').offset, 0x80000031, 0);
   vmcs12.change(fieldNamed('GUEST_CR4').offset, 0x2020, 0);
