@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -108,3 +108,9 @@ test('an L0 that works without bound is found', () => {
   });
   assert.match(found?.difference ?? '', /accesses to serve one exit/);
 });
+
+const REGRESSIONS = join(import.meta.dirname, 'regressions');
+for (const name of readdirSync(REGRESSIONS))
+  test(`what was found and mended stays so: ${name}`, () => {
+    assert.equal(runAlone(readFinding(join(REGRESSIONS, name)).program), undefined);
+  });

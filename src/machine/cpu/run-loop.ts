@@ -106,7 +106,8 @@ export class RunLoop {
       if (!this.events.wakes(cpu)) return false;
       this.events.deliverPending(cpu);
       cpu.words[STATE.attention >> 2] |= ATTENTION.interrupt;
-      return true;
+      // A VMX abort is a shutdown that takes no more events.
+      return cpu.words[STATE.activity >> 2] !== ACTIVITY.shutdown;
     }
     if (cpu.words[STATE.activity >> 2] !== ACTIVITY.halted || !this.events.wakes(cpu)) return false;
     cpu.words[STATE.activity >> 2] = ACTIVITY.active;
