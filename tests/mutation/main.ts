@@ -52,7 +52,10 @@ function show({ done, all, caught }: Progress, began: number, name: string): voi
 async function run(table: MutatedTable, { count, seed, deep }: Choice, builds: Builds): Promise<Verdict[]> {
   const mutants = sample(table.mutants(), count, seed);
   const began = performance.now();
-  return runMutants(mutants, testFiles(table, deep), builds, (progress) => show(progress, began, table.name));
+  return runMutants(mutants, testFiles(table, deep), builds, (progress, { mutant, caughtBy }) => {
+    if (caughtBy === undefined) console.error(`\nsurvives: ${mutant.file}: ${mutant.id}`);
+    show(progress, began, table.name);
+  });
 }
 
 function report(results: ReadonlyMap<string, readonly Verdict[]>): boolean {

@@ -31,7 +31,7 @@ export const TABLES: readonly MutatedTable[] = [
   {
     name: 'origins',
     mutants: originMutants,
-    tests: ['controls', 'values', 'changes'].map((name) => `src/l0/nested/vmcs02-${name}.test.ts`),
+    tests: ['-controls', '-values', '-changes', ''].map((name) => `src/l0/nested/vmcs02${name}.test.ts`),
     deep: ['src/l0/nested', ...WHOLE],
   },
   {
@@ -74,7 +74,7 @@ function promoted(steps: readonly Step[], file: string): Step[] {
 }
 
 /** Files slower than this stay where they are. */
-const QUICK = 500;
+const QUICK = 4000;
 
 /** The right build is tried before the first mutant, and again after so many: one must not leave anything to the next. */
 const MUTANTS_A_ROUND = 200;

@@ -186,6 +186,30 @@ describe('what vmcs02 is made of', () => {
   });
 });
 
+describe('what an exit saves', () => {
+  it('all guest state as it is, and no more', () => {
+    const f = made(VARIANTS.everything);
+    compose(f);
+    const { vmcs02, vmcs12 } = f.nestedVcpu;
+    f.processor.vmptrld(vmcs02.address);
+    const before = new Map(existing.map(({ name }) => [name, f.get12(name)]));
+    for (const { name } of existing) f.processor.set(name, pattern(name, 3));
+    vmcs02.saveGuestState(vmcs12);
+    for (const { name } of existing) {
+      const saved = guestState.some((field) => field.name === name);
+      assert.equal(f.get12(name), saved ? pattern(name, 3) : before.get(name), name);
+    }
+  });
+  it('and says so of each field', () => {
+    for (const { name } of FIELDS)
+      assert.equal(
+        originOf(name).saved,
+        guestState.some((field) => field.name === name),
+        name,
+      );
+  });
+});
+
 describe('when vmcs02 is made again', () => {
   /** As if nothing of the first composition were known. */
   const fromScratch = (f: NestedFixture): Map<FieldName, bigint> => (f.nestedVcpu.vmcs02.forget(), compose(f));
@@ -233,29 +257,5 @@ describe('when vmcs02 is made again', () => {
       assert.equal(kept, !EACH.includes(name), name);
       fromScratch(f);
     }
-  });
-});
-
-describe('what an exit saves', () => {
-  it('all guest state as it is, and no more', () => {
-    const f = made(VARIANTS.everything);
-    compose(f);
-    const { vmcs02, vmcs12 } = f.nestedVcpu;
-    f.processor.vmptrld(vmcs02.address);
-    const before = new Map(existing.map(({ name }) => [name, f.get12(name)]));
-    for (const { name } of existing) f.processor.set(name, pattern(name, 3));
-    vmcs02.saveGuestState(vmcs12);
-    for (const { name } of existing) {
-      const saved = guestState.some((field) => field.name === name);
-      assert.equal(f.get12(name), saved ? pattern(name, 3) : before.get(name), name);
-    }
-  });
-  it('and says so of each field', () => {
-    for (const { name } of FIELDS)
-      assert.equal(
-        originOf(name).saved,
-        guestState.some((field) => field.name === name),
-        name,
-      );
   });
 });
