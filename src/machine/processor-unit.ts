@@ -140,6 +140,7 @@ export class ProcessorUnit {
           : (description.vmxCapabilities ?? PROFILES[description.vmxProfile]),
       vmx: undefined,
     };
+    cpu.mmu.paging.gigabytePages = this.cpuid.features.has('PAGE_1GB');
     const { translator, routines, jit } = this.decoding;
     const deliverFault = (): number => this.settle(raiseException(cpu));
     const engine = new Engine(cpu, translator, modules, routines.list, deliverFault, jit);

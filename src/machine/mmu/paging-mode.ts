@@ -4,7 +4,7 @@ import type { Processor } from '../cpu/processor.ts';
 import { STATE } from '../cpu/state.ts';
 import type { PagingMode } from './walk.ts';
 
-/** Paging is off. */
+/** Paging is off. Whether there are 1-GByte pages is CPUID's to say, once for each processor. */
 export function initialPagingMode(): PagingMode {
   return {
     levels: 0,
@@ -29,7 +29,6 @@ export function updatePagingMode(paging: PagingMode, cpu: Processor): void {
   const base = cr3 % 0x10000000000;
   paging.root = paging.levels === 3 ? base - (base % 32) : base - (base % 4096);
   paging.pageSizeExtension = (cr4 & CR4.PSE) !== 0;
-  paging.gigabytePages = cpu.environment.cpuid.features.has('PAGE_1GB');
   paging.noExecute = (efer & EFER.NXE) !== 0;
   paging.writeProtect = (cr0 & CR0.WP) !== 0;
   paging.smep = (cr4 & CR4.SMEP) !== 0;
