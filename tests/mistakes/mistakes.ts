@@ -251,7 +251,7 @@ export const MISTAKES: readonly Mistake[] = [
   row('Triple fault when L2 state is unrunnable', 'L2 in a state that L0 could not run was no triple fault, but the end of L1',
     'what L0 cannot go on with is the delivery of an event through a device: device-memory.ts (see CVE-2022-3344)',
     trial(KNOWN, 'what L2 does to itself is no end of L1 > nor is an event that it delivers through a device: L1 gets an exit by a triple fault',
-      patch('src/l0/exits/device-memory.ts', '  else vcpu.machine.nested?.tripleFault(vcpu);\n', ''))),
+      patch('src/l0/exits/device-memory.ts', '  else vcpu.machine.nested?.undeliverable(vcpu);\n', ''))),
   row('Run-pending after RSM', 'the entry that was under way was forgotten over an SMI',
     'there is no system-management mode'),
 ];
