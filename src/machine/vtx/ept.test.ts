@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { PIN, SECONDARY } from '../../arch/vmx/controls.ts';
+import { SECONDARY } from '../../arch/vmx/controls.ts';
 import { RAX, RBX } from '../cpu/state.ts';
 import { Memory } from '../memory/memory.ts';
 import { EPT_WALK, EptWalker } from './ept.ts';
@@ -137,8 +137,7 @@ const READ = 1,
   WRITE = 2,
   FETCH = 4,
   LINEAR = 1 << 7,
-  TRANSLATED = 1 << 8,
-  NMI_UNBLOCKING = 1 << 12;
+  TRANSLATED = 1 << 8;
 
 describe('a guest under EPT', () => {
   it('is translated twice', () => {
@@ -182,34 +181,6 @@ describe('a guest under EPT', () => {
     assert.equal(bench.get('EXIT_QUALIFICATION'), FETCH | (3 << 3) | LINEAR | TRANSLATED);
     assert.equal(bench.get('GUEST_PHYSICAL_ADDRESS'), DATA);
     assert.equal(bench.get('GUEST_RIP'), DATA);
-  });
-  it('an IRET that unblocked NMIs says so if it met the violation, and not if the next fetch did', () => {
-    const blocked = (rsp: number): VmxBench =>
-      withEpt()
-        .pin(PIN.NMI_EXITING | PIN.VIRTUAL_NMIS)
-        .set('GUEST_INTERRUPTIBILITY_INFO', 8)
-        .set('GUEST_RSP', rsp);
-    blocked(DATA);
-    entry(0);
-    assert.equal(bench.launch('48 cf'), 'EPT_VIOLATION');
-    assert.equal(bench.get('EXIT_QUALIFICATION'), READ | LINEAR | TRANSLATED | NMI_UNBLOCKING);
-    assert.equal(bench.get('GUEST_INTERRUPTIBILITY_INFO'), 0);
-    blocked(AT.guestStack);
-    entry(0);
-    assert.equal(bench.launch('6a 10 68 00 40 05 00 6a 02 6a 08 68 00 00 20 00 48 cf'), 'EPT_VIOLATION');
-    assert.equal(bench.get('GUEST_RIP'), DATA);
-    assert.equal(bench.get('EXIT_QUALIFICATION'), FETCH | LINEAR | TRANSLATED);
-  });
-  it('nor does the fetch of the handler of a fault in IRET', () => {
-    withEpt()
-      .pin(PIN.NMI_EXITING | PIN.VIRTUAL_NMIS)
-      .set('GUEST_INTERRUPTIBILITY_INFO', 8);
-    bench.poke64(AT.guestIdt + 16 * 13, 8 << 16, DATA | 0x8e00);
-    entry(0);
-    // CS is null: #GP.
-    assert.equal(bench.launch('6a 10 68 00 40 05 00 6a 02 6a 00 68 00 00 20 00 48 cf'), 'EPT_VIOLATION');
-    assert.equal(bench.get('GUEST_RIP'), DATA);
-    assert.equal(bench.get('EXIT_QUALIFICATION'), FETCH | LINEAR | TRANSLATED);
   });
   it('an execute-only page can be executed and not be read', () => {
     withEpt();
