@@ -17,6 +17,7 @@ import { readMonitor } from './monitor.ts';
 import type { Configuration } from './program.ts';
 
 const PAGE = 0x1000;
+const ZERO_PAGE = Buffer.alloc(PAGE);
 const FREQUENCY = 1e9;
 const TO_THE_FIRST_PROGRAM = 1e6;
 const ALL_CONTEXTS = 2;
@@ -66,7 +67,7 @@ function boot(pc: Pc | L0Pc): void {
 export function toFirstProgram(side: Side, base: Buffer): void {
   for (let at = 0; at < base.length; at += PAGE) {
     const page = base.subarray(at, at + PAGE);
-    if (page.some((byte) => byte !== 0)) side.write(at, page);
+    if (page.compare(ZERO_PAGE) !== 0) side.write(at, page);
   }
   side.pc.run(TO_THE_FIRST_PROGRAM);
   if (side.pc.end?.kind !== 'debugExit')
