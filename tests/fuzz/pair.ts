@@ -20,8 +20,10 @@ import { place } from './program.ts';
 import type { Configuration, Program } from './program.ts';
 
 const PAGE = 0x1000;
-/** Ticks that a program gets, and that it gets once more after each INIT. */
-const BUDGET = 20_000;
+/** Ticks in which L1 must come to another step: the longest step, a list of all fields, takes a third of them. */
+const PATIENCE = 4000;
+/** Programs, between which the translations of both machines are dropped: what they keep would grow without end. */
+const TRANSLATIONS_KEPT = 16;
 /** So often L2 is fetched back; then L1 goes on with its last steps, and that must do. */
 const MOST_INITS = 8;
 const LAST_STEPS = 2;
@@ -64,6 +66,7 @@ export class Pair {
   private readonly sides = new Map<Role, Side>();
   private readonly rules: string[] = [];
   private readonly contained = new Map<Side, Containment>();
+  private runs = 0;
   private readonly base: Buffer;
   private readonly image = Buffer.alloc(RAM_BYTES);
 
@@ -87,6 +90,7 @@ export class Pair {
     const sides = roles.map((role) => this.side(role));
     for (const side of sides) this.contained.get(side)?.begin(thorough);
     this.rules.length = 0;
+    this.runs++;
     const ends: RunEnd[] = [];
     let thrown: string | undefined;
     try {
@@ -161,14 +165,22 @@ export class Pair {
   private runOn(side: Side): RunEnd {
     setMemory(side, this.image);
     forgetTranslations(side);
+    if (this.runs % TRANSLATIONS_KEPT === 0) side.unit.decoding.translator.dropAll();
     side.pc.end = undefined;
     const { machine } = side.pc;
     const start = machine.ticks;
     let inits = 0;
-    for (; side.pc.run(machine.ticks + BUDGET) !== 'ended'; inits++) {
+    let reached = -1;
+    for (;;) {
+      const outcome = side.pc.run(machine.ticks + PATIENCE);
+      if (outcome === 'ended') break;
+      const before = reached;
+      reached = parameter(side, PARAMETER.step);
+      if (outcome === 'limit' && reached !== before) continue;
       if (inits > MOST_INITS || !side.inL2()) return { kind: 'stuck', ticks: machine.ticks - start, inits };
       if (inits === MOST_INITS) skipToLastSteps(side);
       side.init();
+      inits++;
     }
     return { kind: endOf(side), ticks: machine.ticks - start, inits };
   }

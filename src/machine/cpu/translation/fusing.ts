@@ -38,9 +38,6 @@ export function isSimple({ memory, opcode }: Instruction): boolean {
 /** Microcode keeps a copy: the decoder's object is used again. */
 export function copyOf(source: Instruction): Instruction {
   const copy = new Instruction();
-  const { operands, memory, ...plain } = source;
-  Object.assign(copy, plain);
-  operands.forEach((operand, i) => Object.assign(copy.operands[i], operand));
-  Object.assign(copy.memory, memory);
+  copy.copyFrom(source);
   return copy;
 }
