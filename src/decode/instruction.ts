@@ -35,13 +35,6 @@ export class Operand {
   size = 0;
   register = 0;
   high8 = false;
-
-  copyFrom(other: Operand): void {
-    this.kind = other.kind;
-    this.size = other.size;
-    this.register = other.register;
-    this.high8 = other.high8;
-  }
 }
 
 /** base + (index << scale) + displacement, cut to addressSize, in `segment`. */
@@ -57,15 +50,6 @@ export class MemoryOperand {
   displacementHigh = 0;
   /** 0-5: the override, or SS for a base of rSP or rBP, else DS. Also the segment of string sources, XLAT, MASKMOVQ, MONITOR. */
   segment = 3;
-
-  copyFrom(other: MemoryOperand): void {
-    this.base = other.base;
-    this.index = other.index;
-    this.scale = other.scale;
-    this.displacementLow = other.displacementLow;
-    this.displacementHigh = other.displacementHigh;
-    this.segment = other.segment;
-  }
 }
 
 /** A decoded instruction, to be reused: when `decode` gives OK every field is of this instruction; else only `length` is. */
@@ -104,30 +88,4 @@ export class Instruction {
   immediateLow = 0;
   immediateHigh = 0;
   secondImmediate = 0;
-
-  /** Field by field: ten times as fast as Object.assign, and code that rewrites itself is translated often. */
-  copyFrom(other: Instruction): void {
-    this.length = other.length;
-    this.opcode = other.opcode;
-    this.operandSize = other.operandSize;
-    this.addressSize = other.addressSize;
-    this.lock = other.lock;
-    this.rep = other.rep;
-    this.segmentOverride = other.segmentOverride;
-    this.operandSizePrefix = other.operandSizePrefix;
-    this.addressSizePrefix = other.addressSizePrefix;
-    this.rex = other.rex;
-    this.vvvv = other.vvvv;
-    this.hasModrm = other.hasModrm;
-    this.modrm = other.modrm;
-    this.mod = other.mod;
-    this.reg = other.reg;
-    this.rm = other.rm;
-    this.operandCount = other.operandCount;
-    for (let i = 0; i < 4; i++) this.operands[i].copyFrom(other.operands[i]);
-    this.memory.copyFrom(other.memory);
-    this.immediateLow = other.immediateLow;
-    this.immediateHigh = other.immediateHigh;
-    this.secondImmediate = other.secondImmediate;
-  }
 }
