@@ -15,6 +15,7 @@ const { CPU_BASED_VM_EXEC_CONTROL, GUEST_INTERRUPTIBILITY_INFO, GUEST_CR0 } = OF
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 1 << 11;
 const NMI_VECTOR = 2;
+const DOUBLE_FAULT = 8;
 const PAGE_FAULT = 14;
 const RFLAGS_RF = 1 << 16;
 
@@ -91,8 +92,8 @@ export function injectException(vcpu: Vcpu): boolean {
   if (vector < 0) return false;
   state.exceptionVector = -1;
   if (vector === PAGE_FAULT) processor.writeRegister('cr2', state.faultLow, state.faultHigh);
-  // In real-address mode no exception has an error code; faults push RF = 1.
+  // In real-address mode no exception has an error code; faults push RF = 1, and a double fault is none.
   inject(vcpu, INTERRUPTION_TYPE.hardwareException, vector, protectedMode(vcpu) ? exceptionErrorCode : -1);
-  vcpu.rflags = vcpu.rflags | RFLAGS_RF;
+  if (vector !== DOUBLE_FAULT) vcpu.rflags = vcpu.rflags | RFLAGS_RF;
   return true;
 }

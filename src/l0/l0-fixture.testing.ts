@@ -212,7 +212,7 @@ export function fakeHooks(changes: Partial<NestedHooks> = {}): NestedHooks {
     handlesExit: () => true,
     beforeEntry: () => {},
     wakes: () => false,
-    tripleFault: () => {},
+    undeliverable: () => {},
     tscOffsetChanged: () => {},
     reset: () => {},
     ...changes,

@@ -60,8 +60,8 @@ export interface NestedHooks {
   beforeEntry(vcpu: Vcpu): void;
   /** While `level` is 2 and the virtual CPU is halted: whether L2 has been woken otherwise than by an event for L1. */
   wakes(vcpu: Vcpu): boolean;
-  /** L2 is where no processor could go on (an event whose delivery L0 cannot emulate): L1 gets an exit by a triple fault. */
-  tripleFault(vcpu: Vcpu): void;
+  /** L2's delivery of an event reached what is no memory: a double fault, or L1 gets an exit by a triple fault. */
+  undeliverable(vcpu: Vcpu): void;
   /**
    * L1-physical address behind a physical address of the guest that runs: at level 2 through EPT12, as an access that
    * needs these permissions (1 read, 2 write, 4 execute) would find it; -1: EPT12 forbids it. `structure`: the access is

@@ -85,6 +85,14 @@ export class LinearMemory {
     return bytes.length;
   }
 
+  /** Whether the processor's own read of `linear`, as of a descriptor, is a page fault. Sets nothing, and raises nothing. */
+  faults(linear: number): boolean {
+    this.#space.begin();
+    const access = { write: false, fetch: false, user: false, alignmentCheck: false };
+    const walk = walkPages(this.#space, this.#state, linear, access);
+    return 'errorCode' in walk && !this.#space.refused;
+  }
+
   /** Raises the page fault at which the last fetch ended; false if it was not one. */
   raiseFetchFault(): boolean {
     const fault = this.#fetchFault;

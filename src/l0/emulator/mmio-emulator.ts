@@ -62,7 +62,7 @@ function loadsPdptes({ processor }: Vcpu): boolean {
 }
 
 /** The exit was an EPT violation by a page walk. See: SDM 28.2.1 Basic VM-Exit Information */
-function reachedByWalk({ processor }: Vcpu): boolean {
+export function reachedByWalk({ processor }: Vcpu): boolean {
   if (processor.readLow(VM_EXIT_REASON) !== EXIT_REASON.EPT_VIOLATION) return false;
   const qualification = processor.readLow(EXIT_QUALIFICATION);
   return (

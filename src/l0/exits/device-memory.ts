@@ -48,7 +48,7 @@ export function apicAccess(vcpu: Vcpu): void {
 function undeliverable(vcpu: Vcpu): void {
   vcpu.state.vectoring = 0;
   if (vcpu.state.level === 1) tripleFault(vcpu);
-  else vcpu.machine.nested?.tripleFault(vcpu);
+  else vcpu.machine.nested?.undeliverable(vcpu);
 }
 
 /** EPT01 is L0's own. */

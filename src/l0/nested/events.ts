@@ -27,6 +27,7 @@ const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
 const NMI_VECTOR = 2;
 const RFLAGS_RF = 1 << 16;
+const DOUBLE_FAULT = 8;
 const PAGE_FAULT = 14;
 const NMI_INFORMATION = (VALID | (INTERRUPTION_TYPE.nmi << 8) | NMI_VECTOR) >>> 0;
 const PENDING_MTF = (VALID | (INTERRUPTION_TYPE.otherEvent << 8)) >>> 0;
@@ -68,8 +69,8 @@ function exceptionLeaves(nested: NestedVcpu): boolean {
   const errorCode = protectedMode(vcpu) ? exceptionErrorCode : -1;
   if (!exceptionExits(vmcs12, vector, Math.max(0, errorCode))) return false;
   vcpu.state.exceptionVector = -1;
-  // A fault: RFLAGS are saved as its delivery would have pushed them.
-  vcpu.rflags |= RFLAGS_RF;
+  // RFLAGS are saved as the delivery would have pushed them: with RF, but for the double fault, an abort.
+  if (vector !== DOUBLE_FAULT) vcpu.rflags |= RFLAGS_RF;
   const interruption =
     (VALID | (errorCode >= 0 ? ERROR_CODE_VALID : 0) | (INTERRUPTION_TYPE.hardwareException << 8) | vector) >>> 0;
   const address = vector === PAGE_FAULT ? { qualificationLow: faultLow, qualificationHigh: faultHigh } : {};

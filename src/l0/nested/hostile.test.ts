@@ -13,6 +13,8 @@ const PREEMPTION_TIMER = 1 << 6;
 const BLOCKING_BY_NMI = 8;
 const INJECTED_NMI = 0x80000202;
 const INJECTED_GP = 0x80000b0d;
+const INJECTED_PF = 0x80000b0e;
+const NO_MEMORY = 0x7fff_f000;
 const DOUBLE_FAULT = 0x80000b08;
 const VECTOR = 0x51;
 const INVALID_OPCODE = 6;
@@ -105,6 +107,33 @@ describe('a hostile L1', () => {
 
 describe('an L1 without EPT', () => {
   const withoutEpt = (): NestedFixture => new NestedFixture('modern-1', { paging: 'shadow-on-ept' });
+
+  it('lets L2 put its page tables where there is no memory: a page fault, in whose delivery a double fault, then a triple', () => {
+    const f = withoutEpt().launch((vmcs) => vmcs.set('EXCEPTION_BITMAP', 1 << 8));
+    f.processor.set('GUEST_CR3', NO_MEMORY);
+    const before = f.processor.ticks;
+    const fetch = { GUEST_PHYSICAL_ADDRESS: NO_MEMORY, EXIT_QUALIFICATION: 0x81, GUEST_LINEAR_ADDRESS: 0x40 };
+    assert.equal(f.exit('EPT_VIOLATION', fetch), 'L2');
+    assert.equal(f.fixture.injected?.vector, 14);
+    const delivery = (vectoring: number): Parameters<NestedFixture['exit']>[1] => ({
+      ...{ ...fetch, GUEST_LINEAR_ADDRESS: 0x70 },
+      ...{ IDT_VECTORING_INFO_FIELD: vectoring, IDT_VECTORING_ERROR_CODE: 0 },
+    });
+    assert.equal(f.exit('EPT_VIOLATION', delivery(INJECTED_PF)), 'L1');
+    assert.equal(f.processor.ticks - before, 1, 'one instruction, that could not be fetched');
+    assert.equal(f.get12('VM_EXIT_REASON'), 0n);
+    assert.equal(f.get12('VM_EXIT_INTR_INFO'), BigInt(DOUBLE_FAULT));
+    assert.equal(f.get12('IDT_VECTORING_INFO_FIELD'), 0n);
+    assert.equal(f.processor.unsaved.get('cr2'), 0x70n);
+
+    const g = withoutEpt().launch();
+    g.processor.set('GUEST_CR3', NO_MEMORY);
+    assert.equal(g.exit('EPT_VIOLATION', delivery(INJECTED_PF)), 'L2');
+    assert.equal(g.fixture.injected?.vector, 8);
+    assert.equal(g.exit('EPT_VIOLATION', delivery(DOUBLE_FAULT)), 'L1');
+    assert.equal(g.get12('VM_EXIT_REASON'), 2n);
+    assert.equal(g.vcpu.machine.unemulated.size, 0);
+  });
 
   it('has no INVEPT, whatever its privilege, and neither has its L2', () => {
     const f = withoutEpt().start();

@@ -24,13 +24,14 @@ import { countsInstruction } from './clock.ts';
 import { Composition, ProcessorView } from './composition.ts';
 import { writeEferOfL2 } from './efer.ts';
 import { deliverToL1, interruptedInjection, precedesInterruptWindow, prepareEntryOfL2 } from './events.ts';
-import { exitInformation, hardwareExit } from './exit-information.ts';
+import { hardwareExit } from './exit-information.ts';
 import type { ExitInformation } from './exit-information.ts';
 import { exitRoute, ownerOf } from './exit-routes.ts';
 import { leaveByEpt12, neededFor } from './leave-by-ept12.ts';
 import { leaveL2 } from './leave-l2.ts';
 import { NestedVcpu } from './nested-vcpu.ts';
 import { composeTscOffset, scale } from './time-stamp-counter.ts';
+import { undeliverable } from './undeliverable.ts';
 import { fixedBitsHold, leaveOperation, vmxInstruction } from './vmx-instructions.ts';
 import { NO_VMCS } from './vmcs12.ts';
 
@@ -129,9 +130,8 @@ export class NestedVmx implements NestedHooks {
     return true;
   }
 
-  tripleFault(vcpu: Vcpu): void {
-    vcpu.count();
-    leaveL2(this.of(vcpu), exitInformation(EXIT_REASON.TRIPLE_FAULT), false);
+  undeliverable(vcpu: Vcpu): void {
+    undeliverable(this.of(vcpu));
   }
 
   /** vmcs02 is current. */
@@ -219,18 +219,11 @@ export class NestedVmx implements NestedHooks {
   }
 
   /**
-   * L1 gave a device of its own to L2. Events cannot be delivered through one, nor could #UD instead: that is L2's triple
-   * fault, and counted as beyond the emulator.
+   * L1 gave a device of its own to L2. Events cannot be delivered through one, nor could #UD instead.
    */
   #atDevice(nested: NestedVcpu, exit: ExitInformation): void {
     const { vcpu, state } = nested;
-    if ((exit.vectoring & VALID) !== 0) {
-      const { unemulated } = vcpu.machine;
-      const what = 'delivery of an event of L2 through a device of L1';
-      unemulated.set(what, (unemulated.get(what) ?? 0) + 1);
-      vcpu.count();
-      return leaveL2(nested, exitInformation(EXIT_REASON.TRIPLE_FAULT), false);
-    }
+    if ((exit.vectoring & VALID) !== 0) return undeliverable(nested);
     blockNmisAgain(vcpu, exit);
     state.completedForL2 = 1;
     emulateInstruction(vcpu);

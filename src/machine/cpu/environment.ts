@@ -50,6 +50,8 @@ export interface VmxHooks {
   writeTaskPriority(cpu: Processor, value: number): boolean;
   /** IRET: removes blocking by NMI, as far as the controls let it. */
   unblockNmi(): void;
+  /** IRET is done: what faults or exits from here on is not it. */
+  iretDone(): void;
   /** In non-root operation: TSC offset and multiplier. */
   guestTsc(cpu: Processor, counter: MutableHalves): void;
 }

@@ -26,8 +26,10 @@ export function interceptEvent(unit: VmxUnit, event: Event, during: Event | unde
     unit.exempt = false;
     return false;
   }
-  if (event.kind === 'software' || event.kind === 'external' || event.kind === 'nmi' || !exits(unit, event))
+  if (event.kind === 'software' || event.kind === 'external' || event.kind === 'nmi' || !exits(unit, event)) {
+    unit.iretDone();
     return false;
+  }
   describe(unit, event, during);
   if (counted(event, during)) unit.makeExit();
   else unit.makeUncountedExit();

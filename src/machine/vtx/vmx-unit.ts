@@ -309,6 +309,10 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     cpu.words[STATE.interruptibility >> 2] &= ~BLOCKING.nmi;
     this.unblockedAt = cpu.ticks;
   }
+  /** The fetch of the next instruction has the same tick as IRET, and so has that of the handler of a fault in it. */
+  iretDone(): void {
+    this.unblockedAt = -1;
+  }
   /** Whether the instruction that is being given up is an IRET that unblocked NMIs; asked once. */
   takeNmiUnblocked(): boolean {
     const unblocked = this.unblockedAt === this.cpu.ticks;

@@ -257,6 +257,7 @@ test('VMX hooks: an exit, masks and the fixed bits', () => {
     readTaskPriority: () => 5,
     writeTaskPriority: () => true,
     unblockNmi: () => {},
+    iretDone: () => {},
     guestTsc: (_cpu, counter) => void (counter.low = 77),
   };
   cpu.environment.vmx = hooks;

@@ -39,6 +39,7 @@ function iret(cpu: Processor, instruction: Instruction): number {
   else if (before & RFLAGS.NT) return returnFromTask(cpu);
   else returnProtected(cpu, operandSize);
   if (cpu.faulted) return STATUS.fault;
+  cpu.environment.vmx?.iretDone();
   attendToFlags(cpu, before);
   return STATUS.next;
 }
