@@ -12,8 +12,7 @@ import { JIT_DEFAULT, Jit } from './cpu/jit/jit.ts';
 import type { JitMode } from './cpu/jit/jit.ts';
 import { Sampler } from './cpu/jit/sampler.ts';
 import { Engine } from './cpu/interpreter/engine.ts';
-import { DESCRIPTIONS, formsOf } from './cpu/interpreter/forms.ts';
-import { emitInterpreter } from './cpu/interpreter/module.ts';
+import { interpreterOf } from './cpu/interpreter/module.ts';
 import { RECORD, STATUS } from './cpu/interpreter/record.ts';
 import { MICROCODE } from './cpu/microcode/all.ts';
 import { raiseException } from './cpu/microcode/interrupt-delivery.ts';
@@ -119,7 +118,7 @@ export class ProcessorUnit {
     );
     this.events.localApic = this.localApic;
     bus.localApic = this.localApic;
-    const modules = emitInterpreter(index, shared.memory.layout.codeTable, formsOf(DESCRIPTIONS));
+    const modules = interpreterOf(index, shared.memory.layout.codeTable);
     this.decoding = earlier[0]?.decoding ?? this.makeDecoding(modules.places, description, shared, earlier);
     cpu.mmu.codePages = this.decoding.translator.store.codePages;
     cpu.environment = {

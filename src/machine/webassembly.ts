@@ -72,3 +72,12 @@ export interface WebAssemblyApi {
 }
 
 export const WebAssembly = (globalThis as unknown as { readonly WebAssembly: WebAssemblyApi }).WebAssembly;
+
+const compiled = new WeakMap<Uint8Array, WasmModule>();
+
+/** The module of these bytes, which must never change: compiled once, however many machines have instances of it. */
+export function moduleOf(bytes: Uint8Array): WasmModule {
+  let module = compiled.get(bytes);
+  if (module === undefined) compiled.set(bytes, (module = new WebAssembly.Module(bytes)));
+  return module;
+}

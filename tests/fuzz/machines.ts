@@ -17,7 +17,10 @@ import { readMonitor } from './monitor.ts';
 import type { Configuration } from './program.ts';
 
 const PAGE = 0x1000;
+const ZERO_PAGE = Buffer.alloc(PAGE);
 const FREQUENCY = 1e9;
+/** Some hundred programs' code. Each machine's memory is garbage that V8 collects at once when it is large. */
+const RECORD_POOL_BYTES = 1 << 20;
 const TO_THE_FIRST_PROGRAM = 1e6;
 const ALL_CONTEXTS = 2;
 /** How L1's memory is shuffled in the machine's. */
@@ -55,6 +58,7 @@ function options({ profile }: Configuration, jit: JitMode) {
   return {
     ...{ serial: [], disks: [], startTime: 0, ramBytes: RAM_BYTES, processors: 1, frequencyHz: FREQUENCY, seed: 1 },
     ...{ vmxProfile: profile, debugExit: { port: DEBUG_EXIT, size: 4 }, jit },
+    recordPoolBytes: RECORD_POOL_BYTES,
   };
 }
 
@@ -66,7 +70,7 @@ function boot(pc: Pc | L0Pc): void {
 export function toFirstProgram(side: Side, base: Buffer): void {
   for (let at = 0; at < base.length; at += PAGE) {
     const page = base.subarray(at, at + PAGE);
-    if (page.some((byte) => byte !== 0)) side.write(at, page);
+    if (page.compare(ZERO_PAGE) !== 0) side.write(at, page);
   }
   side.pc.run(TO_THE_FIRST_PROGRAM);
   if (side.pc.end?.kind !== 'debugExit')

@@ -20,8 +20,8 @@ import { place } from './program.ts';
 import type { Configuration, Program } from './program.ts';
 
 const PAGE = 0x1000;
-/** Ticks that a program gets, and that it gets once more after each INIT. */
-const BUDGET = 20_000;
+/** Ticks in which L1 must come to another step: the longest step, a list of all fields, takes a third of them. */
+const PATIENCE = 4000;
 /** So often L2 is fetched back; then L1 goes on with its last steps, and that must do. */
 const MOST_INITS = 8;
 const LAST_STEPS = 2;
@@ -165,10 +165,17 @@ export class Pair {
     const { machine } = side.pc;
     const start = machine.ticks;
     let inits = 0;
-    for (; side.pc.run(machine.ticks + BUDGET) !== 'ended'; inits++) {
+    let reached = -1;
+    for (;;) {
+      const outcome = side.pc.run(machine.ticks + PATIENCE);
+      if (outcome === 'ended') break;
+      const before = reached;
+      reached = parameter(side, PARAMETER.step);
+      if (outcome === 'limit' && reached !== before) continue;
       if (inits > MOST_INITS || !side.inL2()) return { kind: 'stuck', ticks: machine.ticks - start, inits };
       if (inits === MOST_INITS) skipToLastSteps(side);
       side.init();
+      inits++;
     }
     return { kind: endOf(side), ticks: machine.ticks - start, inits };
   }

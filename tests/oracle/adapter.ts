@@ -3,8 +3,7 @@ import { InternalError } from '../../src/base/assert.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { JIT_DEFAULT, Jit, type JitMode } from '../../src/machine/cpu/jit/jit.ts';
 import { Engine } from '../../src/machine/cpu/interpreter/engine.ts';
-import { DESCRIPTIONS, formsOf } from '../../src/machine/cpu/interpreter/forms.ts';
-import { emitInterpreter } from '../../src/machine/cpu/interpreter/module.ts';
+import { interpreterOf } from '../../src/machine/cpu/interpreter/module.ts';
 import { STATUS } from '../../src/machine/cpu/interpreter/record.ts';
 import { MODE } from '../../src/machine/cpu/mode.ts';
 import type { Event } from '../../src/machine/cpu/microcode/exceptions.ts';
@@ -85,7 +84,7 @@ export class TurtlesCpu implements CpuUnderTest {
 
   constructor(mode: JitMode) {
     const { cpu, memory } = this;
-    const modules = emitInterpreter(0, memory.layout.codeTable, formsOf(DESCRIPTIONS));
+    const modules = interpreterOf(0, memory.layout.codeTable);
     const routines = new Routines(MICROCODE);
     const features = { has: () => true } as unknown as ReadonlySet<string>;
     const translator = new Translator(memory, modules.places, routines, features, (host) =>

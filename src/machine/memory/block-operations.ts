@@ -2,7 +2,7 @@
 import { FunctionCode, I32, ModuleBuilder } from '../wasm/encoder.ts';
 import type { FunctionType } from '../wasm/encoder.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { WebAssembly } from '../webassembly.ts';
+import { WebAssembly, moduleOf } from '../webassembly.ts';
 import type { WasmMemory } from '../webassembly.ts';
 
 /** Host addresses and lengths in bytes. For short blocks three times as fast as the methods of typed arrays. */
@@ -23,19 +23,25 @@ const MEMORY_FILL = 11;
 const VOID = 0x40;
 const WORDS_AT_ONCE = 8;
 
+let emitted: Uint8Array | undefined;
+
 export function blockOperations(memory: WasmMemory): BlockOperations {
-  const module = new ModuleBuilder('memory');
-  module.define(THREE, threeArguments(MEMORY_COPY, 2), 'copy');
-  module.define(THREE, threeArguments(MEMORY_FILL, 1), 'fill');
-  module.define(TEST, zeroTest(), 'isZero');
-  const compiled = new WebAssembly.Module(module.encode());
-  const { copy, fill, isZero } = new WebAssembly.Instance(compiled, { e: { m: memory } }).exports;
+  emitted ??= emitBlockOperations();
+  const { copy, fill, isZero } = new WebAssembly.Instance(moduleOf(emitted), { e: { m: memory } }).exports;
   const test = isZero as (from: number, length: number) => number;
   return {
     copy: copy as BlockOperations['copy'],
     fill: fill as BlockOperations['fill'],
     isZero: (from, length) => test(from, length) !== 0,
   };
+}
+
+function emitBlockOperations(): Uint8Array {
+  const module = new ModuleBuilder('memory');
+  module.define(THREE, threeArguments(MEMORY_COPY, 2), 'copy');
+  module.define(THREE, threeArguments(MEMORY_FILL, 1), 'fill');
+  module.define(TEST, zeroTest(), 'isZero');
+  return module.encode();
 }
 
 function threeArguments(opcode: number, memories: number): FunctionCode {

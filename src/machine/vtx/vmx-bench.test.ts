@@ -15,8 +15,7 @@ import { LocalApic } from '../../devices/lapic.ts';
 import { ManualTime } from '../../devices/manual-time.ts';
 import { JIT_DEFAULT, Jit } from '../cpu/jit/jit.ts';
 import { Engine } from '../cpu/interpreter/engine.ts';
-import { DESCRIPTIONS, formsOf } from '../cpu/interpreter/forms.ts';
-import { emitInterpreter } from '../cpu/interpreter/module.ts';
+import { interpreterOf } from '../cpu/interpreter/module.ts';
 import { MICROCODE } from '../cpu/microcode/all.ts';
 import type { Event } from '../cpu/microcode/exceptions.ts';
 import { deliver, raiseException } from '../cpu/microcode/interrupt-delivery.ts';
@@ -105,7 +104,7 @@ export class VmxBench implements EventPorts {
     };
     this.unit = new VmxUnit(cpu, PROFILES[profile]);
     cpu.environment.vmx = this.unit;
-    const modules = emitInterpreter(0, memory.layout.codeTable, formsOf(DESCRIPTIONS));
+    const modules = interpreterOf(0, memory.layout.codeTable);
     const routines = new Routines([...MICROCODE, VMX_MICROCODE]);
     const translator = new Translator(memory, modules.places, routines, cpuid.features, (host) =>
       cpu.mmu.buffers.dropWriteTags(host),

@@ -2,7 +2,7 @@
 import { assert } from '../../../base/assert.ts';
 import { BASE_RIP } from '../../../decode/instruction.ts';
 import type { Memory } from '../../memory/memory.ts';
-import { WebAssembly } from '../../webassembly.ts';
+import { WebAssembly, moduleOf } from '../../webassembly.ts';
 import type { WasmFunction } from '../../webassembly.ts';
 import { MODE } from '../mode.ts';
 import type { Processor } from '../processor.ts';
@@ -76,9 +76,9 @@ export class Engine implements RegionCalls {
       address: (record: number) => this.address(record),
       jumped: (record: number) => this.jumped(record),
     };
-    const cold = new WebAssembly.Instance(new WebAssembly.Module(modules.cold), { e: imports });
+    const cold = new WebAssembly.Instance(moduleOf(modules.cold), { e: imports });
     for (let i = 0; i < modules.coldCount; i++) table.set(i, cold.exports[`f${i}`] as WasmFunction);
-    const main = new WebAssembly.Instance(new WebAssembly.Module(modules.main), { e: imports });
+    const main = new WebAssembly.Instance(moduleOf(modules.main), { e: imports });
     return main.exports['run'] as () => number;
   }
 

@@ -5,7 +5,7 @@ import type { FunctionType } from '../../wasm/encoder.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { Code } from './code.ts';
 import { RUNTIME } from '../jit/runtime.ts';
-import { describeForm } from './forms.ts';
+import { DESCRIPTIONS, describeForm, formsOf } from './forms.ts';
 import type { Form } from './forms.ts';
 import { RecordLowering } from './lower.ts';
 import { MainFunction } from './main-function.ts';
@@ -31,6 +31,21 @@ export interface InterpreterModules {
 }
 
 const COLD_TYPE: FunctionType = { parameters: [I32, I32], results: [I32] };
+
+const emitted = new Map<string, InterpreterModules>();
+
+/**
+ * The interpreter of one processor, with all forms there are. Emitted once: machines of the same shape share the modules
+ * and what V8 makes of them.
+ */
+export function interpreterOf(processor: number, codeTable: number): InterpreterModules {
+  const key = `${processor} ${codeTable}`;
+  const there = emitted.get(key);
+  if (there !== undefined) return there;
+  const made = emitInterpreter(processor, codeTable, formsOf(DESCRIPTIONS));
+  emitted.set(key, made);
+  return made;
+}
 
 /** Emits the interpreter of one processor: its state's address is a constant of the code. */
 export function emitInterpreter(processor: number, codeTable: number, forms: readonly Form[]): InterpreterModules {

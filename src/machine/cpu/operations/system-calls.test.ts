@@ -7,8 +7,7 @@ import { NO_CONTEXT } from '../../memory/layout.ts';
 import { Memory } from '../../memory/memory.ts';
 import { CLASS } from '../../mmu/walk.ts';
 import { Engine } from '../interpreter/engine.ts';
-import { DESCRIPTIONS, formsOf } from '../interpreter/forms.ts';
-import { emitInterpreter } from '../interpreter/module.ts';
+import { interpreterOf } from '../interpreter/module.ts';
 import { STATUS } from '../interpreter/record.ts';
 import { Jit } from '../jit/jit.ts';
 import { INTERRUPT_FLAG_MICROCODE } from '../microcode/interrupt-flag.ts';
@@ -137,7 +136,7 @@ class Pair {
       (...args: Parameters<typeof routine>) => (this.asked++, routine(...args)),
     ]);
     const routines = new Routines([Object.fromEntries(counted)]);
-    const modules = emitInterpreter(0, memory.layout.codeTable, formsOf(DESCRIPTIONS));
+    const modules = interpreterOf(0, memory.layout.codeTable);
     const features = { has: () => true } as unknown as ReadonlySet<string>;
     const translator = new Translator(memory, modules.places, routines, features, (host) =>
       cpu.mmu.buffers.dropWriteTags(host),

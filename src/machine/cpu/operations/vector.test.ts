@@ -11,8 +11,7 @@ import type { CodeSize } from '../../../decode/instruction.ts';
 import { Memory } from '../../memory/memory.ts';
 import { JIT_DEFAULT, Jit } from '../jit/jit.ts';
 import { Engine } from '../interpreter/engine.ts';
-import { DESCRIPTIONS, formsOf } from '../interpreter/forms.ts';
-import { emitInterpreter } from '../interpreter/module.ts';
+import { interpreterOf } from '../interpreter/module.ts';
 import { STATUS } from '../interpreter/record.ts';
 import { MASKED_MOVE_MICROCODE } from '../microcode/masked-move.ts';
 import { Routines } from '../microcode/routines.ts';
@@ -26,7 +25,7 @@ import { matchForm } from '../translation/signature.ts';
 import { Translator } from '../translation/translator.ts';
 
 const memory = new Memory(1, 4 << 20, 0xb0000000);
-const modules = emitInterpreter(0, memory.layout.codeTable, formsOf(DESCRIPTIONS));
+const modules = interpreterOf(0, memory.layout.codeTable);
 const microcode = { ...STRING_COMPARE_MICROCODE, ...MASKED_MOVE_MICROCODE };
 
 // --- every row has a meaning -------------------------------------------------------------------------------------
