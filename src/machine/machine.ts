@@ -14,6 +14,8 @@ export interface MachineDescription extends ProcessorUnitDescription {
   readonly ramBytes: number;
   /** Guest-physical start of the PCI hole below 4 GiB. */
   readonly hole: PhysicalAddress;
+  /** Room for translated code, a multiple of 64 KiB: small for many machines with little code. */
+  readonly recordPoolBytes?: number | undefined;
 }
 
 /** Why `run` returned. */
@@ -49,7 +51,12 @@ export class Machine {
   /** `externalInterrupts` gives the vector of an ExtINT: the 8259A pair. */
   constructor(description: MachineDescription, externalInterrupts: { acknowledge(): number }) {
     this.description = description;
-    this.memory = new Memory(description.processors, description.ramBytes, description.hole);
+    this.memory = new Memory(
+      description.processors,
+      description.ramBytes,
+      description.hole,
+      description.recordPoolBytes,
+    );
     this.schedule = new Schedule(description.frequencyHz);
     this.schedule.now = () => this.ticks;
     this.schedule.reschedule = () => this.running?.attend(ATTENTION.reschedule);

@@ -44,7 +44,7 @@ export class L0Pc {
       processors: Array.from({ length: options.processors }, (_, i) => i),
       pciInterrupts: pciInterruptRoutes(),
     });
-    const { vmxProfile, seed, frequencyHz, processors, jit, hostClock } = options;
+    const { vmxProfile, seed, frequencyHz, processors, jit, hostClock, recordPoolBytes } = options;
     // Entries and exits are L0's to record; of the processor's own, only who wrote a shadow VMCS.
     const recorder = options.l0?.recorder;
     const ramBytes = L1Memory.hostBytes(options.ramBytes) + Math.ceil(L0_MEMORY_BYTES / CHUNK_BYTES) * CHUNK_BYTES;
@@ -59,6 +59,7 @@ export class L0Pc {
         hole: MACHINE_HOLE,
         jit,
         hostClock,
+        recordPoolBytes,
         ...(recorder && { recorder }),
       },
       noInterrupts,

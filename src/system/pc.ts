@@ -53,6 +53,8 @@ export interface PcOptions extends Omit<PcDescription, 'ecam'> {
   readonly seed: number;
   /** What of the guest's code is compiled; the guest cannot tell. */
   readonly jit?: JitMode | undefined;
+  /** Room for translated code, a multiple of 64 KiB: small for many machines with little code. */
+  readonly recordPoolBytes?: number | undefined;
   /** Milliseconds of the host, to account for what compiling takes. */
   readonly hostClock?: (() => number) | undefined;
   /** Told of the exits of guests that software on the machine runs. */

@@ -19,6 +19,8 @@ import type { Configuration } from './program.ts';
 const PAGE = 0x1000;
 const ZERO_PAGE = Buffer.alloc(PAGE);
 const FREQUENCY = 1e9;
+/** Some hundred programs' code. Each machine's memory is garbage that V8 collects at once when it is large. */
+const RECORD_POOL_BYTES = 1 << 20;
 const TO_THE_FIRST_PROGRAM = 1e6;
 const ALL_CONTEXTS = 2;
 /** How L1's memory is shuffled in the machine's. */
@@ -56,6 +58,7 @@ function options({ profile }: Configuration, jit: JitMode) {
   return {
     ...{ serial: [], disks: [], startTime: 0, ramBytes: RAM_BYTES, processors: 1, frequencyHz: FREQUENCY, seed: 1 },
     ...{ vmxProfile: profile, debugExit: { port: DEBUG_EXIT, size: 4 }, jit },
+    recordPoolBytes: RECORD_POOL_BYTES,
   };
 }
 

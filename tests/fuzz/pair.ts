@@ -22,8 +22,6 @@ import type { Configuration, Program } from './program.ts';
 const PAGE = 0x1000;
 /** Ticks in which L1 must come to another step: the longest step, a list of all fields, takes a third of them. */
 const PATIENCE = 4000;
-/** Programs, between which the translations of both machines are dropped: what they keep would grow without end. */
-const TRANSLATIONS_KEPT = 16;
 /** So often L2 is fetched back; then L1 goes on with its last steps, and that must do. */
 const MOST_INITS = 8;
 const LAST_STEPS = 2;
@@ -66,7 +64,6 @@ export class Pair {
   private readonly sides = new Map<Role, Side>();
   private readonly rules: string[] = [];
   private readonly contained = new Map<Side, Containment>();
-  private runs = 0;
   private readonly base: Buffer;
   private readonly image = Buffer.alloc(RAM_BYTES);
 
@@ -90,7 +87,6 @@ export class Pair {
     const sides = roles.map((role) => this.side(role));
     for (const side of sides) this.contained.get(side)?.begin(thorough);
     this.rules.length = 0;
-    this.runs++;
     const ends: RunEnd[] = [];
     let thrown: string | undefined;
     try {
@@ -165,7 +161,6 @@ export class Pair {
   private runOn(side: Side): RunEnd {
     setMemory(side, this.image);
     forgetTranslations(side);
-    if (this.runs % TRANSLATIONS_KEPT === 0) side.unit.decoding.translator.dropAll();
     side.pc.end = undefined;
     const { machine } = side.pc;
     const start = machine.ticks;

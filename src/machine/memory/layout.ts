@@ -43,8 +43,8 @@ export const CODE_TABLE_ENTRY_SIZE = 16;
 export const CODE_TABLE_MODE_SHIFT = 7;
 export const CODE_TABLE = { hostAddress: 0, mode: 4, record: 8 } as const;
 
-/** Space for decoded records; when it is full, all translations are dropped. */
-const RECORD_POOL_SIZE = 96 << 20;
+/** Bytes for decoded records, unless a machine wants it otherwise; when it is full, all translations are dropped. */
+export const RECORD_POOL_SIZE = 96 << 20;
 
 /** Compiled regions by host address and mode: where compiled code finds other compiled code. Indexed as the code table. */
 export const REGION_TABLE_ENTRIES = 1 << 14;
@@ -67,10 +67,15 @@ export interface MemoryLayout {
   readonly size: number;
 }
 
-export function memoryLayout(processors: number, ramBytes: number): MemoryLayout {
+/** `recordPoolBytes`: a multiple of 64 KiB. */
+export function memoryLayout(
+  processors: number,
+  ramBytes: number,
+  recordPoolBytes: number = RECORD_POOL_SIZE,
+): MemoryLayout {
   const codeTable = PROCESSOR_AREA_BASE + processors * PROCESSOR_AREA_SIZE;
   const recordPool = codeTable + CODE_TABLE_ENTRIES * CODE_TABLE_ENTRY_SIZE;
-  const recordPoolEnd = recordPool + RECORD_POOL_SIZE;
+  const recordPoolEnd = recordPool + recordPoolBytes;
   const jumpTables = recordPoolEnd;
   const regionTable = jumpTables + JUMP_TABLES * PAGE_SIZE;
   const ram = Math.ceil((regionTable + REGION_TABLE_ENTRIES * REGION_TABLE_ENTRY_SIZE) / 0x10000) * 0x10000;

@@ -35,3 +35,11 @@ test('a page is still zero unless one of its bytes is not, or compiled code may 
   memory.written[PAGE >>> 12] = 1;
   assert.equal(memory.stillZero(PAGE), false);
 });
+
+test('a machine with a small pool of records has that much less memory', () => {
+  const small = new Memory(1, 1 << 20, 0xe0000000, 1 << 20);
+  const saved = 95 << 20;
+  assert.equal(small.layout.recordPoolEnd - small.layout.recordPool, 1 << 20);
+  assert.equal(small.buffer.byteLength, memory.buffer.byteLength - saved);
+  assert.equal(small.layout.ram, memory.layout.ram - saved);
+});

@@ -44,9 +44,9 @@ export class Memory {
   private watcher: CodeWatcher | undefined;
 
   /** `hole` is the guest-physical start of the PCI hole, which reaches to 4 GiB. */
-  constructor(processors: number, ramBytes: number, hole: PhysicalAddress) {
+  constructor(processors: number, ramBytes: number, hole: PhysicalAddress, recordPoolBytes?: number) {
     assert(ramBytes % PAGE_SIZE === 0, 'RAM is whole pages');
-    this.layout = memoryLayout(processors, ramBytes);
+    this.layout = memoryLayout(processors, ramBytes, recordPoolBytes);
     this.wasm = new WebAssembly.Memory({ initial: this.layout.size / 0x10000, maximum: this.layout.size / 0x10000 });
     this.buffer = this.wasm.buffer;
     this.u8 = new Uint8Array(this.buffer);

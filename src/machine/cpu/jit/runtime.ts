@@ -10,7 +10,7 @@ import {
 import { FunctionCode, I32, I64, ModuleBuilder } from '../../wasm/encoder.ts';
 import type { FunctionType } from '../../wasm/encoder.ts';
 import { OP } from '../../wasm/opcodes.ts';
-import { WebAssembly } from '../../webassembly.ts';
+import { WebAssembly, moduleOf } from '../../webassembly.ts';
 import type { WasmFunction } from '../../webassembly.ts';
 import type { Memory } from '../../memory/memory.ts';
 import { Code } from '../interpreter/code.ts';
@@ -32,6 +32,17 @@ export type RuntimeFunctions = Readonly<Record<keyof typeof RUNTIME, WasmFunctio
 
 /** One instance for all processors of a machine. */
 export function instantiateRuntime(memory: Memory): RuntimeFunctions {
+  const { regionTable } = memory.layout;
+  const bytes = emitted.get(regionTable) ?? emitRuntime(regionTable);
+  emitted.set(regionTable, bytes);
+  const instance = new WebAssembly.Instance(moduleOf(bytes), { e: { m: memory.wasm } });
+  return instance.exports as unknown as RuntimeFunctions;
+}
+
+/** By the address of the region table, the one constant that differs between machines. */
+const emitted = new Map<number, Uint8Array>();
+
+function emitRuntime(regionTable: number): Uint8Array {
   const module = new ModuleBuilder('runtime');
   const byKind = (type: FunctionType, push: typeof pushResult): Code => {
     const code = new Code(new FunctionCode(type));
@@ -44,10 +55,9 @@ export function instantiateRuntime(memory: Memory): RuntimeFunctions {
   };
   module.define(RUNTIME.flagResult, byKind(RUNTIME.flagResult, pushResult).out, 'flagResult');
   module.define(RUNTIME.flagCarry, byKind(RUNTIME.flagCarry, pushCarry).out, 'flagCarry');
-  module.define(RUNTIME.findRegion, findRegion(memory.layout.regionTable).out, 'findRegion');
+  module.define(RUNTIME.findRegion, findRegion(regionTable).out, 'findRegion');
   module.define(RUNTIME.fetches, fetches().out, 'fetches');
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(module.encode()), { e: { m: memory.wasm } });
-  return instance.exports as unknown as RuntimeFunctions;
+  return module.encode();
 }
 
 /** As the interpreter finds a block, by the instruction TLB; but in a table of its own, which is small and stays in the cache. */
