@@ -149,7 +149,7 @@ export const MISTAKES: readonly Mistake[] = [
   row(cve('2026-89930', '2026-89932'), 'requests to flush were lost on a failed entry; a fresh VPID was not flushed',
     'the exit by a failed entry flushes as any other, leave-l2.ts; the tags, vpid.ts',
     trial(KNOWN, 'ways out that undo > an entry that fails on its MSR list flushes as the exit that it is (CVE-2026-89930)',
-      nested('leave-l2', '  toL1(nested, leftByL2(nested, view02, undefined));\n  nested.vpids.leave(vpid12);\n', '  toL1(nested, leftByL2(nested, view02, undefined));\n')),
+      nested('leave-l2', 'view02, undefined)));\n  nested.vpids.leave(vpid12);\n', 'view02, undefined)));\n')),
     trial('src/l0/paging/vpid.test.ts', "VPID12 and the hardware's tags > a fresh tag is flushed, one that is in use is not (CVE-2026-89932)",
       patch('src/l0/paging/vpid.ts', '      state.vpids[slot] = vpid12;\n      // A tag that changes hands carries nothing over, nor does one that was never used.\n      this.#processor.invvpid(INVVPID_TYPE.singleContext, this.#first + slot, NOWHERE);', '      state.vpids[slot] = vpid12;'))),
   row(cve('2026-89931', '2026-98863'), 'a request to map vmcs12\'s pages was left over, or lost, across exits',

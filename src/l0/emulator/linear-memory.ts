@@ -85,12 +85,12 @@ export class LinearMemory {
     return bytes.length;
   }
 
-  /** Whether the processor's own read of `linear`, as of a descriptor, is a page fault. Sets nothing, and raises nothing. */
-  faults(linear: number): boolean {
+  /** Error code of the page fault that reading a descriptor at `linear` is; -1: it is none. Sets and raises nothing. */
+  descriptorFault(linear: number): number {
     this.#space.begin();
     const access = { write: false, fetch: false, user: false, alignmentCheck: false };
     const walk = walkPages(this.#space, this.#state, linear, access);
-    return 'errorCode' in walk && !this.#space.refused;
+    return 'errorCode' in walk && !this.#space.refused ? walk.errorCode : -1;
   }
 
   /** Raises the page fault at which the last fetch ended; false if it was not one. */

@@ -67,6 +67,7 @@ function brokenRule(nested: NestedVcpu, stage: Stage): EntryCheck | undefined {
 function switchToL2(nested: NestedVcpu): void {
   const { vcpu, vmcs12, vmcs02, context, state } = nested;
   const efer = eferOfL2(vmcs12, vcpu.efer);
+  const { cr0 } = vcpu;
   nested.compose();
   vmcs02.write();
   vcpu.state.level = 2;
@@ -75,7 +76,7 @@ function switchToL2(nested: NestedVcpu): void {
   const failed = loadEntryList(vcpu, list, vmcs12.low(VM_ENTRY_MSR_LOAD_COUNT), context.facts.eferSupported);
   if (failed !== 0) {
     report(nested, failedLoadRule(vcpu, list + (failed - 1) * MSR_ENTRY_SIZE), failed, failed);
-    return failEntryAfterLoading(nested, EXIT_REASON.MSR_LOAD_FAIL, failed);
+    return failEntryAfterLoading(nested, EXIT_REASON.MSR_LOAD_FAIL, failed, cr0);
   }
   vmcs12.launchState = LAUNCH_STATE.launched;
   vmcs12.entered();

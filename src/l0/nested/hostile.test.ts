@@ -13,8 +13,13 @@ const PREEMPTION_TIMER = 1 << 6;
 const BLOCKING_BY_NMI = 8;
 const INJECTED_NMI = 0x80000202;
 const INJECTED_GP = 0x80000b0d;
+const INJECTED_INTERRUPT = 0x80000007;
 const INJECTED_PF = 0x80000b0e;
 const NO_MEMORY = 0x7fff_f000;
+const CR0_CD = 0x40000000;
+const MSR_LIST = 0x320000;
+/** Not allowed in a list. */
+const FS_BASE = 0xc0000100;
 const DOUBLE_FAULT = 0x80000b08;
 const VECTOR = 0x51;
 const INVALID_OPCODE = 6;
@@ -82,6 +87,18 @@ describe('a hostile L1', () => {
     assert.equal(f.processor.ticks, before);
   });
 
+  it("gives L2 a CR0.CD that entries do not load, and an MSR list that fails: CR0.CD is L1's own", () => {
+    const f = new NestedFixture().start().writeExample((vmcs) => {
+      vmcs.or('GUEST_CR0', CR0_CD);
+      vmcs.set('VM_ENTRY_MSR_LOAD_COUNT', 1);
+      vmcs.set('VM_ENTRY_MSR_LOAD_ADDR', MSR_LIST);
+    });
+    f.put64(MSR_LIST, BigInt(FS_BASE));
+    assert.equal(f.execute('VMLAUNCH'), 'host');
+    assert.equal(f.get12('VM_EXIT_REASON'), 0x80000022n);
+    assert.equal(f.vcpu.cr0 & CR0_CD, 0);
+  });
+
   it('puts its page tables where there is no memory: its fetch is a page fault, and L0 does not try for ever', () => {
     const { fixture, processor, vcpu } = new NestedFixture();
     processor.set('GUEST_CR3', 0x7fff_f000);
@@ -111,6 +128,7 @@ describe('an L1 without EPT', () => {
   it('lets L2 put its page tables where there is no memory: a page fault, in whose delivery a double fault, then a triple', () => {
     const f = withoutEpt().launch((vmcs) => vmcs.set('EXCEPTION_BITMAP', 1 << 8));
     f.processor.set('GUEST_CR3', NO_MEMORY);
+    f.processor.set('GUEST_IDTR_BASE', 0);
     const before = f.processor.ticks;
     const fetch = { GUEST_PHYSICAL_ADDRESS: NO_MEMORY, EXIT_QUALIFICATION: 0x81, GUEST_LINEAR_ADDRESS: 0x40 };
     assert.equal(f.exit('EPT_VIOLATION', fetch), 'L2');
@@ -128,11 +146,37 @@ describe('an L1 without EPT', () => {
 
     const g = withoutEpt().launch();
     g.processor.set('GUEST_CR3', NO_MEMORY);
+    g.processor.set('GUEST_IDTR_BASE', 0);
     assert.equal(g.exit('EPT_VIOLATION', delivery(INJECTED_PF)), 'L2');
     assert.equal(g.fixture.injected?.vector, 8);
     assert.equal(g.exit('EPT_VIOLATION', delivery(DOUBLE_FAULT)), 'L1');
     assert.equal(g.get12('VM_EXIT_REASON'), 2n);
     assert.equal(g.vcpu.machine.unemulated.size, 0);
+  });
+
+  it('intercepts page faults of L2, or L2 delivers an interrupt: what the tables where there is no memory fail is that', () => {
+    const idt = 0x70;
+    const during = (vectoring: number): Parameters<NestedFixture['exit']>[1] => ({
+      ...{ GUEST_PHYSICAL_ADDRESS: NO_MEMORY, EXIT_QUALIFICATION: 0x81, GUEST_LINEAR_ADDRESS: idt },
+      ...{ IDT_VECTORING_INFO_FIELD: vectoring, IDT_VECTORING_ERROR_CODE: 0 },
+    });
+    const f = withoutEpt().launch((vmcs) => vmcs.set('EXCEPTION_BITMAP', 1 << 14));
+    f.processor.set('GUEST_CR3', NO_MEMORY);
+    f.processor.set('GUEST_IDTR_BASE', 0);
+    assert.equal(f.exit('EPT_VIOLATION', during(INJECTED_GP)), 'L1');
+    assert.equal(f.get12('VM_EXIT_REASON'), 0n);
+    assert.equal(f.get12('VM_EXIT_INTR_INFO'), BigInt(INJECTED_PF));
+    assert.equal(f.get12('VM_EXIT_INTR_ERROR_CODE'), 9n, 'present, reserved bits');
+    assert.equal(f.get12('IDT_VECTORING_INFO_FIELD'), BigInt(INJECTED_GP));
+    assert.equal(f.get12('EXIT_QUALIFICATION'), BigInt(idt));
+
+    const g = withoutEpt().launch();
+    g.processor.set('GUEST_CR3', NO_MEMORY);
+    g.processor.set('GUEST_IDTR_BASE', 0);
+    const before = g.processor.ticks;
+    assert.equal(g.exit('EPT_VIOLATION', during(INJECTED_INTERRUPT)), 'L2');
+    assert.equal(g.fixture.injected?.vector, 14);
+    assert.equal(g.processor.ticks, before, 'an interrupt comes between instructions');
   });
 
   it('has no INVEPT, whatever its privilege, and neither has its L2', () => {

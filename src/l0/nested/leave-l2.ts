@@ -45,8 +45,7 @@ export function leaveL2(nested: NestedVcpu, exit: ExitInformation, hardware: boo
   if (storeExitList(vcpu, addressAt(vmcs12, VM_EXIT_MSR_STORE_ADDR), vmcs12.low(VM_EXIT_MSR_STORE_COUNT)) !== 0) {
     return abort(nested, VMX_ABORT.SAVING_GUEST_MSRS);
   }
-  const left = leftByL2(nested, view02, exit);
-  toL1(nested, left);
+  toL1(nested, leftIn(nested, view02.low(GUEST_CR0), view02, nmiBlocked(nested, view02, exit)));
   nested.vpids.leave(vpid12);
 }
 
@@ -59,14 +58,17 @@ export function failEntryBeforeLoading(nested: NestedVcpu, reason: number, quali
   toL1(nested, leftIn(nested, vcpu.cr0, view01, nmiBlocked));
 }
 
-/** The entry failed on its MSR list, with L2's state loaded; no state is saved and no MSR stored. vmcs02 is current. */
-export function failEntryAfterLoading(nested: NestedVcpu, reason: number, qualification: number): void {
+/**
+ * The entry failed on its MSR list, with L2's state loaded; no state is saved and no MSR stored. vmcs02 is current, but no
+ * processor has entered with it: the bits of CR0 that entries do not load are still those of L1's `cr0`.
+ */
+export function failEntryAfterLoading(nested: NestedVcpu, reason: number, qualification: number, cr0: number): void {
   const { vcpu, vmcs12, vpid12 } = nested;
   recordFailedEntry(vmcs12, (reason | ENTRY_FAILURE_BIT) >>> 0, qualification);
   // What was loaded is lost: vmcs02 must be made anew.
   vmcs12.forgetEntry();
   const view02 = new ProcessorView(vcpu.processor);
-  toL1(nested, leftByL2(nested, view02, undefined));
+  toL1(nested, leftIn(nested, cr0, view02, nmiBlocked(nested, view02, undefined)));
   nested.vpids.leave(vpid12);
 }
 
@@ -88,10 +90,6 @@ function saveGuestState(nested: NestedVcpu, view02: ProcessorView): void {
     const long = view02.low(VM_ENTRY_CONTROLS) & ENTRY.IA32E_MODE_GUEST;
     vmcs12.saveField(VM_ENTRY_CONTROLS, (vmcs12.low(VM_ENTRY_CONTROLS) & ~ENTRY.IA32E_MODE_GUEST) | long, 0);
   }
-}
-
-function leftByL2(nested: NestedVcpu, view02: ProcessorView, exit: ExitInformation | undefined): LeftByL2 {
-  return leftIn(nested, view02.low(GUEST_CR0), view02, nmiBlocked(nested, view02, exit));
 }
 
 /** IA32_PAT is in the current VMCS if there is a field for it. */
