@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { OFFSET } from '../../src/arch/vmx/fields.ts';
 import { readFinding, runAlone, shrunk, writeFinding } from './findings.ts';
 import type { Tamper } from './findings.ts';
@@ -114,3 +116,12 @@ for (const name of readdirSync(REGRESSIONS))
   test(`what was found and mended stays so: ${name}`, () => {
     assert.equal(runAlone(readFinding(join(REGRESSIONS, name)).program), undefined);
   });
+
+test('several processes share the programs of a seed', async () => {
+  const script = join(import.meta.dirname, 'main.ts');
+  const run = promisify(execFile)(process.execPath, [script, '--seed', '1', '--steps', '40', '--jobs', '2']);
+  const { stdout } = await run;
+  const counts = [...stdout.matchAll(/^[01]: programs +(\d+)/gm)].map(([, count]) => Number(count));
+  assert.equal(counts.length, 2, stdout);
+  assert.match(stdout, new RegExp(`^in all: ${counts[0] + counts[1]} programs, \\d+ steps, 0 findings$`, 'm'));
+});

@@ -16,7 +16,11 @@ export interface FuzzOptions {
   readonly found: (program: Program, difference: string) => boolean;
   readonly jit?: JitMode;
   readonly tamper?: Tamper;
+  /** Of `of` runs that share the seed's programs this is number `number`, from 0. */
+  readonly share?: { readonly number: number; readonly of: number };
 }
+
+const ALONE = { number: 0, of: 1 };
 
 /** Every so many programs, L0's own memory and all its tables are looked at, at each exit. */
 const THOROUGH = 32;
@@ -31,12 +35,20 @@ export interface FuzzResult {
   readonly looks: number;
 }
 
-export function fuzz({ configurations, seed, more, found, jit = 'off', tamper }: FuzzOptions): FuzzResult {
+export function fuzz({
+  configurations,
+  seed,
+  more,
+  found,
+  jit = 'off',
+  tamper,
+  share = ALONE,
+}: FuzzOptions): FuzzResult {
   const statistics = new Statistics();
   const pairs = configurations.map((configuration) => new Pair(configuration, jit, tamper));
   for (let n = 0; more(statistics); n++) {
     const pair = pairs[Math.floor(n / IN_A_ROW) % pairs.length];
-    const program = generate(pair.configuration, 1 + ((seed * 7919 + n) % SEEDS));
+    const program = generate(pair.configuration, 1 + ((seed * 7919 + n * share.of + share.number) % SEEDS));
     const outcome = pair.run(program, n % THOROUGH === 0);
     statistics.add(program, outcome);
     if (outcome.difference !== undefined && !found(program, outcome.difference)) break;

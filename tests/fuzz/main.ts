@@ -8,6 +8,8 @@ import type { JitMode } from '../../src/machine/cpu/jit/jit.ts';
 import { coverageOfFuzzing } from './coverage.ts';
 import { configurationsOf, readFinding, runAlone, shrunk, writeFinding } from './findings.ts';
 import { fuzz } from './fuzzer.ts';
+import { runJobs } from './jobs.ts';
+import type { JobResult } from './jobs.ts';
 import type { Program } from './program.ts';
 import type { Statistics } from './statistics.ts';
 
@@ -24,12 +26,14 @@ const OPTIONS = {
   out: { type: 'string', default: 'fuzz-findings' },
   findings: { type: 'string', default: '1' },
   replay: { type: 'string' },
+  jobs: { type: 'string', default: '1' },
+  job: { type: 'string' },
   coverage: { type: 'boolean', default: false },
 } as const;
 
 type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'];
 
-function numberOf(values: Values, name: 'seed' | 'entries' | 'steps' | 'time' | 'findings'): number {
+function numberOf(values: Values, name: 'seed' | 'entries' | 'steps' | 'time' | 'findings' | 'jobs' | 'job'): number {
   const number = Number(values[name] ?? Infinity);
   if (Number.isNaN(number) || number < 0)
     throw new UserError(`--${name} ${values[name]} is not a number`, `Give --${name} a number.`);
@@ -69,6 +73,8 @@ function run(values: Values): number {
   const [entries, steps, seconds, mostFindings] = (['entries', 'steps', 'time', 'findings'] as const).map((name) =>
     numberOf(values, name),
   );
+  const share =
+    values.job === undefined ? { number: 0, of: 1 } : { number: numberOf(values, 'job'), of: numberOf(values, 'jobs') };
   const start = performance.now();
   let findings = 0;
   let told = start;
@@ -80,25 +86,31 @@ function run(values: Values): number {
       );
       told = now;
     }
-    const enough = values.steps === undefined ? so.attempted >= entries : so.steps >= steps;
+    const enough = values.steps === undefined ? so.attempted >= entries / share.of : so.steps >= steps / share.of;
     return !enough && now - start < seconds * 1000;
   };
   const found = (program: Program, difference: string): boolean => {
     keep(values, ++findings, program, difference);
     return findings < mostFindings;
   };
-  const result = fuzz({ configurations, seed: numberOf(values, 'seed'), more, found, jit });
+  const result = fuzz({ configurations, seed: numberOf(values, 'seed'), more, found, jit, share });
   console.log(`\n${result.statistics.table()}`);
   console.log(
     `most accesses by L0 for one exit ${result.mostAccesses}; looks at L0's memory and tables ${result.looks}`,
   );
   console.log(`findings                 ${findings}`);
+  const { programs, steps: stepsDone } = result.statistics;
+  process.send?.({ programs, steps: stepsDone, findings } satisfies JobResult);
   return findings === 0 ? 0 : 1;
 }
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: OPTIONS });
   if (values.replay !== undefined) return replay(values.replay);
+  const jobs = numberOf(values, 'jobs');
+  if (!Number.isInteger(jobs) || jobs < 1)
+    throw new UserError(`--jobs ${values.jobs} is not a number of processes`, 'Give --jobs a whole number from 1 on.');
+  if (jobs > 1 && values.job === undefined) return runJobs(import.meta.filename, process.argv.slice(2), jobs);
   return values.coverage ? coverageOfFuzzing(() => run(values)) : run(values);
 }
 

@@ -20,8 +20,10 @@ import { place } from './program.ts';
 import type { Configuration, Program } from './program.ts';
 
 const PAGE = 0x1000;
-/** Ticks in which L1 must come to another step: the longest step, a list of all fields, takes a third of them. */
-const PATIENCE = 4000;
+/** Ticks after which L2 is fetched back if L1 has come to no other step meanwhile. */
+const PATIENCE = 2000;
+/** So many times that long L1 itself may take for a step. */
+const PATIENCE_WITH_L1 = 5;
 /** So often L2 is fetched back; then L1 goes on with its last steps, and that must do. */
 const MOST_INITS = 8;
 const LAST_STEPS = 2;
@@ -164,15 +166,16 @@ export class Pair {
     side.pc.end = undefined;
     const { machine } = side.pc;
     const start = machine.ticks;
-    let inits = 0;
-    let reached = -1;
+    let [inits, reached, waits] = [0, -1, 0];
     for (;;) {
       const outcome = side.pc.run(machine.ticks + PATIENCE);
       if (outcome === 'ended') break;
       const before = reached;
       reached = parameter(side, PARAMETER.step);
-      if (outcome === 'limit' && reached !== before) continue;
-      if (inits > MOST_INITS || !side.inL2()) return { kind: 'stuck', ticks: machine.ticks - start, inits };
+      waits = reached === before ? waits + 1 : 0;
+      const inL2 = side.inL2();
+      if (outcome === 'limit' && (waits === 0 || (!inL2 && waits < PATIENCE_WITH_L1))) continue;
+      if (inits > MOST_INITS || !inL2) return { kind: 'stuck', ticks: machine.ticks - start, inits };
       if (inits === MOST_INITS) skipToLastSteps(side);
       side.init();
       inits++;

@@ -3,6 +3,7 @@
 // vmcs12 hold different values in every field, and vmcs02 is composed without checks. See: paper.md 2.4
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { SECONDARY } from '../../arch/vmx/controls.ts';
 import { FIELDS, fieldNamed } from '../../arch/vmx/fields.ts';
 import type { FieldName } from '../../arch/vmx/fields.ts';
 import { FIELD_ORIGINS, originOf } from './field-origins.ts';
@@ -153,6 +154,31 @@ describe('what vmcs02 is made of', () => {
       ...{ GUEST_PDPTR0: f.get12('GUEST_PDPTR0'), GUEST_PDPTR1: f.get12('GUEST_PDPTR1') },
     };
     for (const [name, value] of Object.entries(expected)) assert.equal(found.get(name as FieldName), value, name);
+  });
+
+  it('the tag of a VPID counts only with the control for it, whatever the others are', () => {
+    const tag = (secondary: number): [bigint | undefined, NestedFixture] => {
+      const f = made({ ...VARIANTS.everything, SECONDARY_VM_EXEC_CONTROL: secondary >>> 0 });
+      return [compose(f).get('VIRTUAL_PROCESSOR_ID'), f];
+    };
+    for (const [secondary, vpid] of [
+      [SECONDARY.ENABLE_VPID, 9],
+      [~SECONDARY.ENABLE_VPID, 0],
+    ] as const) {
+      const [found, f] = tag(secondary);
+      assert.equal(found, BigInt(f.nestedVcpu.vpids.enter(vpid)));
+    }
+  });
+
+  it('tables of L1 above 4 GiB are not those below', () => {
+    const root = (above: number): bigint | undefined => {
+      const f = made(VARIANTS.everything);
+      compose(f);
+      f.nestedVcpu.vmcs12.change(fieldNamed('EPT_POINTER').offset, 0x40001e, above);
+      f.nestedVcpu.vmcs02.forget();
+      return compose(f).get('EPT_POINTER');
+    };
+    assert.notEqual(root(1), root(0));
   });
 
   it("without EPT, PAE paging: page-directory pointers are those of L1's memory", () => {
