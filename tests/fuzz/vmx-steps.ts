@@ -116,10 +116,14 @@ export function vmreadStep(name: FieldName): Step {
 /** Exits save the PDPTEs of guests without PAE paging as they like; the others are vmcs-states.ts' affair. */
 const READABLE = FIELDS.filter(({ name }) => !/^GUEST_PDPTR|^EXCEPTION_BITMAP|^CR0_GUEST_HOST_MASK/.test(name));
 
-/** VMREAD or VMWRITE of anything, to or from a register or memory. */
+/**
+ * VMREAD or VMWRITE of anything, to or from a register or memory. With VPIDs an exit keeps what was cached for L1: with
+ * page tables that are none L1 would go on as long as the TLB has it, which the manual leaves open.
+ */
 export function strangeFieldStep(dice: Dice): Step {
-  const read = dice.below(2) === 0;
+  const reads = dice.below(2) === 0;
   const field = dice.pick(READABLE);
+  const read = reads || field.name === 'HOST_CR3';
   const encoding =
     BigInt(
       dice.pick([

@@ -120,6 +120,8 @@ function raiseUndefined(unit: VmxUnit, instruction: Instruction): true {
   const { cpu } = unit;
   unit.rewind(instruction);
   cpu.fault(VECTOR.UD);
+  // A fault is not an instruction after which a single-step trap comes.
+  cpu.trapSuppressed = true;
   unit.settle(raiseException(cpu));
   return true;
 }
