@@ -104,10 +104,12 @@ export class Containment {
     const tables = new Set<number>();
     for (const root of this.side.nested.of(l0.vcpus[0]).multiDimensional.state.roots)
       if (root >= 0) this.tablesOf(root, 4, tables);
-    for (let page = 0; page < used.length; page++) {
-      const address = l0.allocator.start + page * PAGE;
-      if (used[page] === 0 || this.vmcss.has(address) || tables.has(address)) this.kept.delete(address);
-      else this.keep(address);
+    const { start } = l0.allocator;
+    for (const address of this.kept.keys())
+      if (used[(address - start) / PAGE] === 0 || tables.has(address)) this.kept.delete(address);
+    for (let page = used.indexOf(1); page >= 0; page = used.indexOf(1, page + 1)) {
+      const address = start + page * PAGE;
+      if (!this.vmcss.has(address) && !tables.has(address)) this.keep(address);
     }
   }
 

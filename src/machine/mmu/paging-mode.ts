@@ -26,7 +26,8 @@ export function updatePagingMode(paging: PagingMode, cpu: Processor): void {
   const on = (cr0 & CR0.PG) !== 0;
   paging.levels = !on ? 0 : efer & EFER.LMA ? 4 : cr4 & CR4.PAE ? 3 : 2;
   const cr3 = cpu.getSigned(STATE.cr3);
-  const base = cr3 % 0x10000000000;
+  // 32-bit paging ignores bits 63:32. See: SDM Table 4-3 Use of CR3 with 32-Bit Paging
+  const base = paging.levels === 2 ? cr3 >>> 0 : cr3 % 0x10000000000;
   paging.root = paging.levels === 3 ? base - (base % 32) : base - (base % 4096);
   paging.pageSizeExtension = (cr4 & CR4.PSE) !== 0;
   paging.noExecute = (efer & EFER.NXE) !== 0;
