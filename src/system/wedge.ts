@@ -59,15 +59,15 @@ export class WedgeWatch {
   }
 
   #lookAt({ processor, level, address, interruptsOpen }: Position): Wedge | undefined {
-    const stay = this.#stayAt(`${processor} ${level}`, Math.floor(address / PAGE), interruptsOpen);
+    const stay = this.#stayAt(processor, level, Math.floor(address / PAGE), interruptsOpen);
     const lasted = this.#session.nanoseconds - stay.since;
     if (lasted < this.#nanoseconds || stay.looks < LEAST_LOOKS) return undefined;
     return { level, processor, address, seconds: lasted / BILLION };
   }
 
   /** The stay that this look belongs to: the one before, if nothing has happened since. */
-  #stayAt(key: string, page: number, interruptsOpen: boolean): Stay {
-    const level = Number(key.split(' ')[1]);
+  #stayAt(processor: number, level: number, page: number, interruptsOpen: boolean): Stay {
+    const key = `${processor} ${level}`;
     const seen = { page, exits: this.#exitsOf(level), said: this.#said() };
     const before = this.#stays.get(key);
     const same =
