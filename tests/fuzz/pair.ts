@@ -10,6 +10,7 @@ import {
   MONITOR,
   bareSide,
   forgetTranslations,
+  reviveAll,
   l0Side,
   setMemory,
   shownCapabilities,
@@ -28,7 +29,7 @@ const PATIENCE_WITH_L1 = 5;
 const MOST_INITS = 8;
 const LAST_STEPS = 2;
 
-/** How a run of a program ended. `done`: at its end; all else takes new machines for the next program. */
+/** How a run of a program ended. `done`: at its end; after `shutdown` machines are revived, all else takes new ones. */
 export interface RunEnd {
   readonly kind: 'done' | 'stuck' | 'shutdown' | 'reset' | 'powerOff';
   readonly ticks: number;
@@ -102,9 +103,20 @@ export class Pair {
     const difference = thrown ?? (program.defined && !gap ? this.compare(program, bare, l0, ends) : undefined);
     const outcome = { difference, end, stepsDone: stepsDone(bare), log: logOf(bare), rules: [...this.rules], gap };
     for (const role of roles) this.addUp(role);
-    const done = ends.length === sides.length && ends.every(({ kind }) => kind === 'done');
-    if (!done || gap || (difference !== undefined && !this.keeps)) for (const role of roles) this.forget(role);
+    this.makeReady(roles, ends, gap || (difference !== undefined && !this.keeps));
     return outcome;
+  }
+
+  /** For the next program: machines in which L1 has shut down are revived, others that are not at its begin made anew. */
+  private makeReady(roles: readonly Role[], ends: readonly RunEnd[], anew: boolean): void {
+    const all = (kind: RunEnd['kind']): boolean =>
+      ends.length === roles.length && ends.every((end) => end.kind === kind);
+    if (all('shutdown') && !anew)
+      reviveAll(
+        roles.map((role) => this.side(role)),
+        this.base,
+      );
+    else if (!all('done') || anew) for (const role of roles) this.forget(role);
   }
 
   private emulatorGaveUp(side: Side): boolean {
