@@ -120,22 +120,13 @@ function onlyResumeFlag(program: Program, record: LogRecord, name: string, bare:
   );
 }
 
-/** Without PAE paging what an exit saves as PDPTEs is undefined. See: SDM 28.3.1 Saving Control Registers, Debug Registers, and MSRs */
-function undefinedPdpte(program: Program, record: LogRecord, name: string): boolean {
-  if (!name.startsWith('GUEST_PDPTR')) return false;
-  const fields = exitFields(program, record);
-  const of = (field: string): bigint => fields.get(field) ?? 0n;
-  const pae = (of('GUEST_CR0') & 0x80000000n) !== 0n && (of('GUEST_CR4') & 0x20n) !== 0n;
-  return !pae || (of('VM_ENTRY_CONTROLS') & 0x200n) !== 0n;
-}
-
 function same(program: Program, bare: LogRecord | undefined, l0: LogRecord | undefined): boolean {
   if (bare === undefined || l0 === undefined || bare.words.length !== l0.words.length) return false;
   return bare.words.every((word, i) => {
     if (word === l0.words[i]) return true;
     if (bare.kind !== 'exit') return false;
     const name = names(program, bare)[i];
-    return onlyResumeFlag(program, bare, name, word, l0.words[i]) || undefinedPdpte(program, bare, name);
+    return onlyResumeFlag(program, bare, name, word, l0.words[i]);
   });
 }
 

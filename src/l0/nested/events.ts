@@ -19,6 +19,7 @@ import { exitInformation } from './exit-information.ts';
 import { leaveL2 } from './leave-l2.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
 import { continueTimer, timerLeft } from './preemption-timer.ts';
+import { interceptInexactTsc } from './time-stamp-counter.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
 const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_RIP } = OFFSET;
@@ -44,6 +45,7 @@ export function prepareEntryOfL2(nested: NestedVcpu): void {
     injectInterruptedDelivery(vcpu) || injectException(vcpu) || entryInjects(nested) || injectPendingTrap(nested);
   askForEvents(nested, taken);
   continueTimer(nested);
+  interceptInexactTsc(nested);
   rememberInjection(nested);
 }
 

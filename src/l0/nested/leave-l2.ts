@@ -9,7 +9,7 @@ import { extract } from '../../arch/vmx/bit-field.ts';
 import { VMX_ABORT } from '../../arch/vmx/errors.ts';
 import { ENTRY_FAILURE_BIT, EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
-import { ACTIVITY, BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
+import { ACTIVITY, BLOCKING_BY_NMI, CR0_PG, CR4_PAE } from '../../arch/vmx/state-bits.ts';
 import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import { isSet } from '../vmcs-access.ts';
 import { ProcessorView } from './composition.ts';
@@ -24,7 +24,7 @@ import { timerLeft } from './preemption-timer.ts';
 const { VM_EXIT_CONTROLS, VM_ENTRY_CONTROLS, VM_ENTRY_INTR_INFO_FIELD, PIN_BASED_VM_EXEC_CONTROL } = OFFSET;
 const { GUEST_DR7, GUEST_IA32_DEBUGCTL, GUEST_IA32_PAT, GUEST_IA32_EFER, GUEST_PDPTR0, VMX_PREEMPTION_TIMER_VALUE } =
   OFFSET;
-const { GUEST_CR0, GUEST_INTERRUPTIBILITY_INFO } = OFFSET;
+const { GUEST_CR0, GUEST_CR4, GUEST_INTERRUPTIBILITY_INFO } = OFFSET;
 const { VM_EXIT_MSR_STORE_ADDR, VM_EXIT_MSR_STORE_COUNT, VM_EXIT_MSR_LOAD_ADDR, VM_EXIT_MSR_LOAD_COUNT } = OFFSET;
 const NMI_EXIT = 0x80000202;
 const NO_FIELD = -1;
@@ -85,11 +85,18 @@ function saveGuestState(nested: NestedVcpu, view02: ProcessorView): void {
   if (exit & EXIT.SAVE_IA32_PAT) save(GUEST_IA32_PAT);
   if (exit & EXIT.SAVE_IA32_EFER) vmcs12.saveField(GUEST_IA32_EFER, nested.vcpu.efer, 0);
   if (exit & EXIT.SAVE_VMX_PREEMPTION_TIMER_VALUE) vmcs12.saveField(VMX_PREEMPTION_TIMER_VALUE, timerLeft(nested), 0);
-  if (ept12) for (let i = 0; i < 4; i++) save(GUEST_PDPTR0 + 8 * i);
+  // Without PAE paging the manual leaves open what is saved: nothing is.
+  if (ept12 && paePaging(view02)) for (let i = 0; i < 4; i++) save(GUEST_PDPTR0 + 8 * i);
   if (extract(MISC.EXIT_STORES_LMA, shown.IA32_VMX_MISC?.low ?? 0) !== 0) {
     const long = view02.low(VM_ENTRY_CONTROLS) & ENTRY.IA32E_MODE_GUEST;
     vmcs12.saveField(VM_ENTRY_CONTROLS, (vmcs12.low(VM_ENTRY_CONTROLS) & ~ENTRY.IA32E_MODE_GUEST) | long, 0);
   }
+}
+
+/** Of L2, as the exit has left it. */
+function paePaging(view02: ProcessorView): boolean {
+  const paging = (view02.low(GUEST_CR0) & CR0_PG) !== 0 && (view02.low(GUEST_CR4) & CR4_PAE) !== 0;
+  return paging && (view02.low(VM_ENTRY_CONTROLS) & ENTRY.IA32E_MODE_GUEST) === 0;
 }
 
 /** IA32_PAT is in the current VMCS if there is a field for it. */

@@ -2,7 +2,6 @@
 // Nested VMX: what makes L1 a hypervisor. L0 calls this when L1 executes a VMX instruction, when L2 exits, and before
 // L2 is entered. Which VMCS is current says `vcpu.state.level`: 1 vmcs01, 2 vmcs02.
 
-import { SECONDARY } from '../../arch/vmx/controls.ts';
 import { ENTRY_FAILURE_BIT, EXIT_REASON, exitReason } from '../../arch/vmx/exit-reasons.ts';
 import { EPT_VIOLATION } from '../../arch/vmx/qualifications.ts';
 import { extract } from '../../arch/vmx/bit-field.ts';
@@ -17,7 +16,7 @@ import { PAGE_BYTES } from '../host-allocator.ts';
 import { emulateInstruction } from '../emulator/mmio-emulator.ts';
 import type { ForbiddenAccess, NestedHooks, NestedHost } from '../nested-hooks.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { isSet, readAddress, setBits, write32 } from '../vmcs-access.ts';
+import { readAddress, setBits, write32 } from '../vmcs-access.ts';
 import { capabilitiesForL1, capabilityMsr } from './capabilities.ts';
 import type { Paging } from './capabilities.ts';
 import { countsInstruction } from './clock.ts';
@@ -30,19 +29,12 @@ import { exitRoute, ownerOf } from './exit-routes.ts';
 import { leaveByEpt12, neededFor } from './leave-by-ept12.ts';
 import { leaveL2 } from './leave-l2.ts';
 import { NestedVcpu } from './nested-vcpu.ts';
-import { composeTscOffset, scale } from './time-stamp-counter.ts';
+import { composeTscOffset, readTscOfL2 } from './time-stamp-counter.ts';
 import { undeliverable } from './undeliverable.ts';
 import { fixedBitsHold, leaveOperation, vmxInstruction } from './vmx-instructions.ts';
 import { NO_VMCS } from './vmcs12.ts';
 
-const {
-  GUEST_PHYSICAL_ADDRESS,
-  GUEST_INTERRUPTIBILITY_INFO,
-  GUEST_PENDING_DBG_EXCEPTIONS,
-  TSC_OFFSET,
-  TSC_MULTIPLIER,
-  SECONDARY_VM_EXEC_CONTROL,
-} = OFFSET;
+const { GUEST_PHYSICAL_ADDRESS, GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS, TSC_OFFSET } = OFFSET;
 const BASIC_REASON = 0xffff;
 const VALID = 0x80000000;
 const IA32_TIME_STAMP_COUNTER = 0x10;
@@ -235,8 +227,8 @@ export class NestedVmx implements NestedHooks {
     const row = exitReason(reason);
     if (row?.class === 'event') return reason === EXIT_REASON.INTERRUPT_WINDOW || reason === EXIT_REASON.NMI_WINDOW;
     state.completedForL2 = 1;
-    if (reason === EXIT_REASON.MSR_READ && vcpu.low(RCX) === IA32_TIME_STAMP_COUNTER) {
-      readTscOfL2(vcpu);
+    if (readsTsc(vcpu, reason)) {
+      readTscOfL2(nested, reason === EXIT_REASON.RDTSCP);
       return true;
     }
     if (reason !== EXIT_REASON.MSR_WRITE || vcpu.low(RCX) !== IA32_EFER) return false;
@@ -259,19 +251,10 @@ export class NestedVmx implements NestedHooks {
   }
 }
 
-/** RDMSR of the counter that L1's bitmap lets L2 read: with the offset that the hardware has for L2. */
-function readTscOfL2(vcpu: Vcpu): void {
-  const { processor } = vcpu;
-  const now: Halves = { low: 0, high: 0 };
-  processor.readTsc(now);
-  if (isSet(processor, SECONDARY_VM_EXEC_CONTROL, SECONDARY.USE_TSC_SCALING)) {
-    scale(now, { low: processor.readLow(TSC_MULTIPLIER), high: processor.readHigh(TSC_MULTIPLIER) });
-  }
-  const low = now.low + processor.readLow(TSC_OFFSET);
-  vcpu.writeLow(RAX, low);
-  vcpu.writeLow(RDX, now.high + processor.readHigh(TSC_OFFSET) + (low >= 0x1_0000_0000 ? 1 : 0));
-  vcpu.completeInstruction();
-}
+const readsTsc = (vcpu: Vcpu, reason: number): boolean =>
+  reason === EXIT_REASON.RDTSC ||
+  reason === EXIT_REASON.RDTSCP ||
+  (reason === EXIT_REASON.MSR_READ && vcpu.low(RCX) === IA32_TIME_STAMP_COUNTER);
 
 /** IRET had unblocked NMIs before it met the violation, and is going to be executed again. */
 function blockNmisAgain(vcpu: Vcpu, exit: ExitInformation): void {

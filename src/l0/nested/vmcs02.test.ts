@@ -9,6 +9,7 @@ import type { FieldName } from '../../arch/vmx/fields.ts';
 import { processorFacts } from '../../arch/vmx/processor-facts.ts';
 import { PROFILES, PROFILE_NAMES } from '../../arch/vmx/profiles.ts';
 import type { ProfileName } from '../../arch/vmx/profiles.ts';
+import type { Halves } from '../../hardware/vmx.ts';
 import { ProcessorView } from './composition.ts';
 import { FIELD_ORIGINS, FIELDS_WITHOUT_ORIGIN, originOf } from './field-origins.ts';
 import { NestedFixture } from './nested-fixture.testing.ts';
@@ -197,18 +198,51 @@ describe('vmcs02', () => {
       "L1's counter moves while L2 runs",
     );
   });
-  it("TSC multipliers: offset01 is scaled by L1's", () => {
-    const f = new NestedFixture().start().writeExample(
-      withSecondary(1 << 25, (vmcs) => {
-        vmcs.or('CPU_BASED_VM_EXEC_CONTROL', 8);
-        vmcs.set('TSC_OFFSET', 10);
-        vmcs.set('TSC_MULTIPLIER', 0, 0x20000);
-      }),
-    );
-    f.vcpu.tsc.write(5000, 0);
-    f.execute('VMLAUNCH');
-    assert.equal(f.processor.get('TSC_OFFSET'), BigInt(f.vcpu.state.tscOffsetLow) * 2n + 10n);
-    assert.equal(f.processor.get('TSC_MULTIPLIER'), 2n << 48n);
+  describe('TSC multipliers: a shifted sum is not the sum of two shifts', () => {
+    const RDTSC_EXITING = 1 << 12;
+    const TWICE = { low: 0, high: 0x20000 };
+    const scaled = (tsc: Halves | undefined, multiplier = TWICE): NestedFixture => {
+      const f = new NestedFixture().start().writeExample(
+        withSecondary(1 << 25, (vmcs) => {
+          vmcs.or('CPU_BASED_VM_EXEC_CONTROL', 8);
+          vmcs.set('TSC_OFFSET', 10);
+          vmcs.set('TSC_MULTIPLIER', multiplier.low, multiplier.high);
+        }),
+      );
+      if (tsc !== undefined) f.vcpu.tsc.write(tsc.low, tsc.high);
+      f.execute('VMLAUNCH');
+      return f;
+    };
+    const exits = ({ processor }: NestedFixture): boolean =>
+      (Number(processor.get('CPU_BASED_VM_EXEC_CONTROL')) & RDTSC_EXITING) !== 0;
+
+    it("the hardware multiplies while L1 has the processor's counter", () => {
+      const f = scaled(undefined);
+      assert.deepEqual([f.processor.get('TSC_OFFSET'), f.processor.get('TSC_MULTIPLIER')], [10n, 2n << 48n]);
+      assert.equal(exits(f), false);
+    });
+    it('L0 does when L1 has written its counter', () => assert.equal(exits(scaled({ low: 5000, high: 0 })), true));
+    it("L0 does when L2 has written L1's counter", () => {
+      const f = scaled(undefined);
+      f.vcpu.tsc.write(9000, 0);
+      assert.equal(f.exit('RDTSC'), 'L2');
+      assert.equal(exits(f), true);
+    });
+    it('not with a multiplier of 1', () =>
+      assert.equal(exits(scaled({ low: 5000, high: 0 }, { low: 0, high: 0x10000 })), false));
+    for (const reason of ['RDTSC', 'RDTSCP'] as const)
+      it(`${reason} then gives L1's counter, scaled and shifted, plus L1's offset`, () => {
+        const f = scaled({ low: 0x80000000, high: 1 }, { low: 0, high: 1 });
+        f.processor.writeRegister('tscAux', 77, 0);
+        const rcx = f.processor.general[1];
+        assert.equal(f.exit(reason), 'L2');
+        const now: Halves = { low: 0, high: 0 };
+        f.vcpu.tsc.read(now);
+        const tsc = (BigInt(now.high) << 32n) | BigInt(now.low);
+        assert.ok(tsc >= 3n << 31n);
+        assert.deepEqual([f.processor.general[0], f.processor.general[2]], [(tsc >> 16n) + 10n, 0n]);
+        assert.equal(f.processor.general[1], reason === 'RDTSCP' ? 77n : rcx);
+      });
   });
   it("page faults: L1's filter in hardware, unless L0 wants page faults itself", () => {
     const filter: Change = (vmcs) => (

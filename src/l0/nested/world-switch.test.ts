@@ -215,6 +215,16 @@ describe('what an exit saves and loads by control', () => {
     assert.equal(broken.execute('VMLAUNCH'), 'host');
     assert.equal(broken.get12('EXIT_QUALIFICATION'), 2n);
   });
+  it('page-directory pointers are not saved without PAE paging', () => {
+    const f = new NestedFixture().launch((vmcs) => {
+      vmcs.or('CPU_BASED_VM_EXEC_CONTROL', 0x80000000);
+      vmcs.or('SECONDARY_VM_EXEC_CONTROL', 2);
+      vmcs.set('EPT_POINTER', 0x40001e);
+      vmcs.set('GUEST_PDPTR0', 0x801001);
+    });
+    f.exit('CPUID', { GUEST_PDPTR0: 5 });
+    assert.equal(f.get12('GUEST_PDPTR0'), 0x801001n);
+  });
   it('blocking by NMI after the exit', () => {
     const after = (pin: number, blocking: number): bigint => {
       const f = new NestedFixture().launch((vmcs) => vmcs.or('PIN_BASED_VM_EXEC_CONTROL', pin));

@@ -121,6 +121,10 @@ describe('guest state', () => {
     assert.equal(bench.launch('a1 00 00 20 00 0f a2'), 'CPUID');
     assert.equal(bench.get64('GUEST_PDPTR0'), BigInt((AT.pageTables + 0x2000) | 1));
     assert.equal(bench.get('VM_ENTRY_CONTROLS') & ENTRY.IA32E_MODE_GUEST, 0);
+    bench.set('GUEST_PDPTR0', 0x5001).set('GUEST_CR0', bench.get('GUEST_CR0') & 0x7fffffff);
+    bench.set('GUEST_RIP', AT.guestCode + 5);
+    assert.equal(bench.resume(), 'CPUID');
+    assert.equal(bench.get64('GUEST_PDPTR0'), 0x5001n, 'without PAE paging nothing is saved');
   });
 });
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ENTRY, EXIT } from '../../arch/vmx/controls.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
+import { paePaging } from '../cpu/microcode/pdpte.ts';
 import { CR0, EFER } from '../cpu/processor.ts';
 import type { Processor } from '../cpu/processor.ts';
 import { RSP, SEGMENT, SS, STATE, TR, segmentOffset } from '../cpu/state.ts';
@@ -107,7 +108,9 @@ export function saveGuestRegisters(cpu: Processor, vmcs: Vmcs, controls: ActiveC
   vmcs.save(GUEST_RFLAGS, cpu.rflags);
   saveSegments(cpu, vmcs);
   saveModelSpecific(cpu, vmcs, controls);
-  if (controls.ept) for (let i = 0; i < 4; i++) saveField(cpu, vmcs, GUEST_PDPTR0 + 8 * i, STATE.pdpte0 + 8 * i);
+  // Without PAE paging the manual leaves open what is saved: nothing is.
+  if (!controls.ept || !paePaging(cpu.cr0, cpu.cr4, cpu.efer)) return;
+  for (let i = 0; i < 4; i++) saveField(cpu, vmcs, GUEST_PDPTR0 + 8 * i, STATE.pdpte0 + 8 * i);
 }
 
 function saveSegments(cpu: Processor, vmcs: Vmcs): void {
