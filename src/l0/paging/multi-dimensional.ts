@@ -48,7 +48,14 @@ export type MultiDimensionalState = {
 
 export function initialMultiDimensionalState(): MultiDimensionalState {
   const none = (): Float64Array => new Float64Array(ROOTS).fill(-1);
-  return { keys: none(), roots: none(), used: new Float64Array(ROOTS), entries: 0, pages: 0, ...{ standInFor: -1, standInMapped: 0 } };
+  return {
+    keys: none(),
+    roots: none(),
+    used: new Float64Array(ROOTS),
+    entries: 0,
+    pages: 0,
+    ...{ standInFor: -1, standInMapped: 0 },
+  };
 }
 
 export interface MultiDimensionalParts {
