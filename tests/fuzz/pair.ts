@@ -104,8 +104,7 @@ export class Pair {
     const end: RunEnd = ends[0] ?? { kind: 'stuck', ticks: 0, inits: 0 };
     const [bare, l0] = sides;
     const gap = program.defined && this.emulatorGaveUp(l0);
-    const seen =
-      program.defined && !gap && thrown === undefined ? this.compare(program, [bare, l0], ends) : undefined;
+    const seen = program.defined && !gap && thrown === undefined ? this.compare(program, [bare, l0], ends) : undefined;
     const rules = [...this.rules];
     const stale = seen !== undefined && this.isStale(program, seen);
     const difference = stale ? undefined : (thrown ?? seen?.message);
