@@ -69,7 +69,8 @@ export class Containment {
   /** What guests reach now is L1's, and what L0 has is remembered. */
   private look(processor: RootProcessor): void {
     this.looks++;
-    this.checkMappings(this.side.pc.l0.l1.ept01.pointer, 'EPT01');
+    const { ept01, apicAccessPage } = this.side.pc.l0.l1;
+    this.checkMappings(ept01.pointer, 'EPT01', apicAccessPage);
     if (this.side.inL2()) this.checkVmcs02(processor);
     this.keepOwnMemory();
   }
@@ -148,23 +149,25 @@ export class Containment {
     }
   }
 
-  /** Every page that a second level maps is L1's, or the one that stands for its local APIC. */
-  private checkMappings(pointer: { readonly low: number; readonly high: number }, what: string): void {
+  /** Every page that a second level maps is L1's, or the APIC-access page, at which accesses exit. -1: there is none. */
+  private checkMappings(
+    pointer: { readonly low: number; readonly high: number },
+    what: string,
+    apicAccessPage: number,
+  ): void {
     const walk = (table: number, level: number): void =>
       this.entries(table, (low, target) => {
         const leaf = level === 1 || (low & 0x80) !== 0;
         if (!leaf) return walk(target, level - 1);
         const bytes = PAGE * 512 ** (level - 1);
-        assert(this.isReachable(target, bytes), `${what} leads to ${target.toString(16)}`);
+        const reachable = this.isOfL1(target, bytes) || (bytes === PAGE && target === apicAccessPage);
+        assert(reachable, `${what} leads to ${target.toString(16)}`);
       });
     walk(pointer.high * TWO_32 + ((pointer.low & ~0xfff) >>> 0), 4);
   }
 
-  private isReachable(address: number, bytes: number): boolean {
-    if (address >= this.l1.from && address + bytes <= this.l1.to) return true;
-    const { l0 } = this.side.pc;
-    const { standIn } = this.side.nested.of(l0.vcpus[0]).multiDimensional;
-    return bytes === PAGE && (address === l0.l1.apicAccessPage || address === standIn);
+  private isOfL1(address: number, bytes: number): boolean {
+    return address >= this.l1.from && address + bytes <= this.l1.to;
   }
 
   /** vmcs02 is current: what the processor uses for L2 is L0's own or L1's. */
@@ -173,18 +176,18 @@ export class Containment {
     const address = (offset: number): number => processor.readHigh(offset) * TWO_32 + processor.readLow(offset);
     const primary = processor.readLow(OFFSET.CPU_BASED_VM_EXEC_CONTROL);
     const secondary = processor.readLow(OFFSET.SECONDARY_VM_EXEC_CONTROL);
+    const access = secondary & SECONDARY.VIRTUALIZE_APIC_ACCESSES ? address(OFFSET.APIC_ACCESS_ADDR) : -1;
     this.checkMappings(
       { low: processor.readLow(OFFSET.EPT_POINTER), high: processor.readHigh(OFFSET.EPT_POINTER) },
       'EPT02',
+      access,
     );
     if (primary & PRIMARY.USE_MSR_BITMAPS) assert(own(address(OFFSET.MSR_BITMAP)), "the MSR bitmap is L0's");
     if (primary & PRIMARY.USE_IO_BITMAPS)
       assert(own(address(OFFSET.IO_BITMAP_A)) && own(address(OFFSET.IO_BITMAP_B)), "the I/O bitmaps are L0's");
-    if (secondary & SECONDARY.VIRTUALIZE_APIC_ACCESSES)
-      assert(
-        this.isReachable(address(OFFSET.APIC_ACCESS_ADDR), PAGE),
-        "the APIC-access page is L1's or stands for one",
-      );
+    const { l0 } = this.side.pc;
+    const standsForOne = access === l0.l1.apicAccessPage || access === this.side.nested.of(l0.vcpus[0]).standIn;
+    assert(access < 0 || standsForOne || this.isOfL1(access, PAGE), "the APIC-access page is L1's or stands for one");
     assert((secondary & SECONDARY.ENABLE_EPT) !== 0, 'L2 runs with EPT');
   }
 }

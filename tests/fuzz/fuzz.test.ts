@@ -10,6 +10,7 @@ import { OFFSET } from '../../src/arch/vmx/fields.ts';
 import { readFinding, runAlone, shrunk, writeFinding } from './findings.ts';
 import type { Tamper } from './findings.ts';
 import { fuzz } from './fuzzer.ts';
+import { Pair } from './pair.ts';
 import { readMonitor, sourcesDigest } from './monitor.ts';
 import { CONFIGURATIONS } from './program.ts';
 import type { Program } from './program.ts';
@@ -116,6 +117,13 @@ for (const name of readdirSync(REGRESSIONS))
   test(`what was found and mended stays so: ${name}`, () => {
     assert.equal(runAlone(readFinding(join(REGRESSIONS, name)).program), undefined);
   });
+
+test('stale translations, which the manual leaves open, are told from findings', () => {
+  for (const name of readdirSync(REGRESSIONS)) {
+    const { program } = readFinding(join(REGRESSIONS, name));
+    assert.equal(new Pair(program, 'off').run(program, false).stale, name.startsWith('stale-'), name);
+  }
+});
 
 test('several processes share the programs of a seed', async () => {
   const script = join(import.meta.dirname, 'main.ts');

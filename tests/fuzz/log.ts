@@ -130,8 +130,14 @@ function same(program: Program, bare: LogRecord | undefined, l0: LogRecord | und
   });
 }
 
+export interface Difference {
+  /** The number of the record that differs; Infinity when all records are the same. */
+  readonly record: number;
+  readonly message: string;
+}
+
 /** The first thing that the two logs disagree about. */
-export function firstDifference(program: Program, bareSide: Side, l0Side: Side): string | undefined {
+export function firstDifference(program: Program, bareSide: Side, l0Side: Side): Difference | undefined {
   const [bareLog, l0Log] = [logOf(bareSide), logOf(l0Side)];
   if (Buffer.compare(bareLog, l0Log) === 0) return undefined;
   const [bare, l0] = [readLog(bareLog), readLog(l0Log)];
@@ -142,10 +148,13 @@ export function firstDifference(program: Program, bareSide: Side, l0Side: Side):
   const step = (bare[at] ?? l0[at]).step;
   const where = `record ${at}, step ${step} (${program.steps[step]?.what ?? '?'})`;
   if (bare[at]?.kind !== l0[at]?.kind)
-    return `${where}: ${told(program, bare[at])} on the bare machine, ${told(program, l0[at])} under L0`;
+    return {
+      record: at,
+      message: `${where}: ${told(program, bare[at])} on the bare machine, ${told(program, l0[at])} under L0`,
+    };
   const different = names(program, bare[at])
     .map((name, i) => ({ name, bare: bare[at].words[i], l0: l0[at].words[i] }))
     .filter((row) => row.bare !== row.l0)
     .map((row) => `${row.name} ${hex(row.bare)} bare, ${hex(row.l0)} under L0`);
-  return `${where}, ${told(program, bare[at])}: ${different.slice(0, 6).join('; ')}`;
+  return { record: at, message: `${where}, ${told(program, bare[at])}: ${different.slice(0, 6).join('; ')}` };
 }

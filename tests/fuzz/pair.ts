@@ -6,9 +6,11 @@ import { baseMemory } from './base-memory.ts';
 import { Containment } from './containment.ts';
 import { LAYOUT, PARAMETER, RAM_BYTES, REGION_COUNT, STEP_BYTES } from './layout.ts';
 import { firstDifference, logOf, parameter } from './log.ts';
+import type { Difference } from './log.ts';
 import {
   MONITOR,
   bareSide,
+  forgetEverything,
   forgetTranslations,
   reviveAll,
   l0Side,
@@ -43,6 +45,8 @@ export interface Outcome {
   readonly stepsDone: number;
   /** L0 came to the known end of its emulator: L2 reached a device of L1, or a string of ports. Nothing was compared. */
   readonly gap: boolean;
+  /** It differed only behind where the bare machine itself does once it forgets translations: the manual leaves that open. */
+  readonly stale: boolean;
   /** The rules that its entries broke on the bare machine. */
   readonly rules: readonly string[];
   /** What L1 wrote down, on the bare machine if the program ran there. */
@@ -52,7 +56,8 @@ export interface Outcome {
 /** The pages of VMCS regions: how a processor keeps a VMCS is its own affair. */
 const REGION_PAGES = { from: LAYOUT.VMXON_REGION / PAGE, to: LAYOUT.REGIONS / PAGE + REGION_COUNT } as const;
 
-type Role = 'bare' | 'compared' | 'alone';
+/** `keeping` and `forgetful` are two bare machines, of which one forgets all translations at each instruction. */
+type Role = 'bare' | 'compared' | 'alone' | 'keeping' | 'forgetful';
 
 /** The machines of one configuration. Programs whose outcome the manual leaves open have an L0 of their own. */
 export class Pair {
@@ -100,23 +105,36 @@ export class Pair {
     const end: RunEnd = ends[0] ?? { kind: 'stuck', ticks: 0, inits: 0 };
     const [bare, l0] = sides;
     const gap = program.defined && this.emulatorGaveUp(l0);
-    const difference = thrown ?? (program.defined && !gap ? this.compare(program, bare, l0, ends) : undefined);
-    const outcome = { difference, end, stepsDone: stepsDone(bare), log: logOf(bare), rules: [...this.rules], gap };
+    const seen = program.defined && !gap && thrown === undefined ? this.compare(program, [bare, l0], ends) : undefined;
+    const rules = [...this.rules];
+    const stale = seen !== undefined && this.isStale(program, seen);
+    const difference = stale ? undefined : (thrown ?? seen?.message);
+    const outcome = { difference, end, stepsDone: stepsDone(bare), log: logOf(bare), rules, gap, stale };
     for (const role of roles) this.addUp(role);
-    this.makeReady(roles, ends, gap || (difference !== undefined && !this.keeps));
+    this.makeReady(roles, ends, gap || (seen !== undefined && !this.keeps) || thrown !== undefined);
     return outcome;
   }
 
   /** For the next program: machines in which L1 has shut down are revived, others that are not at its begin made anew. */
   private makeReady(roles: readonly Role[], ends: readonly RunEnd[], anew: boolean): void {
-    const all = (kind: RunEnd['kind']): boolean =>
-      ends.length === roles.length && ends.every((end) => end.kind === kind);
-    if (all('shutdown') && !anew)
+    if (all(ends, 'shutdown') && !anew)
       reviveAll(
         roles.map((role) => this.side(role)),
         this.base,
       );
-    else if (!all('done') || anew) for (const role of roles) this.forget(role);
+    else if (!all(ends, 'done') || anew) for (const role of roles) this.forget(role);
+  }
+
+  /**
+   * Whether what differs comes of translations that memory or the VMCS no longer has, and that L1 has not had forgotten:
+   * then the bare machine that forgets all differs from the one that does not, and no later.
+   */
+  private isStale(program: Program, seen: Difference): boolean {
+    const sides = [this.side('keeping'), this.side('forgetful')];
+    const ends = [this.runOn(sides[0]), this.runOn(sides[1], true)];
+    const open = this.compare(program, sides, ends);
+    if (!all(ends, 'done') || !this.keeps) for (const role of ['keeping', 'forgetful'] as const) this.forget(role);
+    return open !== undefined && open.record <= seen.record;
   }
 
   private emulatorGaveUp(side: Side): boolean {
@@ -147,7 +165,8 @@ export class Pair {
     if (there !== undefined) return there;
     const { configuration, jit } = this;
     const base = baseMemory(shownCapabilities(configuration));
-    const side = role === 'bare' ? bareSide(configuration, jit) : l0Side(configuration, jit);
+    const bare = role !== 'compared' && role !== 'alone';
+    const side = bare ? bareSide(configuration, jit) : l0Side(configuration, jit);
     this.made++;
     if (role === 'bare') this.listen(side);
     if ('nested' in side) {
@@ -172,7 +191,7 @@ export class Pair {
     });
   }
 
-  private runOn(side: Side): RunEnd {
+  private runOn(side: Side, forgets = false): RunEnd {
     setMemory(side, this.image);
     forgetTranslations(side);
     side.pc.end = undefined;
@@ -180,7 +199,7 @@ export class Pair {
     const start = machine.ticks;
     let [inits, reached, waits] = [0, -1, 0];
     for (;;) {
-      const outcome = side.pc.run(machine.ticks + PATIENCE);
+      const outcome = forgets ? runForgetting(side, PATIENCE) : side.pc.run(machine.ticks + PATIENCE);
       if (outcome === 'ended') break;
       const before = reached;
       reached = parameter(side, PARAMETER.step);
@@ -195,15 +214,20 @@ export class Pair {
     return { kind: endOf(side), ticks: machine.ticks - start, inits };
   }
 
-  private compare(program: Program, bare: Side, l0: Side, [bareEnd, l0End]: readonly RunEnd[]): string | undefined {
+  private compare(
+    program: Program,
+    [bare, l0]: readonly Side[],
+    [bareEnd, l0End]: readonly RunEnd[],
+  ): Difference | undefined {
     const log = firstDifference(program, bare, l0);
     if (log !== undefined) return log;
     // When L1 has killed itself nobody sees the time.
     const parts = bareEnd.kind === 'done' ? (['kind', 'ticks', 'inits'] as const) : (['kind', 'inits'] as const);
     for (const part of parts)
       if (bareEnd[part] !== l0End[part])
-        return `${part} at the end: ${bareEnd[part]} on the bare machine, ${l0End[part]} under L0`;
-    return this.compareMemory(bare, l0);
+        return behindLog(`${part} at the end: ${bareEnd[part]} on the bare machine, ${l0End[part]} under L0`);
+    const memory = this.compareMemory(bare, l0);
+    return memory === undefined ? undefined : behindLog(memory);
   }
 
   /** All but the VMCS regions, and the log, which has been compared. */
@@ -218,6 +242,21 @@ export class Pair {
     }
     return undefined;
   }
+}
+
+const behindLog = (message: string): Difference => ({ record: Infinity, message });
+
+const all = (ends: readonly RunEnd[], kind: RunEnd['kind']): boolean => ends.every((end) => end.kind === kind);
+
+/** An instruction at a time, each with no translation known. */
+function runForgetting(side: Side, ticks: number): ReturnType<Side['pc']['run']> {
+  const { machine } = side.pc;
+  for (const end = machine.ticks + ticks; machine.ticks < end;) {
+    forgetEverything(side);
+    const outcome = side.pc.run(machine.ticks + 1);
+    if (outcome !== 'limit') return outcome;
+  }
+  return 'limit';
 }
 
 function endOf({ pc }: Side): RunEnd['kind'] {

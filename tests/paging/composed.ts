@@ -51,10 +51,12 @@ export class ComposedComparison {
     const { memory } = this;
     const capabilities = PROFILES[profile];
     const processor = new FakeProcessor(0, capabilities, memory);
+    const allocator = new HostAllocator(memory, 0, START);
     this.l1 = new L1Memory(memory, { ramBytes: RAM, hole: 0xb0000000, start: START, permute: 3 });
     this.paging = new MultiDimensionalPaging({
-      ...{ processor, memory, pages: new HostAllocator(memory, 0, START), pageLimit: 1000, l1: this.l1 },
+      ...{ processor, memory, pages: allocator, pageLimit: 1000, l1: this.l1 },
       features: eptFeatures(capabilities, Number(MAXPHYADDR)),
+      standIn: allocator.allocate(),
     });
     this.tables = new NestedTables((address, value, width = 8) => {
       this.l1.write32(Number(address), Number(value & 0xffff_ffffn));

@@ -11,6 +11,12 @@ export function countLeft(vcpu: Vcpu, addressSize: number): bigint {
   return BigInt.asUintN(addressSize, vcpu.wide(RCX));
 }
 
+/** An offset in a segment: unsigned for 16 and 32 bits, a signed Number for 64 (rounded where it is not canonical). */
+export function pointer(vcpu: Vcpu, register: number, addressSize: number): number {
+  const value = BigInt.asUintN(addressSize, vcpu.wide(register));
+  return Number(addressSize === 64 ? BigInt.asIntN(64, value) : value);
+}
+
 /** Adds `by` to a register, or subtracts it if RFLAGS.DF says so and the register is a pointer. */
 export function advanceIndex(vcpu: Vcpu, register: number, addressSize: number, by: number, pointer = true): void {
   const before = vcpu.wide(register);

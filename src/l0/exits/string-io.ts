@@ -4,11 +4,11 @@ import { OFFSET } from '../../arch/vmx/fields.ts';
 import { INSTRUCTION_INFORMATION } from '../../arch/vmx/instruction-information.ts';
 import { readLittleEndian, writeLittleEndian } from '../../devices/bus-width.ts';
 import { LinearMemory } from '../emulator/linear-memory.ts';
-import { advanceIndex, countLeft } from '../emulator/string-registers.ts';
+import { ES, misaligned, segmentLinear } from '../emulator/segments.ts';
+import { advanceIndex, countLeft, pointer } from '../emulator/string-registers.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { readNatural } from '../vmcs-access.ts';
 
-const { GUEST_LINEAR_ADDRESS, VMX_INSTRUCTION_INFO } = OFFSET;
+const { VMX_INSTRUCTION_INFO } = OFFSET;
 const RCX = 1;
 const RSI = 6;
 const RDI = 7;
@@ -22,15 +22,20 @@ export interface PortAccess {
 }
 
 /**
- * INS and OUTS, one iteration for each exit: it counts as one instruction, and events are looked for between two.
+ * INS and OUTS, one iteration for each exit: it counts as one instruction, and events are looked for between two. They
+ * exit before the processor has looked at their memory.
  * See: SDM Table 28-8 Format of the VM-Exit Instruction-Information Field as Used for INS and OUTS.
  */
 export function stringIo(vcpu: Vcpu, access: PortAccess): void {
   const information = vcpu.processor.readLow(VMX_INSTRUCTION_INFO);
-  const addressSize = ADDRESS_SIZES[extract(INSTRUCTION_INFORMATION.INS_OUTS.ADDRESS_SIZE, information)] ?? 64;
+  const { INS_OUTS } = INSTRUCTION_INFORMATION;
+  const addressSize = ADDRESS_SIZES[extract(INS_OUTS.ADDRESS_SIZE, information)] ?? 64;
+  const segment = access.input ? ES : extract(INS_OUTS.SEGMENT, information);
+  const index = access.input ? RDI : RSI;
   if (access.repeated && countLeft(vcpu, addressSize) === 0n) return vcpu.completeInstruction();
-  if (!transfer(vcpu, access, readNatural(vcpu.processor, GUEST_LINEAR_ADDRESS))) return;
-  advanceIndex(vcpu, access.input ? RDI : RSI, addressSize, access.width);
+  const linear = segmentLinear(vcpu, segment, pointer(vcpu, index, addressSize), access.width, access.input);
+  if (linear === undefined || misaligned(vcpu, linear, access.width) || !transfer(vcpu, access, linear)) return;
+  advanceIndex(vcpu, index, addressSize, access.width);
   if (access.repeated) advanceIndex(vcpu, RCX, addressSize, -1, false);
   if (access.repeated && countLeft(vcpu, addressSize) !== 0n) vcpu.completeIteration();
   else vcpu.completeInstruction();

@@ -88,6 +88,15 @@ describe('an interrupt for L1 while L2 runs', () => {
     assert.deepEqual(f.fixture.injected, { vector: VECTOR, type: 0 });
     assert.equal(f.processor.get('CPU_BASED_VM_EXEC_CONTROL') & 4n, 0n);
   });
+  it('even when L2 is open the window comes first: the hardware knows what precedes an interrupt', () => {
+    const f = new NestedFixture().launch();
+    f.processor.set('GUEST_RFLAGS', 0x202);
+    interrupt(f);
+    assert.equal(f.exit('EXTERNAL_INTERRUPT'), 'L2');
+    assert.equal(f.fixture.injected, undefined, 'it may have TPR below the threshold, or a debug exception');
+    assert.equal(f.exit('INTERRUPT_WINDOW'), 'L2');
+    assert.deepEqual(f.fixture.injected, { vector: VECTOR, type: 0 });
+  });
   it('a kick for nothing leaves L2 as it was', () => {
     const f = new NestedFixture().launch(EXTERNAL);
     assert.equal(f.exit('EXTERNAL_INTERRUPT'), 'L2');

@@ -12,13 +12,13 @@ import { OFFSET } from '../../arch/vmx/fields.ts';
 import { compose } from '../../arch/vmx/bit-field.ts';
 import { INTERRUPTION_TYPE, SIPI } from '../../arch/vmx/qualifications.ts';
 import { ACTIVITY, BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
-import { injectException, injectInterruptedDelivery, interruptsOpen, nmiOpen, protectedMode } from '../events.ts';
+import { injectException, injectInterruptedDelivery, protectedMode } from '../events.ts';
 import { isSet, setBits, write32 } from '../vmcs-access.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
 import { leaveL2 } from './leave-l2.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
-import { continueTimer, timerLeft } from './preemption-timer.ts';
+import { continueTimer } from './preemption-timer.ts';
 import { interceptInexactTsc } from './time-stamp-counter.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
@@ -27,6 +27,7 @@ const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, GUEST_PENDING_DBG_EXC
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
 const NMI_VECTOR = 2;
+const NO_WINDOW = 0;
 const RFLAGS_RF = 1 << 16;
 const DOUBLE_FAULT = 8;
 const PAGE_FAULT = 14;
@@ -96,25 +97,28 @@ function injectPendingTrap(nested: NestedVcpu): boolean {
   return due;
 }
 
-/** Kicks for events that make L2 exit; injects those that are L2's own, or asks for their windows. */
+/**
+ * Kicks for events that make L2 exit. Those that are L2's own it gets when the hardware says by a window exit that nothing
+ * comes before them: debug exceptions, the TPR threshold, the timer and windows of L1's do.
+ */
 function askForEvents(nested: NestedVcpu, taken: boolean): void {
-  const { vcpu } = nested;
+  const { vcpu, state: own } = nested;
   const { processor, state, localApic } = vcpu;
-  let free = !taken;
+  const window = taken ? NO_WINDOW : own.windowMet;
+  own.windowMet = NO_WINDOW;
   let nmiWindow = primary12(nested, PRIMARY.NMI_WINDOW_EXITING);
   let interruptWindow = primary12(nested, PRIMARY.INTERRUPT_WINDOW_EXITING);
   let kick = false;
   if (state.pendingNmi !== 0) {
     if (pin12(nested, PIN.NMI_EXITING)) kick = nmiMayExit(nested);
-    else if (free && nmiOpen(vcpu) && !waitsForStartup(nested)) {
+    else if (window === EXIT_REASON.NMI_WINDOW) {
       state.pendingNmi = 0;
       write32(processor, VM_ENTRY_INTR_INFO_FIELD, NMI_INFORMATION);
-      free = false;
     } else nmiWindow = true;
   }
   if (localApic.interruptPending()) {
     if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick ||= interruptsMayExit(nested);
-    else if (free && !interruptWindow && interruptsOpen(vcpu) && interruptsMayExit(nested) && !anExitIsDue(nested))
+    else if (window === EXIT_REASON.INTERRUPT_WINDOW)
       write32(processor, VM_ENTRY_INTR_INFO_FIELD, VALID | localApic.acknowledge());
     else interruptWindow = true;
   }
@@ -122,12 +126,6 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.INTERRUPT_WINDOW_EXITING, interruptWindow);
   if (state.pendingInit !== 0 || (state.pendingStartup >= 0 && waitsForStartup(nested))) processor.kick(true);
   else if (kick) processor.kick();
-}
-
-/** An exit that L1 has asked for, is due, and comes before interrupts: an NMI window, or the timer. */
-function anExitIsDue(nested: NestedVcpu): boolean {
-  if (primary12(nested, PRIMARY.NMI_WINDOW_EXITING) && nmiOpen(nested.vcpu)) return true;
-  return pin12(nested, PIN.ACTIVATE_VMX_PREEMPTION_TIMER) && timerLeft(nested) === 0;
 }
 
 const activity02 = ({ vcpu }: NestedVcpu): number => vcpu.processor.readLow(GUEST_ACTIVITY_STATE);

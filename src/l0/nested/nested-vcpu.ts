@@ -48,6 +48,8 @@ export type NestedVcpuState = {
   injectedRipHigh: number;
   /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
   completedForL2: number;
+  /** The exit reason, if L2 has just left by a window that L0 asked for; 0: it has not. */
+  windowMet: number;
   /** When the preemption timer of L2 expires, in the periods in which it counts. */
   timerEnd: number;
 };
@@ -62,6 +64,7 @@ const initialState = (): NestedVcpuState => ({
     injectedRipLow: 0,
     injectedRipHigh: 0,
     completedForL2: 0,
+    windowMet: 0,
     timerEnd: 0,
   },
 });
@@ -93,7 +96,8 @@ export class NestedVcpu implements CompositionPorts {
   readonly #pages: NestedPages;
   readonly #msrBitmap: MergedBitmap;
   readonly #ioBitmaps: readonly [MergedBitmap, MergedBitmap];
-  readonly #standIn: HostPhysical;
+  /** A page of L0's, in the place of an APIC-access page that is no memory of L1. */
+  readonly standIn: HostPhysical;
   readonly #ept01WithoutApic: Ept01WithoutApic;
   readonly #view: ProcessorView;
 
@@ -123,17 +127,18 @@ export class NestedVcpu implements CompositionPorts {
       : undefined;
     this.#msrBitmap = new MergedBitmap(memory, page());
     this.#ioBitmaps = [new MergedBitmap(memory, page()), new MergedBitmap(memory, page())];
-    this.#standIn = page();
+    this.standIn = page();
     this.#ept01WithoutApic = new Ept01WithoutApic(
       new Ept01(memory, allocator, machine.memory),
       processor,
-      this.#standIn,
+      this.standIn,
     );
     this.#view = new ProcessorView(processor);
     this.vpids = new VpidMap(processor, FIRST_VPID, vcpu.index + 1);
     this.multiDimensional = new MultiDimensionalPaging({
       ...{ processor, memory, pages: allocator, pageLimit: pages.pageLimit },
       ...{ l1: machine.memory, features: eptFeatures(shown, physicalAddressBits) },
+      standIn: this.standIn,
     });
   }
 
@@ -183,7 +188,7 @@ export class NestedVcpu implements CompositionPorts {
   }
   apicAccessPage(address: PhysicalAddress): HostPhysical {
     const host = this.vcpu.machine.memory.translate(address);
-    return host < 0 ? this.#standIn : host;
+    return host < 0 ? this.standIn : host;
   }
   eptPointer(eptp12: Halves | undefined, out: Halves): void {
     const { machine } = this.vcpu;
@@ -194,8 +199,7 @@ export class NestedVcpu implements CompositionPorts {
     if (eptp12 === undefined && access >= 0) return this.#ept01WithoutApic.enter(access, isRam, out);
     if (eptp12 === undefined) return shadowOnEptPointer(machine.ept01.pointer, out);
     const paging = this.multiDimensional;
-    paging.standInFor = access >= 0 && !isRam ? access - (access % PAGE_BYTES) : -1;
-    paging.standIn = this.#standIn;
+    paging.standInAt(access >= 0 && !isRam ? access - (access % PAGE_BYTES) : -1);
     paging.enter(eptp12, out);
   }
   vpid(vpid12: number): number {

@@ -225,7 +225,11 @@ export class NestedVmx implements NestedHooks {
   #servedHere(nested: NestedVcpu, reason: number): boolean {
     const { vcpu, state } = nested;
     const row = exitReason(reason);
-    if (row?.class === 'event') return reason === EXIT_REASON.INTERRUPT_WINDOW || reason === EXIT_REASON.NMI_WINDOW;
+    if (reason === EXIT_REASON.INTERRUPT_WINDOW || reason === EXIT_REASON.NMI_WINDOW) {
+      state.windowMet = reason;
+      return true;
+    }
+    if (row?.class === 'event') return false;
     state.completedForL2 = 1;
     if (readsTsc(vcpu, reason)) {
       readTscOfL2(nested, reason === EXIT_REASON.RDTSCP);

@@ -24,8 +24,6 @@ const DOUBLE_FAULT = 8;
 const PAGE_FAULT = 14;
 /** A hardware exception with an error code. */
 const PAGE_FAULT_INFORMATION = 0x80000b0e;
-/** Exceptions that a page fault in their delivery makes a double fault: contributory ones, and page faults. */
-const DOUBLED_BY_PAGE_FAULT: ReadonlySet<number> = new Set([0, 10, 11, 12, 13, 14, 21]);
 
 /**
  * Page tables where no memory is read as ones: most often that is a page fault by reserved bits, which makes the event
@@ -72,14 +70,17 @@ function leaveByPageFault(nested: NestedVcpu, exit: ExitInformation, errorCode: 
   );
 }
 
-/** L2 takes the page fault, or a double fault in whose delivery CR2 has its address. False: it was delivering one. */
+/**
+ * L2 takes the page fault instead, contributory exceptions included; in place of a page fault it takes a double fault, and
+ * CR2 has the second address. False: it was delivering one.
+ */
 function faultsInstead(vcpu: Vcpu, vectoring: number, errorCode: number): boolean {
   const { processor } = vcpu;
   const exception = extract(INTERRUPTION_INFORMATION.TYPE, vectoring) === INTERRUPTION_TYPE.hardwareException;
   const vector = exception ? extract(INTERRUPTION_INFORMATION.VECTOR, vectoring) : -1;
   if (vector === DOUBLE_FAULT) return false;
   processor.writeRegister('cr2', processor.readLow(GUEST_LINEAR_ADDRESS), processor.readHigh(GUEST_LINEAR_ADDRESS));
-  if (DOUBLED_BY_PAGE_FAULT.has(vector)) vcpu.raise(DOUBLE_FAULT, 0);
+  if (vector === PAGE_FAULT) vcpu.raise(DOUBLE_FAULT, 0);
   else vcpu.raisePageFault(readNatural(processor, GUEST_LINEAR_ADDRESS), errorCode);
   return true;
 }

@@ -25,6 +25,7 @@ interface World {
   readonly processor: FakeProcessor;
   readonly allocator: HostAllocator;
   readonly l1: L1Memory;
+  readonly standIn: HostPhysical;
   readonly paging: MultiDimensionalPaging;
 }
 
@@ -33,7 +34,9 @@ function world(pageLimit = 1000): World {
   const processor = new FakeProcessor(0, PROFILES['modern-1'], memory);
   const allocator = new HostAllocator(memory, 0, 8 * MIB);
   const l1 = new L1Memory(memory, { ramBytes: 16 * MIB, hole: 0xb0000000, start: 8 * MIB, permute: 3 });
+  const standIn = allocator.allocate();
   const paging = new MultiDimensionalPaging({
+    standIn,
     processor,
     memory,
     pages: allocator,
@@ -41,7 +44,7 @@ function world(pageLimit = 1000): World {
     l1,
     features: eptFeatures(PROFILES['modern-1'], 39),
   });
-  return { memory, processor, allocator, l1, paging };
+  return { memory, processor, allocator, l1, standIn, paging };
 }
 
 function put(l1: L1Memory, address: number, low: number, high = 0): void {
@@ -322,9 +325,22 @@ describe('an APIC-access page that is no memory of L1', () => {
     const pointer = pointer02(w);
     assert.equal(w.paging.violation(EPTP12, 0x300, READ), 'device');
     assert.equal(w.paging.l1Physical, 0xfee00300);
-    w.paging.standInFor = 0xfee00000;
-    w.paging.standIn = w.allocator.allocate();
+    w.paging.standInAt(0xfee00000);
     assert.equal(w.paging.violation(EPTP12, 0x300, READ), 'filled');
-    assert.equal(walk02(w, pointer, 0x300)?.host, w.paging.standIn + 0x300);
+    assert.equal(walk02(w, pointer, 0x300)?.host, w.standIn + 0x300);
+  });
+  it('which no table leads to any more when the APIC-access page is another, or there is none', () => {
+    for (const next of [-1, 0xfee01000]) {
+      const w = world();
+      map12(w.l1, 0, 0xfee00000, 7, 1);
+      const pointer = pointer02(w);
+      w.paging.standInAt(0xfee00000);
+      assert.equal(w.paging.violation(EPTP12, 0x300, READ), 'filled');
+      w.processor.invalidations.length = 0;
+      w.paging.standInAt(next);
+      assert.equal(walk02(w, pointer, 0x300), undefined);
+      assert.equal(w.processor.invalidations.length, 1);
+      assert.equal(w.paging.violation(EPTP12, 0x300, READ), 'device');
+    }
   });
 });

@@ -40,11 +40,22 @@ export type MultiDimensionalState = {
   entries: number;
   /** Pages that all the tables take together. */
   pages: number;
+  /** The L1-physical page, no memory, in whose place the stand-in is mapped: the APIC-access page of vmcs12. -1: none. */
+  standInFor: PhysicalAddress;
+  /** Flag: a table may map the stand-in. */
+  standInMapped: number;
 };
 
 export function initialMultiDimensionalState(): MultiDimensionalState {
   const none = (): Float64Array => new Float64Array(ROOTS).fill(-1);
-  return { keys: none(), roots: none(), used: new Float64Array(ROOTS), entries: 0, pages: 0 };
+  return {
+    keys: none(),
+    roots: none(),
+    used: new Float64Array(ROOTS),
+    entries: 0,
+    pages: 0,
+    ...{ standInFor: -1, standInMapped: 0 },
+  };
 }
 
 export interface MultiDimensionalParts {
@@ -55,6 +66,8 @@ export interface MultiDimensionalParts {
   readonly pageLimit: number;
   readonly l1: SecondStage & TableMemory;
   readonly features: EptFeatures;
+  /** A page of L0's for an APIC-access page that is no memory of L1. */
+  readonly standIn: HostPhysical;
 }
 
 /** The EPT02s of one virtual CPU. INVEPT is about one logical processor, so nothing is shared. */
@@ -63,9 +76,6 @@ export class MultiDimensionalPaging {
   /** After a violation that was `violation`: what EPT12 permits there, bits 2:0. After `device`: where in L1's space. */
   permissions12 = 0;
   l1Physical: PhysicalAddress = 0;
-  /** An L1-physical page that is no memory, and what stands in for it: the APIC-access page of vmcs12. -1: none. */
-  standInFor: PhysicalAddress = -1;
-  standIn: HostPhysical = -1;
   readonly #parts: MultiDimensionalParts;
   readonly #walker: Ept12Walker;
   readonly #table: Ept02Table;
@@ -94,6 +104,18 @@ export class MultiDimensionalPaging {
     if (slot < 0) slot = this.#newSlot(key);
     state.used[slot] = ++state.entries;
     this.#pointer(slot, out);
+  }
+
+  /**
+   * The L1-physical page, no memory, that is vmcs12's APIC-access page from now on; -1: none. Only as such may L2 reach the
+   * stand-in, so what other entries have mapped goes.
+   */
+  standInAt(page: PhysicalAddress): void {
+    const { state } = this;
+    if (page === state.standInFor) return;
+    if (state.standInMapped !== 0) this.invalidateAll();
+    state.standInMapped = 0;
+    state.standInFor = page;
   }
 
   /**
@@ -157,9 +179,10 @@ export class MultiDimensionalPaging {
     const { physical, permissions, memoryType, dirty } = this.#walker;
     let host = l1.translate(physical);
     let shift = Math.min(this.#walker.shift, l1.isWholeChunk(physical) ? 21 : 12);
-    if (host < 0 && physical - (physical % PAGE_BYTES) === this.standInFor) {
-      host = this.standIn;
+    if (host < 0 && physical - (physical % PAGE_BYTES) === this.state.standInFor) {
+      host = this.#parts.standIn;
       shift = 12;
+      this.state.standInMapped = 1;
     }
     this.l1Physical = physical;
     if (host < 0) return 'device';

@@ -61,6 +61,8 @@ export class Processor {
   faultVector = 0;
   /** -1: the exception pushes no error code. */
   faultErrorCode = -1;
+  /** Of a recorded #DB: the DR6 bits that its delivery sets. */
+  faultDebugStatus = 0;
   /** The address of a page fault, for CR2. */
   faultLinearLow = 0;
   faultLinearHigh = 0;
@@ -232,6 +234,11 @@ export class Processor {
       this.faultErrorCode = errorCode;
     }
     return STATUS.fault;
+  }
+  /** Records a #DB. DR6 is for the delivery to write: a VM exit leaves it alone. */
+  debugFault(debugStatus: number): number {
+    if (!this.faulted) this.faultDebugStatus = debugStatus;
+    return this.fault(1);
   }
   generalProtection(errorCode = 0): number {
     return this.fault(13, errorCode);

@@ -58,7 +58,11 @@ export class RunLoop {
     for (let now = cpu.ticks; now < end; now = cpu.ticks) {
       const deadline = this.vmx === undefined ? Infinity : this.vmx.deadline();
       if (deadline <= now) words[STATE.attention >> 2] |= ATTENTION.vmx;
-      if (words[STATE.activity >> 2] !== ACTIVITY.active && !this.wake()) return;
+      if (words[STATE.activity >> 2] !== ACTIVITY.active) {
+        if (!this.wake()) return;
+        // What VT-x did may have left it halted: its owner looked for events, and entered again.
+        if (words[STATE.activity >> 2] !== ACTIVITY.active) continue;
+      }
       const attention = words[STATE.attention >> 2];
       if (attention === 0) this.runBlocks(now, Math.min(end, deadline));
       else if (attention === ATTENTION.shadow && this.afterSti()) this.stepInShadow(now);
@@ -106,8 +110,7 @@ export class RunLoop {
       if (!this.events.wakes(cpu)) return false;
       this.events.deliverPending(cpu);
       cpu.words[STATE.attention >> 2] |= ATTENTION.interrupt;
-      // A VMX abort is a shutdown that takes no more events.
-      return cpu.words[STATE.activity >> 2] !== ACTIVITY.shutdown;
+      return true;
     }
     if (cpu.words[STATE.activity >> 2] !== ACTIVITY.halted || !this.events.wakes(cpu)) return false;
     cpu.words[STATE.activity >> 2] = ACTIVITY.active;

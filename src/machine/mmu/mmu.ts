@@ -19,6 +19,8 @@ const PAGE_FAULT = 14;
 const STACK_FAULT = 12;
 const GENERAL_PROTECTION = 13;
 const ALIGNMENT_CHECK = 17;
+/** Upper half of the last canonical addresses below the hole. */
+const LAST_HIGH = 0x7fff;
 
 /** Two places in scratch: a load that must be assembled, and a store that waits until its instruction commits. */
 const LOAD_SLOT = SCRATCH_OFFSET;
@@ -116,14 +118,14 @@ export class Mmu {
   access(low: number, high: number, spec: number): number {
     const { cpu } = this;
     const top = high >> 15;
-    if (top !== 0 && top !== -1) {
+    const size = spec & ACCESS.sizeMask;
+    if ((top !== 0 && top !== -1) || (high === LAST_HIGH && (low >>> 0) + size > 0x100000000)) {
       const inStack =
         (spec & ACCESS.stack) !== 0 ||
         this.memory.i32[(cpu.words[STATE.record >> 2] + RECORD.segmentBase) >> 2] === STATE.zeroStack;
       cpu.fault(inStack ? STACK_FAULT : GENERAL_PROTECTION, 0);
       return -1;
     }
-    const size = spec & ACCESS.sizeMask;
     if (this.alignmentChecked && (low & (Math.min(size, 8) - 1)) !== 0) {
       cpu.fault(ALIGNMENT_CHECK, 0);
       return -1;

@@ -2,11 +2,34 @@
 // Traps that the run loop found after an instruction of a guest: delivered or intercepted in their turn, or saved.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { ENTRY, EXIT, PRIMARY } from '../../arch/vmx/controls.ts';
 import { STATE } from '../cpu/state.ts';
 import { VmxBench } from './vmx-bench.test.ts';
 
 const bench = new VmxBench();
 const HARDWARE_EXCEPTION_1 = 0x80000301;
+
+describe('an access to debug registers while DR7.GD is set', () => {
+  const launch = (exceptions: number): void => {
+    bench.reset().set('EXCEPTION_BITMAP', exceptions).set('GUEST_DR7', 0x2400);
+    bench.or('VM_ENTRY_CONTROLS', ENTRY.LOAD_DEBUG_CONTROLS).or('VM_EXIT_CONTROLS', EXIT.SAVE_DEBUG_CONTROLS);
+    bench.primary(PRIMARY.HLT_EXITING).launch('0f 21 c0');
+  };
+  it('an exit tells it in its qualification, and leaves DR6 and DR7 alone', () => {
+    const before = bench.reset().cpu.get64(STATE.dr6);
+    launch(1 << 1);
+    assert.equal(bench.reason, 'EXCEPTION_NMI');
+    assert.equal(bench.get('EXIT_QUALIFICATION'), 0x2000);
+    assert.equal(bench.get('GUEST_DR7'), 0x2400);
+    assert.equal(bench.cpu.get64(STATE.dr6), before);
+  });
+  it('a delivery tells it in DR6, and clears DR7.GD', () => {
+    launch(0);
+    assert.equal(bench.reason, 'HLT');
+    assert.equal(bench.cpu.get32(STATE.dr6) & 0x2000, 0x2000);
+    assert.equal(bench.get('GUEST_DR7'), 0x400);
+  });
+});
 
 describe('debug traps that the run loop found', () => {
   const inGuest = (): void => {

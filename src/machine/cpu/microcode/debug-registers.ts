@@ -7,7 +7,6 @@ import { ATTENTION, STATE } from '../state.ts';
 import { INTERCEPTED, intercepted } from './intercept.ts';
 import type { MicrocodeRoutines } from './microcode.ts';
 
-const DEBUG_EXCEPTION = 1;
 /** See: SDM 18.2 Debug Registers: what is writable, and what reads as 1. */
 const DR6 = { writable: 0xe00fn, fixed: 0xffff0ff0n, BD: 0x2000 } as const;
 const DR7 = { writable: 0xffff23ffn, fixed: 0x400n, GD: 0x2000, enables: 0xff } as const;
@@ -25,8 +24,7 @@ function registerOf(cpu: Processor, number: number): number {
 /** DR7.GD: every access is a debug exception. */
 function guarded(cpu: Processor): boolean {
   if ((cpu.words[STATE.dr7 >> 2] & DR7.GD) === 0) return false;
-  cpu.words[STATE.dr6 >> 2] |= DR6.BD;
-  cpu.fault(DEBUG_EXCEPTION);
+  cpu.debugFault(DR6.BD);
   return true;
 }
 

@@ -125,7 +125,7 @@ function recordedFault(cpu: Processor): Event {
   const { faultVector: vector, faultErrorCode: errorCode } = cpu;
   if (vector === VECTOR.PF)
     return { vector, kind: 'fault', errorCode, linear: { low: cpu.faultLinearLow, high: cpu.faultLinearHigh } };
-  if (vector === VECTOR.DB) return { vector, kind: 'fault', errorCode, debugStatus: 0 };
+  if (vector === VECTOR.DB) return { vector, kind: 'fault', errorCode, debugStatus: cpu.faultDebugStatus };
   return { vector, kind: 'fault', errorCode };
 }
 

@@ -21,6 +21,7 @@ import { Routines } from './routines.ts';
 import { SEGMENT_REGISTER_MICROCODE } from './segment-registers.ts';
 import { SOFTWARE_INTERRUPT_MICROCODE } from './software-interrupts.ts';
 import { STACK_MICROCODE } from './stack.ts';
+import { STRING_MICROCODE } from './strings.ts';
 import { SYSCALL_MICROCODE } from './syscall.ts';
 
 /** For the tests beside it: a processor with descriptor tables in memory that executes single microcoded instructions. */
@@ -88,6 +89,7 @@ const SETS = [
   SEGMENT_REGISTER_MICROCODE,
   SOFTWARE_INTERRUPT_MICROCODE,
   STACK_MICROCODE,
+  STRING_MICROCODE,
   SYSCALL_MICROCODE,
 ];
 

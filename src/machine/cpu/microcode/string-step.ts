@@ -3,8 +3,8 @@ import { OperandKind } from '../../../decode/instruction.ts';
 import type { Instruction } from '../../../decode/instruction.ts';
 import { RFLAGS } from '../register-bits.ts';
 import type { LinearAddress, Processor } from '../processor.ts';
-import { ES, FS, RDI, RSI, STATE } from '../state.ts';
-import { segmentLinear } from './effective-address.ts';
+import { ES, RDI, RSI, STATE } from '../state.ts';
+import { alignmentFault, segmentLinear } from './effective-address.ts';
 
 /** What an iteration of a string instruction needs to know of it. */
 export interface StringStep {
@@ -38,15 +38,11 @@ export function indexValue(cpu: Processor, register: number, addressSize: number
   return addressSize === 32 ? cpu.reg32(register) : cpu.reg16(register);
 }
 
+/** NaN with the fault recorded where the segment or an alignment check forbids the access. */
 function address(step: StringStep, segment: number, register: number, write: boolean): LinearAddress {
-  const { cpu, addressSize } = step;
-  if (addressSize === 64 && segment < FS) {
-    const high = cpu.words[register * 2 + 1] >> 15;
-    if (high === 0 || high === -1) return cpu.getSigned(register * 8);
-    cpu.generalProtection();
-    return NaN;
-  }
-  return segmentLinear(cpu, segment, indexValue(cpu, register, addressSize), step.bytes, write);
+  const { cpu, addressSize, bytes } = step;
+  const linear = segmentLinear(cpu, segment, indexValue(cpu, register, addressSize), bytes, write);
+  return alignmentFault(cpu, linear, bytes) ? NaN : linear;
 }
 
 export const source = (step: StringStep): LinearAddress => address(step, step.segment, RSI, false);

@@ -98,8 +98,7 @@ function enterTask(cpu: Processor, layout: TaskLayout): void {
 
 /** The T flag of the new task: #DB before its first instruction. */
 function taskTrap(cpu: Processor): void {
-  cpu.words[STATE.dr6 >> 2] |= TASK_SWITCH_TRAP;
-  cpu.fault(VECTOR.DB);
+  cpu.debugFault(TASK_SWITCH_TRAP);
 }
 
 /** Faults here are #TS of the new task, #NP and #SS where a segment is not present. */
