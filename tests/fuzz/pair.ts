@@ -117,12 +117,14 @@ export class Pair {
 
   /** For the next program: machines in which L1 has shut down are revived, others that are not at its begin made anew. */
   private makeReady(roles: readonly Role[], ends: readonly RunEnd[], anew: boolean): void {
-    if (all(ends, 'shutdown') && !anew)
-      reviveAll(
-        roles.map((role) => this.side(role)),
-        this.base,
-      );
+    if (all(ends, 'shutdown') && !anew) this.revive(roles.map((role) => this.side(role)));
     else if (!all(ends, 'done') || anew) for (const role of roles) this.forget(role);
+  }
+
+  /** What is done to a machine from outside is no guest's doing. */
+  private revive(sides: readonly Side[]): void {
+    for (const side of sides) this.contained.get(side)?.begin(false);
+    reviveAll(sides, this.base);
   }
 
   /**
