@@ -14,6 +14,7 @@ import { INTERRUPTION_TYPE, SIPI } from '../../arch/vmx/qualifications.ts';
 import { ACTIVITY, BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
 import { injectException, injectInterruptedDelivery, protectedMode } from '../events.ts';
 import { isSet, setBits, write32 } from '../vmcs-access.ts';
+import { finishTprWrite } from './apic-access-page.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
 import { leaveL2 } from './leave-l2.ts';
@@ -41,6 +42,7 @@ const primary12 = ({ vmcs12 }: NestedVcpu, mask: number): boolean =>
 /** Before an entry of L2. Afterwards L1 may be the one that is entered. */
 export function prepareEntryOfL2(nested: NestedVcpu): void {
   const { vcpu } = nested;
+  finishTprWrite(nested);
   if (vcpu.state.exceptionVector >= 0 && vcpu.state.vectoring === 0 && exceptionLeaves(nested)) return;
   const taken =
     injectInterruptedDelivery(vcpu) || injectException(vcpu) || entryInjects(nested) || injectPendingTrap(nested);
@@ -117,7 +119,7 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
     } else nmiWindow = true;
   }
   if (localApic.interruptPending()) {
-    if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick ||= interruptsMayExit(nested);
+    if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick ||= taken || interruptsMayExit(nested);
     else if (window === EXIT_REASON.INTERRUPT_WINDOW)
       write32(processor, VM_ENTRY_INTR_INFO_FIELD, VALID | localApic.acknowledge());
     else interruptWindow = true;
@@ -131,7 +133,10 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
 const activity02 = ({ vcpu }: NestedVcpu): number => vcpu.processor.readLow(GUEST_ACTIVITY_STATE);
 const waitsForStartup = (nested: NestedVcpu): boolean => activity02(nested) === ACTIVITY.waitForSipi;
 
-/** Interrupts end HLT, but neither shutdown nor wait-for-SIPI. A shadow holds the kick back as it does them. */
+/**
+ * Interrupts end HLT, but neither shutdown nor wait-for-SIPI; an event that the entry delivers has ended both. A shadow
+ * holds the kick back as it does them.
+ */
 const interruptsMayExit = (nested: NestedVcpu): boolean => activity02(nested) <= ACTIVITY.hlt;
 
 /** With NMI exiting, blocking by NMI holds NMIs back unless it is only of virtual NMIs. */

@@ -48,6 +48,8 @@ export type NestedVcpuState = {
   injectedRipHigh: number;
   /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
   completedForL2: number;
+  /** Flag: the instruction that L0 emulates for L2 writes VTPR. */
+  vtprWritten: number;
   /** The exit reason, if L2 has just left by a window that L0 asked for; 0: it has not. */
   windowMet: number;
   /** When the preemption timer of L2 expires, in the periods in which it counts. */
@@ -64,6 +66,7 @@ const initialState = (): NestedVcpuState => ({
     injectedRipLow: 0,
     injectedRipHigh: 0,
     completedForL2: 0,
+    vtprWritten: 0,
     windowMet: 0,
     timerEnd: 0,
   },
