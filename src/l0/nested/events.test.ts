@@ -90,6 +90,20 @@ describe('an interrupt for L1 while L2 runs', () => {
     assert.deepEqual(f.fixture.injected, { vector: 0x30, type: 0 });
     assert.ok(f.processor.kicks > kicks);
   });
+  it('an instruction counts though the handler begins where L2 was entered: the stack pointer has moved', () => {
+    const counted = (rsp: number): number => {
+      const injects: Change = (vmcs) => {
+        vmcs.set('VM_ENTRY_INTR_INFO_FIELD', 0x80000030);
+        vmcs.set('EXCEPTION_BITMAP', 0x2000);
+      };
+      const f = new NestedFixture().launch(injects);
+      const before = f.processor.ticks;
+      const GUEST_RSP = f.processor.get('GUEST_RSP') + BigInt(rsp);
+      f.exit('EXCEPTION_NMI', { VM_EXIT_INTR_INFO: 0x80000b0d, GUEST_RSP });
+      return f.processor.ticks - before;
+    };
+    assert.deepEqual([counted(-40), counted(0)], [1, 0]);
+  });
   it("without external-interrupt exiting it goes through L2's IDT when that is open", () => {
     const f = new NestedFixture().launch();
     f.processor.set('GUEST_RFLAGS', 2);

@@ -23,7 +23,8 @@ import { continueTimer } from './preemption-timer.ts';
 import { interceptInexactTsc } from './time-stamp-counter.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
-const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_RIP } = OFFSET;
+const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_RIP, GUEST_RSP } =
+  OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
@@ -204,16 +205,21 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   state.pendingDebugAtEntry = processor.readLow(GUEST_PENDING_DBG_EXCEPTIONS);
   state.injectedRipLow = processor.readLow(GUEST_RIP);
   state.injectedRipHigh = processor.readHigh(GUEST_RIP);
+  state.injectedRspLow = processor.readLow(GUEST_RSP);
+  state.injectedRspHigh = processor.readHigh(GUEST_RSP);
 }
 
 /**
  * The exit interrupted the delivery of the event with which L2 was entered, or of an exception that came of it: no
- * instruction of L2 has begun, and L2 is where it was entered, which no handler is.
+ * instruction of L2 has begun, and L2 is where it was entered: there a handler may be, but not with the same stack pointer.
  */
 export function interruptedInjection({ vcpu, state }: NestedVcpu): boolean {
   const { processor } = vcpu;
   const moved =
-    processor.readLow(GUEST_RIP) !== state.injectedRipLow || processor.readHigh(GUEST_RIP) !== state.injectedRipHigh;
+    processor.readLow(GUEST_RIP) !== state.injectedRipLow ||
+    processor.readLow(GUEST_RSP) !== state.injectedRspLow ||
+    processor.readHigh(GUEST_RIP) !== state.injectedRipHigh ||
+    processor.readHigh(GUEST_RSP) !== state.injectedRspHigh;
   if (state.injected === 0 || moved) return false;
   const now = { low: 0, high: 0 };
   processor.readTsc(now);

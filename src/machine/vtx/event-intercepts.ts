@@ -15,7 +15,8 @@ import { STATE } from '../cpu/state.ts';
 import type { VmxUnit } from './vmx-unit.ts';
 
 const NMI_UNBLOCKING = 1 << 12;
-const INSTRUCTION_BREAKPOINTS = 0xf;
+/** DR6.BD. */
+const DEBUG_REGISTER_ACCESS = 0x2000;
 /** Debug-exception qualification: B0 to B3, BD, BS. */
 const DEBUG_CONDITIONS = 0x600f;
 
@@ -65,11 +66,17 @@ function rewind(unit: VmxUnit, length: number): void {
   cpu.rip = cpu.code64 ? cpu.rip - length : (cpu.rip - length) >>> 0;
 }
 
-/** Whether the engine counted an instruction for what came up. */
-function counted(event: Event, during: Event | undefined): boolean {
+/**
+ * Whether an exit takes back a count of the engine's: of the instruction that made `event` come up, or whose fault `during`
+ * was. Of debug exceptions this is only the access to a debug register, and only where the exit says so: the owner counts
+ * by what it reads there. See: `countsInstruction` of l0/nested/clock.ts
+ */
+export function counted(event: Event | undefined, during: Event | undefined): boolean {
   const cause = during ?? event;
+  if (cause === undefined) return true;
   if (cause.kind === 'external' || cause.kind === 'nmi' || cause.kind === 'trap') return false;
-  return cause.vector !== VECTOR.DB || ((cause.debugStatus ?? 0) & INSTRUCTION_BREAKPOINTS) === 0;
+  if (cause.kind !== 'fault' || cause.vector !== VECTOR.DB) return true;
+  return during === undefined && ((cause.debugStatus ?? 0) & DEBUG_REGISTER_ACCESS) !== 0;
 }
 
 const SOURCE: { readonly [Reason in TaskSwitchReason]: number } = { call: 0, iret: 1, jump: 2, interrupt: 3 };

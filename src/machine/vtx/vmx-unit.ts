@@ -30,7 +30,7 @@ import { ActiveControls, NO_PAGE } from './active-controls.ts';
 import * as boundary from './boundary.ts';
 import { CheckedVmcss } from './checked-vmcs.ts';
 import { allowedControl, shownControl, writtenControl } from './control-registers.ts';
-import { interceptEvent, interceptTaskSwitch, tripleFault } from './event-intercepts.ts';
+import { counted, interceptEvent, interceptTaskSwitch, tripleFault } from './event-intercepts.ts';
 import { BLOCKING, makeExit } from './exit.ts';
 import { ExitInformation } from './exit-information.ts';
 import { EPTP } from './ept-entry.ts';
@@ -193,12 +193,7 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
       this.exit.delivering(during);
       this.exit.resumeFlag = pushedFlags(this.cpu, during) & RFLAGS.RF;
     }
-    const counted =
-      during === undefined ||
-      during.kind === 'fault' ||
-      during.kind.startsWith('software') ||
-      during.kind === 'privilegedSoftware';
-    if (counted) {
+    if (counted(undefined, during)) {
       this.showShadow();
       this.uncount();
     }
