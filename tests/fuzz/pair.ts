@@ -93,7 +93,7 @@ export class Pair {
     place(program, this.image, MONITOR.entries.done);
     const roles: readonly Role[] = program.defined ? ['bare', 'compared'] : ['alone'];
     const sides = roles.map((role) => this.side(role));
-    for (const side of sides) this.contained.get(side)?.begin(thorough);
+    for (const side of sides) this.contained.get(side)?.begin(thorough, program.races);
     this.rules.length = 0;
     const ends: RunEnd[] = [];
     let thrown: string | undefined;
