@@ -205,7 +205,7 @@ export function fakeHooks(changes: Partial<NestedHooks> = {}): NestedHooks {
   return {
     readCapability: (index) => (index === 0x480 ? { low: 1, high: 2 } : undefined),
     toL1Physical: (_vcpu, address) => address,
-    leaveByEpt12: () => {},
+    leaveByAccess: () => {},
     allowsControl: () => true,
     blocksInit: () => false,
     vmxInstruction: () => {},

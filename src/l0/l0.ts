@@ -159,6 +159,8 @@ export class L0 implements RootSoftware, NestedHost {
 
   private enter(vcpu: Vcpu): ExitVerdict {
     if (vcpu.state.level === 2) this.l1.nested?.beforeEntry(vcpu);
+    // What was due to L2 became an exit to L1, and that a VMX abort.
+    if (vcpu.state.activity !== ACTIVITY.active) return 'halt';
     if (vcpu.state.level === 1) injectEvents(vcpu);
     this.recorder.entry(vcpu.state.level, vcpu.index, this.time.nanoseconds());
     if (this.recorder.tracing)

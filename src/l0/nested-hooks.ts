@@ -18,7 +18,7 @@ export interface NestedHost {
   readonly recorder: Recorder;
 }
 
-/** An access of L2 to its physical memory that EPT12 does not permit. */
+/** An access of L2 to its physical memory that exits: EPT12 does not permit it, or it is one to the APIC-access page. */
 export interface ForbiddenAccess {
   /** L2-physical. */
   readonly address: PhysicalAddress;
@@ -64,12 +64,12 @@ export interface NestedHooks {
   undeliverable(vcpu: Vcpu): void;
   /**
    * L1-physical address behind a physical address of the guest that runs: at level 2 through EPT12, as an access that
-   * needs these permissions (1 read, 2 write, 4 execute) would find it; -1: EPT12 forbids it. `structure`: the access is
-   * one to the guest's paging structures.
+   * needs these permissions (1 read, 2 write, 4 execute) would find it; -1: the access exits. `structure`: it is one to the
+   * guest's paging structures.
    */
   toL1Physical(vcpu: Vcpu, address: PhysicalAddress, needed: number, structure: boolean): PhysicalAddress;
-  /** L0 emulates an instruction of L2, and EPT12 forbids an access of it: L2 exits to L1. Afterwards `level` is 1. */
-  leaveByEpt12(vcpu: Vcpu, access: ForbiddenAccess): void;
+  /** L0 emulates an instruction of L2, and an access of it exits: L2 leaves to L1. Afterwards `level` is 1. */
+  leaveByAccess(vcpu: Vcpu, access: ForbiddenAccess): void;
   /** L1 changed its time-stamp counter while `level` is 2. */
   tscOffsetChanged(vcpu: Vcpu): void;
   /** Power-up or INIT of the virtual CPU: outside VMX operation. */

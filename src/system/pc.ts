@@ -110,7 +110,7 @@ export class Pc {
     this.machine.processors.forEach((unit, i) => this.leaveAsFirmware(unit, i === 0));
     for (const { port, value } of firmwarePorts) this.machine.bus.writePort(port, 1, value);
     for (const { index, value } of firmwareCmos(this.layout)) this.devices.rtc.preset(index, value);
-    enter(this.machine.processors[0], plan.entry);
+    enterAt(this.machine.processors[0], plan.entry);
     return plan;
   }
 
@@ -149,7 +149,8 @@ function shutdownOf({ vmx }: ProcessorUnit, processor: number): PcEnd {
   return { kind: 'shutdown', processor, abortIndicator };
 }
 
-function enter(unit: ProcessorUnit, entry: InitialState): void {
+/** Puts a processor at a boot plan's entry. */
+export function enterAt(unit: ProcessorUnit, entry: InitialState): void {
   const { cpu } = unit;
   GENERAL.forEach((name, i) => cpu.setReg64(i, BigInt(entry.general[name])));
   for (const [name, segment] of SEGMENTS) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two machines that execute the same programs: the bare one, which shows what L1 sees under L0, and one that L0 owns.
 // They are made once and execute one program after the other, since making them takes longer than hundreds of programs.
+import { assert } from '../../src/base/assert.ts';
 import { supports } from '../../src/arch/vmx/capabilities.ts';
 import type { VmxCapabilities } from '../../src/arch/vmx/capabilities.ts';
 import { PROFILES } from '../../src/arch/vmx/profiles.ts';
+import type { BootPlan } from '../../src/boot/plan.ts';
 import type { NestedHost } from '../../src/l0/nested-hooks.ts';
 import { capabilitiesForL1 } from '../../src/l0/nested/capabilities.ts';
 import { NestedVmx } from '../../src/l0/nested/nested-vmx.ts';
@@ -11,7 +13,7 @@ import type { JitMode } from '../../src/machine/cpu/jit/jit.ts';
 import type { Machine } from '../../src/machine/machine.ts';
 import type { ProcessorUnit } from '../../src/machine/processor-unit.ts';
 import { L0Pc } from '../../src/system/l0-pc.ts';
-import { Pc } from '../../src/system/pc.ts';
+import { Pc, enterAt } from '../../src/system/pc.ts';
 import { DEBUG_EXIT, RAM_BYTES } from './layout.ts';
 import { readMonitor } from './monitor.ts';
 import type { Configuration } from './program.ts';
@@ -23,6 +25,8 @@ const FREQUENCY = 1e9;
 const RECORD_POOL_BYTES = 1 << 20;
 const TO_THE_FIRST_PROGRAM = 1e6;
 const ALL_CONTEXTS = 2;
+/** Where nothing of a program or the monitor lies. */
+const WAITING = 0x1000;
 /** How L1's memory is shuffled in the machine's. */
 const PERMUTE = 9;
 
@@ -35,10 +39,14 @@ export interface Side {
   readonly unit: ProcessorUnit;
   /** L1's memory, page by page, where it lies. */
   readonly pages: readonly Uint8Array[];
+  /** Where the monitor's first instruction lies. */
+  readonly start: number;
   write(address: number, bytes: Uint8Array): void;
   inL2(): boolean;
   /** INIT, as another processor would send it. */
   init(): void;
+  /** Ends a shutdown of L1 as RESET of its processor would, all else staying as it is: at the monitor's first instruction. */
+  revive(): void;
 }
 
 /** What L1 sees of VMX under L0. */
@@ -62,8 +70,8 @@ function options({ profile }: Configuration, jit: JitMode) {
   };
 }
 
-function boot(pc: Pc | L0Pc): void {
-  pc.boot({ kernel: MONITOR.bytes, kernelName: 'monitor', commandLine: '', modules: [] });
+function boot(pc: Pc | L0Pc): BootPlan {
+  return pc.boot({ kernel: MONITOR.bytes, kernelName: 'monitor', commandLine: '', modules: [] });
 }
 
 /** Up to where the monitor asks for a program. `base` does not hold the monitor. */
@@ -72,9 +80,38 @@ export function toFirstProgram(side: Side, base: Buffer): void {
     const page = base.subarray(at, at + PAGE);
     if (page.compare(ZERO_PAGE) !== 0) side.write(at, page);
   }
-  side.pc.run(TO_THE_FIRST_PROGRAM);
+  runMonitor(side);
+}
+
+function runMonitor(side: Side): void {
+  side.pc.run(side.pc.machine.ticks + TO_THE_FIRST_PROGRAM);
   if (side.pc.end?.kind !== 'debugExit')
     throw new Error(`the monitor begins on ${side.name}: ${JSON.stringify(side.pc.end)}`);
+}
+
+/**
+ * After a shutdown of L1: to where the monitor asks for a program again. `image` is what memory was at a program's begin.
+ * All sides come to the same time, which the monitor waits for in a loop.
+ */
+export function reviveAll(sides: readonly Side[], image: Buffer): void {
+  const now = Math.max(...sides.map(({ pc }) => pc.machine.ticks));
+  for (const side of sides) {
+    setMemory(side, image);
+    forgetTranslations(side);
+    side.write(WAITING, waiting(now - side.pc.machine.ticks, side.start));
+    side.pc.end = undefined;
+    side.revive();
+    runMonitor(side);
+  }
+  assert(new Set(sides.map(({ pc }) => pc.machine.ticks)).size === 1, 'revived machines have the same time');
+}
+
+/** MOV ECX, n; LOOP $; JMP to `then`. In 32-bit mode without paging. */
+function waiting(ticks: number, then: number): Uint8Array {
+  const code = Buffer.from([0xb9, 0, 0, 0, 0, 0xe2, 0xfe, 0xe9, 0, 0, 0, 0]);
+  code.writeUInt32LE(1 + ticks, 1);
+  code.writeInt32LE(then - (WAITING + code.length), 8);
+  return code;
 }
 
 function pagesOf(machine: Machine, host: (address: number) => number): Uint8Array[] {
@@ -89,13 +126,21 @@ export function bareSide(configuration: Configuration, jit: JitMode): Side {
   const cpuFeatures = hiddenFeatures(PROFILES[configuration.profile]);
   const pc = new Pc({ ...options(configuration, jit), vmxCapabilities, cpuFeatures });
   const [unit] = pc.machine.processors;
-  boot(pc);
+  const { entry } = boot(pc);
   return {
     name: 'the bare machine',
     ...{ pc, unit, pages: pagesOf(pc.machine, (address) => address) },
     write: (address, bytes) => pc.machine.memory.write(address, bytes),
     inL2: () => unit.vmx?.nonRoot === true,
+    start: entry.rip,
     init: () => unit.events.init(),
+    revive: () => {
+      unit.vmx?.reset();
+      unit.events.pendingNmi = false;
+      unit.events.init();
+      unit.events.deliverPending(unit.cpu);
+      enterAt(unit, { ...entry, rip: WAITING });
+    },
   };
 }
 
@@ -104,6 +149,9 @@ export interface L0Side extends Side {
   readonly nested: NestedVmx;
 }
 
+/** INIT has left what firmware once set up, and the monitor sets up the rest. */
+const NO_FIRMWARE = { msrs: [], localApic: () => [], ports: [], cmos: [] };
+
 export function l0Side(configuration: Configuration, jit: JitMode): L0Side {
   const made: { nested?: NestedVmx } = {};
   const { paging } = configuration;
@@ -111,14 +159,23 @@ export function l0Side(configuration: Configuration, jit: JitMode): L0Side {
   const pc = new L0Pc({ ...options(configuration, jit), permute: PERMUTE, l0 });
   const [unit] = pc.machine.processors;
   const [vcpu] = pc.l0.vcpus;
-  boot(pc);
+  const { entry } = boot(pc);
   if (made.nested === undefined) throw new Error('L0 has made nested VMX');
   return {
     name: 'L0',
     ...{ pc, unit, nested: made.nested, pages: pagesOf(pc.machine, (address) => pc.l0.l1.memory.translate(address)) },
     write: (address, bytes) => pc.l0.l1.memory.write(address, bytes),
     inL2: () => vcpu.state.level === 2,
+    start: entry.rip,
     init: () => vcpu.init(),
+    revive: () => {
+      vcpu.attending = true;
+      vcpu.localApic.initialize();
+      made.nested?.reset(vcpu);
+      pc.l0.boot({ writes: [], entry: { ...entry, rip: WAITING } }, NO_FIRMWARE);
+      vcpu.attending = false;
+      vcpu.processor.kick();
+    },
   };
 }
 

@@ -12,6 +12,7 @@ import {
   bareSide,
   forgetEverything,
   forgetTranslations,
+  reviveAll,
   l0Side,
   setMemory,
   shownCapabilities,
@@ -31,8 +32,8 @@ const MOST_INITS = 8;
 const LAST_STEPS = 2;
 
 /**
- * How a run of a program ended. `done`: at its end; all else takes new machines for the next program. `lost`: L2 has told so,
- * or has overwritten the monitor, which then did.
+ * How a run of a program ended. `done`: at its end; after `shutdown` machines are revived, all else takes new ones. `lost`: L2
+ * has told of the end, or has overwritten the monitor, which then did.
  */
 export interface RunEnd {
   readonly kind: 'done' | 'lost' | 'stuck' | 'shutdown' | 'reset' | 'powerOff';
@@ -118,9 +119,20 @@ export class Pair {
     const difference = stale ? undefined : (thrown ?? seen?.message);
     const outcome = { difference, end, stepsDone: stepsDone(bare), log: logOf(bare), rules, gap, stale };
     for (const role of roles) this.addUp(role);
-    const again = isDone(ends, sides) && !gap && (seen === undefined || this.keeps);
-    if (!again) for (const role of roles) this.forget(role);
+    this.makeReady(roles, ends, gap || (seen !== undefined && !this.keeps) || thrown !== undefined);
     return outcome;
+  }
+
+  /** For the next program: machines in which L1 has shut down are revived, others that are not at its begin made anew. */
+  private makeReady(roles: readonly Role[], ends: readonly RunEnd[], anew: boolean): void {
+    if (all(ends, 'shutdown') && !anew) this.revive(roles.map((role) => this.side(role)));
+    else if (!all(ends, 'done') || anew) for (const role of roles) this.forget(role);
+  }
+
+  /** What is done to a machine from outside is no guest's doing. */
+  private revive(sides: readonly Side[]): void {
+    for (const side of sides) this.contained.get(side)?.begin(false);
+    reviveAll(sides, this.base);
   }
 
   /**
@@ -131,7 +143,7 @@ export class Pair {
     const sides = [this.side('keeping'), this.side('forgetful')];
     const ends = [this.runOn(sides[0]), this.runOn(sides[1], true)];
     const open = this.compare(program, sides, ends);
-    if (!isDone(ends, sides) || !this.keeps) for (const role of ['keeping', 'forgetful'] as const) this.forget(role);
+    if (!all(ends, 'done') || !this.keeps) for (const role of ['keeping', 'forgetful'] as const) this.forget(role);
     return open !== undefined && open.record <= seen.record;
   }
 
@@ -255,8 +267,7 @@ const pageOf = (image: Buffer, page: number): Buffer => image.subarray(page * PA
 
 const behindLog = (message: string): Difference => ({ record: Infinity, message });
 
-const isDone = (ends: readonly RunEnd[], sides: readonly Side[]): boolean =>
-  ends.length === sides.length && ends.every(({ kind }) => kind === 'done');
+const all = (ends: readonly RunEnd[], kind: RunEnd['kind']): boolean => ends.every((end) => end.kind === kind);
 
 /** An instruction at a time, each with no translation known. */
 function runForgetting(side: Side, ticks: number): ReturnType<Side['pc']['run']> {

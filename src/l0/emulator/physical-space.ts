@@ -13,7 +13,7 @@ export const NEEDS = { read: 1, write: 2, fetch: 4 } as const;
 export class PhysicalSpace implements WalkMemory {
   readonly #vcpu: Vcpu;
   readonly #nested: NestedHooks | undefined;
-  /** The access that EPT12 forbade, and whether it was one to L2's paging structures. */
+  /** The access that exits, and whether it was one to L2's paging structures. */
   #refused: PhysicalAddress = -1;
   #needed = 0;
   #structure = false;
@@ -54,7 +54,7 @@ export class PhysicalSpace implements WalkMemory {
 
   /** L2 exits to L1, because of the access to `linear` that was forbidden. */
   exit(linear: number): void {
-    this.#nested?.leaveByEpt12(this.#vcpu, {
+    this.#nested?.leaveByAccess(this.#vcpu, {
       ...{ address: this.#refused, needed: this.#needed, linear, structure: this.#structure },
     });
   }

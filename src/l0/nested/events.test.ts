@@ -57,6 +57,20 @@ describe('an interrupt for L1 while L2 runs', () => {
     assert.equal(f.exit('EXTERNAL_INTERRUPT'), 'L1');
     assert.equal(f.get12('IDT_VECTORING_INFO_FIELD'), 0n);
   });
+  it("waiting at L1's VMRESUME of an L2 in shutdown: it exits once an injected NMI has woken L2, and not otherwise", () => {
+    for (const injection of [0x80000202, 0]) {
+      const f = new NestedFixture().start().writeExample(
+        all(EXTERNAL, NMI, VIRTUAL_NMIS, (vmcs) => {
+          vmcs.set('GUEST_ACTIVITY_STATE', 2);
+          vmcs.set('VM_ENTRY_INTR_INFO_FIELD', injection);
+        }),
+      );
+      interrupt(f);
+      const { kicks } = f.processor;
+      assert.equal(f.execute('VMLAUNCH'), 'L2');
+      assert.equal(f.processor.kicks > kicks, injection !== 0);
+    }
+  });
   it('the delivery that the kick was to follow is interrupted: it is repeated, and the kick too', () => {
     const f = new NestedFixture().start();
     f.put64(0x400000, 0x401007n);
@@ -75,6 +89,20 @@ describe('an interrupt for L1 while L2 runs', () => {
     );
     assert.deepEqual(f.fixture.injected, { vector: 0x30, type: 0 });
     assert.ok(f.processor.kicks > kicks);
+  });
+  it('an instruction counts though the handler begins where L2 was entered: the stack pointer has moved', () => {
+    const counted = (rsp: number): number => {
+      const injects: Change = (vmcs) => {
+        vmcs.set('VM_ENTRY_INTR_INFO_FIELD', 0x80000030);
+        vmcs.set('EXCEPTION_BITMAP', 0x2000);
+      };
+      const f = new NestedFixture().launch(injects);
+      const before = f.processor.ticks;
+      const GUEST_RSP = f.processor.get('GUEST_RSP') + BigInt(rsp);
+      f.exit('EXCEPTION_NMI', { VM_EXIT_INTR_INFO: 0x80000b0d, GUEST_RSP });
+      return f.processor.ticks - before;
+    };
+    assert.deepEqual([counted(-40), counted(0)], [1, 0]);
   });
   it("without external-interrupt exiting it goes through L2's IDT when that is open", () => {
     const f = new NestedFixture().launch();

@@ -14,6 +14,7 @@ import { INTERRUPTION_TYPE, SIPI } from '../../arch/vmx/qualifications.ts';
 import { ACTIVITY, BLOCKING_BY_NMI } from '../../arch/vmx/state-bits.ts';
 import { injectException, injectInterruptedDelivery, protectedMode } from '../events.ts';
 import { isSet, setBits, write32 } from '../vmcs-access.ts';
+import { finishTprWrite } from './apic-access-page.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
 import { leaveL2 } from './leave-l2.ts';
@@ -22,7 +23,8 @@ import { continueTimer } from './preemption-timer.ts';
 import { interceptInexactTsc } from './time-stamp-counter.ts';
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, VM_EXIT_CONTROLS, VM_ENTRY_INTR_INFO_FIELD } = OFFSET;
-const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_RIP } = OFFSET;
+const { GUEST_INTERRUPTIBILITY_INFO, GUEST_ACTIVITY_STATE, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_RIP, GUEST_RSP } =
+  OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 0x800;
@@ -41,6 +43,7 @@ const primary12 = ({ vmcs12 }: NestedVcpu, mask: number): boolean =>
 /** Before an entry of L2. Afterwards L1 may be the one that is entered. */
 export function prepareEntryOfL2(nested: NestedVcpu): void {
   const { vcpu } = nested;
+  finishTprWrite(nested);
   if (vcpu.state.exceptionVector >= 0 && vcpu.state.vectoring === 0 && exceptionLeaves(nested)) return;
   const taken =
     injectInterruptedDelivery(vcpu) || injectException(vcpu) || entryInjects(nested) || injectPendingTrap(nested);
@@ -117,7 +120,7 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
     } else nmiWindow = true;
   }
   if (localApic.interruptPending()) {
-    if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick ||= interruptsMayExit(nested);
+    if (pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING)) kick ||= taken || interruptsMayExit(nested);
     else if (window === EXIT_REASON.INTERRUPT_WINDOW)
       write32(processor, VM_ENTRY_INTR_INFO_FIELD, VALID | localApic.acknowledge());
     else interruptWindow = true;
@@ -131,7 +134,10 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
 const activity02 = ({ vcpu }: NestedVcpu): number => vcpu.processor.readLow(GUEST_ACTIVITY_STATE);
 const waitsForStartup = (nested: NestedVcpu): boolean => activity02(nested) === ACTIVITY.waitForSipi;
 
-/** Interrupts end HLT, but neither shutdown nor wait-for-SIPI. A shadow holds the kick back as it does them. */
+/**
+ * Interrupts end HLT, but neither shutdown nor wait-for-SIPI; an event that the entry delivers has ended both. A shadow
+ * holds the kick back as it does them.
+ */
 const interruptsMayExit = (nested: NestedVcpu): boolean => activity02(nested) <= ACTIVITY.hlt;
 
 /** With NMI exiting, blocking by NMI holds NMIs back unless it is only of virtual NMIs. */
@@ -199,16 +205,21 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   state.pendingDebugAtEntry = processor.readLow(GUEST_PENDING_DBG_EXCEPTIONS);
   state.injectedRipLow = processor.readLow(GUEST_RIP);
   state.injectedRipHigh = processor.readHigh(GUEST_RIP);
+  state.injectedRspLow = processor.readLow(GUEST_RSP);
+  state.injectedRspHigh = processor.readHigh(GUEST_RSP);
 }
 
 /**
  * The exit interrupted the delivery of the event with which L2 was entered, or of an exception that came of it: no
- * instruction of L2 has begun, and L2 is where it was entered, which no handler is.
+ * instruction of L2 has begun, and L2 is where it was entered: there a handler may be, but not with the same stack pointer.
  */
 export function interruptedInjection({ vcpu, state }: NestedVcpu): boolean {
   const { processor } = vcpu;
   const moved =
-    processor.readLow(GUEST_RIP) !== state.injectedRipLow || processor.readHigh(GUEST_RIP) !== state.injectedRipHigh;
+    processor.readLow(GUEST_RIP) !== state.injectedRipLow ||
+    processor.readLow(GUEST_RSP) !== state.injectedRspLow ||
+    processor.readHigh(GUEST_RIP) !== state.injectedRipHigh ||
+    processor.readHigh(GUEST_RSP) !== state.injectedRspHigh;
   if (state.injected === 0 || moved) return false;
   const now = { low: 0, high: 0 };
   processor.readTsc(now);

@@ -43,11 +43,15 @@ export type NestedVcpuState = {
   injectedAtHigh: number;
   /** Pending debug exceptions of that entry. */
   pendingDebugAtEntry: number;
-  /** RIP then: it moves when the event is delivered. */
+  /** RIP and RSP then: they move when the event is delivered. */
   injectedRipLow: number;
   injectedRipHigh: number;
+  injectedRspLow: number;
+  injectedRspHigh: number;
   /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
   completedForL2: number;
+  /** Flag: the instruction that L0 emulates for L2 writes VTPR. */
+  vtprWritten: number;
   /** The exit reason, if L2 has just left by a window that L0 asked for; 0: it has not. */
   windowMet: number;
   /** When the preemption timer of L2 expires, in the periods in which it counts. */
@@ -63,7 +67,10 @@ const initialState = (): NestedVcpuState => ({
     pendingDebugAtEntry: 0,
     injectedRipLow: 0,
     injectedRipHigh: 0,
+    injectedRspLow: 0,
+    injectedRspHigh: 0,
     completedForL2: 0,
+    vtprWritten: 0,
     windowMet: 0,
     timerEnd: 0,
   },

@@ -17,6 +17,7 @@ import { emulateInstruction } from '../emulator/mmio-emulator.ts';
 import type { ForbiddenAccess, NestedHooks, NestedHost } from '../nested-hooks.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { readAddress, setBits, write32 } from '../vmcs-access.ts';
+import { inApicAccessPage, virtualApicAddress } from './apic-access-page.ts';
 import { capabilitiesForL1, capabilityMsr } from './capabilities.ts';
 import type { Paging } from './capabilities.ts';
 import { countsInstruction } from './clock.ts';
@@ -26,7 +27,7 @@ import { deliverToL1, interruptedInjection, precedesInterruptWindow, prepareEntr
 import { hardwareExit } from './exit-information.ts';
 import type { ExitInformation } from './exit-information.ts';
 import { exitRoute, ownerOf } from './exit-routes.ts';
-import { leaveByEpt12, neededFor } from './leave-by-ept12.ts';
+import { leaveByAccess, neededFor } from './leave-by-access.ts';
 import { leaveL2 } from './leave-l2.ts';
 import { NestedVcpu } from './nested-vcpu.ts';
 import { composeTscOffset, readTscOfL2 } from './time-stamp-counter.ts';
@@ -136,11 +137,14 @@ export class NestedVmx implements NestedHooks {
 
   toL1Physical(vcpu: Vcpu, address: PhysicalAddress, needed: number, structure: boolean): PhysicalAddress {
     const nested = this.of(vcpu);
-    if (vcpu.state.level === 1 || !nested.ept12) return address;
-    return nested.multiDimensional.translate(nested.eptp12, address, neededFor(nested, needed, structure));
+    if (vcpu.state.level === 1) return address;
+    const at = nested.ept12
+      ? nested.multiDimensional.translate(nested.eptp12, address, neededFor(nested, needed, structure))
+      : address;
+    return at >= 0 && inApicAccessPage(nested, at) ? virtualApicAddress(nested, at, needed, structure) : at;
   }
-  leaveByEpt12(vcpu: Vcpu, access: ForbiddenAccess): void {
-    leaveByEpt12(this.of(vcpu), access);
+  leaveByAccess(vcpu: Vcpu, access: ForbiddenAccess): void {
+    leaveByAccess(this.of(vcpu), access);
   }
 
   /** EPT01 has changed: what EPT02s have of it is stale. */

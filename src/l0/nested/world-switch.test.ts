@@ -331,6 +331,17 @@ describe('MSR lists', () => {
     assert.deepEqual(f.fixture.ends, ['shutdown 0, VMX abort 4']);
     assert.equal(f.vcpu.state.activity, 2);
   });
+  it('after a VMX abort nobody is entered, not even where the exit came of what L0 does before an entry', () => {
+    const f = new NestedFixture().launch((vmcs) => {
+      vmcs.set('VM_EXIT_MSR_LOAD_COUNT', 1);
+      vmcs.set('VM_EXIT_MSR_LOAD_ADDR', MSR_LIST);
+      vmcs.set('EXCEPTION_BITMAP', 0xffffffff);
+    });
+    f.put64(MSR_LIST, 0xc0000101n);
+    f.vcpu.raise(13, 0);
+    assert.equal(f.fixture.exit('EXTERNAL_INTERRUPT'), 'halt');
+    assert.deepEqual(f.fixture.ends, ['shutdown 0, VMX abort 4']);
+  });
 });
 
 describe('the clock', () => {

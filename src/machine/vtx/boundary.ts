@@ -34,6 +34,7 @@ const CHECKS: readonly Check[] = [
   { due: (unit) => unit.state.kickedAtOnce,                  act: kicked },
   { due: (unit) => unit.state.monitorTrap === MTF.now,       act: exitWith(EXIT_REASON.MONITOR_TRAP_FLAG) },
   { due: debugExceptionDue,                                  act: deliverDebugException },
+  { due: nothingToDeliver,                                   act: forgetDebugExceptions },
   { due: (unit) => unit.state.tprBelowThreshold,             act: exitWith(EXIT_REASON.TPR_BELOW_THRESHOLD) },
   { due: preemptionDue,                                      act: exitWith(EXIT_REASON.PREEMPTION_TIMER) },
   { due: nmiWindowDue,                                       act: exitWith(EXIT_REASON.NMI_WINDOW) },
@@ -97,6 +98,18 @@ function debugExceptionDue(unit: VmxUnit): boolean {
     !blocks(unit, BLOCKING.movSs) &&
     activity(unit) <= ACTIVITY.halted
   );
+}
+
+/**
+ * Breakpoints that were met, but are not enabled: where a debug exception would be delivered they go without one.
+ * See: SDM 27.7.3 Delivery of Pending Debug Exceptions after VM Entry
+ */
+function nothingToDeliver(unit: VmxUnit): boolean {
+  return unit.state.pendingDebugExceptions !== 0 && !blocks(unit, BLOCKING.movSs) && activity(unit) === ACTIVITY.active;
+}
+
+function forgetDebugExceptions(unit: VmxUnit): void {
+  unit.state.pendingDebugExceptions = 0;
 }
 
 /** See `VmxRunHooks.pendDebugException`. */

@@ -58,6 +58,21 @@ describe('debug traps that the run loop found', () => {
     assert.equal(bench.reason, 'INIT_SIGNAL');
     assert.equal(bench.get('GUEST_PENDING_DBG_EXCEPTIONS'), 0x1002);
   });
+  it('breakpoints that are not enabled are pending until an exception could be delivered, and then no more', () => {
+    for (const [init, expected] of [
+      [true, 3],
+      [false, 0],
+    ] as const) {
+      inGuest();
+      bench.pendingInit = init;
+      bench.unit.state.pendingDebugExceptions = 3;
+      while (bench.unit.beforeInstruction(bench) && bench.unit.nonRoot);
+      bench.pendingInit = true;
+      if (!init) bench.unit.beforeInstruction(bench);
+      assert.equal(bench.reason, 'INIT_SIGNAL');
+      assert.equal(bench.get('GUEST_PENDING_DBG_EXCEPTIONS'), expected);
+    }
+  });
   it('one that waits for the end of a MOV SS shadow is saved as well, and gone afterwards', () => {
     inGuest();
     bench.cpu.set32(STATE.interruptibility, 2);

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// L0 emulates an instruction of L2 whose operand lies in the APIC-access page of vmcs12. Where the hardware executes the
+// instruction it does this itself: vmcs02 has the same page.
+// See: SDM 30.4 Virtualizing Memory-Mapped APIC Accesses, 30.1.2 TPR Virtualization
+
+import { PRIMARY, SECONDARY } from '../../arch/vmx/controls.ts';
+import { OFFSET } from '../../arch/vmx/fields.ts';
+import { addressAt } from '../../arch/vmx/vmcs-view.ts';
+import type { PhysicalAddress } from '../../hardware/memory.ts';
+import { EPT } from '../paging/ept-format.ts';
+import type { NestedVcpu } from './nested-vcpu.ts';
+
+const { CPU_BASED_VM_EXEC_CONTROL, APIC_ACCESS_ADDR, VIRTUAL_APIC_PAGE_ADDR } = OFFSET;
+const PAGE_BYTES = 0x1000;
+const VTPR = 0x80;
+const UPPER_BYTES = Uint8Array.of(0, 0, 0);
+
+/** Whether an L1-physical address lies in the APIC-access page of vmcs12. */
+export function inApicAccessPage(nested: NestedVcpu, address: PhysicalAddress): boolean {
+  if (!nested.secondary12(SECONDARY.VIRTUALIZE_APIC_ACCESSES)) return false;
+  return address - (address % PAGE_BYTES) === addressAt(nested.vmcs12, APIC_ACCESS_ADDR);
+}
+
+/**
+ * Where L2's access to the APIC-access page goes, L1-physical: to VTPR if it is one to TPR, and L1 uses the TPR shadow; -1:
+ * it exits. `needed` and `structure` as in `NestedHooks.toL1Physical`.
+ */
+export function virtualApicAddress(
+  { state, vmcs12 }: NestedVcpu,
+  address: PhysicalAddress,
+  needed: number,
+  structure: boolean,
+): PhysicalAddress {
+  const offset = address % PAGE_BYTES;
+  const shadow = (vmcs12.low(CPU_BASED_VM_EXEC_CONTROL) & PRIMARY.USE_TPR_SHADOW) !== 0;
+  if (!shadow || structure || (needed & EPT.EXECUTE) !== 0 || (offset & 0xffc) !== VTPR) return -1;
+  if ((needed & EPT.WRITE) !== 0) state.vtprWritten = 1;
+  return addressAt(vmcs12, VIRTUAL_APIC_PAGE_ADDR) + offset;
+}
+
+/**
+ * The instruction that L0 completed has written VTPR: only bits 7:0 remain. Whether they are below the threshold the
+ * hardware finds out at the entry that follows. See: SDM 27.7.7 VM Exits Induced by the TPR Threshold
+ */
+export function finishTprWrite({ state, vcpu, vmcs12 }: NestedVcpu): void {
+  if (state.vtprWritten === 0) return;
+  state.vtprWritten = 0;
+  if (vcpu.state.exceptionVector >= 0) return;
+  const { memory } = vcpu.machine;
+  const vtpr = addressAt(vmcs12, VIRTUAL_APIC_PAGE_ADDR) + VTPR;
+  if (memory.isRam(vtpr)) memory.write(vtpr + 1, UPPER_BYTES);
+}
