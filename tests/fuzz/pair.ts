@@ -31,9 +31,12 @@ const PATIENCE_WITH_L1 = 5;
 const MOST_INITS = 8;
 const LAST_STEPS = 2;
 
-/** How a run of a program ended. `done`: at its end; after `shutdown` machines are revived, all else takes new ones. */
+/**
+ * How a run of a program ended. `done`: at its end; after `shutdown` machines are revived, all else takes new ones. `lost`: L2
+ * has told of the end, or has overwritten the monitor, which then did.
+ */
 export interface RunEnd {
-  readonly kind: 'done' | 'stuck' | 'shutdown' | 'reset' | 'powerOff';
+  readonly kind: 'done' | 'lost' | 'stuck' | 'shutdown' | 'reset' | 'powerOff';
   readonly ticks: number;
   readonly inits: number;
 }
@@ -55,6 +58,11 @@ export interface Outcome {
 
 /** The pages of VMCS regions: how a processor keeps a VMCS is its own affair. */
 const REGION_PAGES = { from: LAYOUT.VMXON_REGION / PAGE, to: LAYOUT.REGIONS / PAGE + REGION_COUNT } as const;
+
+const MONITOR_PAGES = Array.from(
+  { length: Math.ceil(MONITOR.bytes.length / PAGE) },
+  (_, page) => LAYOUT.MONITOR / PAGE + page,
+);
 
 /** `keeping` and `forgetful` are two bare machines, of which one forgets all translations at each instruction. */
 type Role = 'bare' | 'compared' | 'alone' | 'keeping' | 'forgetful';
@@ -213,7 +221,16 @@ export class Pair {
       side.init();
       inits++;
     }
-    return { kind: endOf(side), ticks: machine.ticks - start, inits };
+    return { kind: this.endOf(side), ticks: machine.ticks - start, inits };
+  }
+
+  private endOf(side: Side): RunEnd['kind'] {
+    const { end } = side.pc;
+    if (end === undefined) return 'stuck';
+    if (end.kind !== 'debugExit') return end.kind;
+    return side.inL2() || MONITOR_PAGES.some((page) => pageOf(this.base, page).compare(side.pages[page]) !== 0)
+      ? 'lost'
+      : 'done';
   }
 
   private compare(
@@ -246,6 +263,8 @@ export class Pair {
   }
 }
 
+const pageOf = (image: Buffer, page: number): Buffer => image.subarray(page * PAGE, (page + 1) * PAGE);
+
 const behindLog = (message: string): Difference => ({ record: Infinity, message });
 
 const all = (ends: readonly RunEnd[], kind: RunEnd['kind']): boolean => ends.every((end) => end.kind === kind);
@@ -259,11 +278,6 @@ function runForgetting(side: Side, ticks: number): ReturnType<Side['pc']['run']>
     if (outcome !== 'limit') return outcome;
   }
   return 'limit';
-}
-
-function endOf({ pc }: Side): RunEnd['kind'] {
-  if (pc.end === undefined) return 'stuck';
-  return pc.end.kind === 'debugExit' ? 'done' : pc.end.kind;
 }
 
 /** RFLAGS.RF as a double fault pushes it onto a stack of L2: see `onlyResumeFlag` in log.ts. */
