@@ -9,6 +9,7 @@ import type { BootPlan } from '../../src/boot/plan.ts';
 import type { NestedHost } from '../../src/l0/nested-hooks.ts';
 import { capabilitiesForL1 } from '../../src/l0/nested/capabilities.ts';
 import { NestedVmx } from '../../src/l0/nested/nested-vmx.ts';
+import type { LocalApic } from '../../src/devices/lapic.ts';
 import type { JitMode } from '../../src/machine/cpu/jit/jit.ts';
 import type { Machine } from '../../src/machine/machine.ts';
 import type { ProcessorUnit } from '../../src/machine/processor-unit.ts';
@@ -37,6 +38,8 @@ export interface Side {
   readonly name: string;
   readonly pc: Pc | L0Pc;
   readonly unit: ProcessorUnit;
+  /** L1's. */
+  readonly localApic: LocalApic;
   /** L1's memory, page by page, where it lies. */
   readonly pages: readonly Uint8Array[];
   /** Where the monitor's first instruction lies. */
@@ -130,6 +133,7 @@ export function bareSide(configuration: Configuration, jit: JitMode): Side {
   return {
     name: 'the bare machine',
     ...{ pc, unit, pages: pagesOf(pc.machine, (address) => address) },
+    localApic: unit.localApic,
     write: (address, bytes) => pc.machine.memory.write(address, bytes),
     inL2: () => unit.vmx?.nonRoot === true,
     start: entry.rip,
@@ -164,6 +168,7 @@ export function l0Side(configuration: Configuration, jit: JitMode): L0Side {
   return {
     name: 'L0',
     ...{ pc, unit, nested: made.nested, pages: pagesOf(pc.machine, (address) => pc.l0.l1.memory.translate(address)) },
+    localApic: vcpu.localApic,
     write: (address, bytes) => pc.l0.l1.memory.write(address, bytes),
     inL2: () => vcpu.state.level === 2,
     start: entry.rip,

@@ -123,10 +123,14 @@ export class Pair {
     return outcome;
   }
 
-  /** For the next program: machines in which L1 has shut down are revived, others that are not at its begin made anew. */
+  /**
+   * For the next program: machines in which L1 has shut down are revived, others that are not at its begin made anew. What
+   * revives them is INIT, which does not enable a local APIC; then the monitor does not begin.
+   */
   private makeReady(roles: readonly Role[], ends: readonly RunEnd[], anew: boolean): void {
-    if (all(ends, 'shutdown') && !anew) this.revive(roles.map((role) => this.side(role)));
-    else if (!all(ends, 'done') || anew) for (const role of roles) this.forget(role);
+    const enabled = roles.every((role) => this.side(role).localApic.globallyEnabled);
+    if (all(ends, 'shutdown') && !anew && enabled) this.revive(roles.map((role) => this.side(role)));
+    else if (!all(ends, 'done') || anew || !enabled) for (const role of roles) this.forget(role);
   }
 
   /** What is done to a machine from outside is no guest's doing. */
