@@ -10,7 +10,7 @@ import type { Vcpu } from './vcpu.ts';
 import { isSet, setBits, write32 } from './vmcs-access.ts';
 
 const { VM_ENTRY_INTR_INFO_FIELD, VM_ENTRY_EXCEPTION_ERROR_CODE, VM_ENTRY_INSTRUCTION_LEN } = OFFSET;
-const { CPU_BASED_VM_EXEC_CONTROL, GUEST_INTERRUPTIBILITY_INFO, GUEST_CR0 } = OFFSET;
+const { CPU_BASED_VM_EXEC_CONTROL, GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS, GUEST_CR0 } = OFFSET;
 
 const VALID = 0x80000000;
 const ERROR_CODE_VALID = 1 << 11;
@@ -42,10 +42,14 @@ export function wakesHalted(vcpu: Vcpu): boolean {
   return (vcpu.rflags & RFLAGS_IF) !== 0 && vcpu.localApic.interruptPending();
 }
 
+/** A debug exception comes before other events, and an injected event would take its place. */
+const PENDING_TRAP = (1 << 14) | (1 << 12);
+
 /** Before an entry of L1: puts the most urgent event into the VM-entry fields, and asks for windows for the rest. */
 export function injectEvents(vcpu: Vcpu): void {
   const { processor, state, localApic } = vcpu;
   let free = !injectInterruptedDelivery(vcpu) && !injectException(vcpu);
+  free &&= !isSet(processor, GUEST_PENDING_DBG_EXCEPTIONS, PENDING_TRAP);
   if (free && state.pendingNmi !== 0 && nmiOpen(vcpu)) {
     state.pendingNmi = 0;
     inject(vcpu, INTERRUPTION_TYPE.nmi, NMI_VECTOR);

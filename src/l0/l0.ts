@@ -120,6 +120,7 @@ export class L0 implements RootSoftware, NestedHost {
       this.time.nanoseconds(),
     );
     if (this.recorder.tracing) this.traceExit(vcpu, reason);
+    vcpu.breakpointsMet = 0;
     if (COUNTED[reason & BASIC_REASON]) vcpu.count();
     if (vcpu.state.level === 1 || this.l1.nested?.handlesExit(vcpu, reason) !== true) this.serve(vcpu, reason);
     return this.goOn(vcpu);

@@ -30,8 +30,9 @@ const { IDT_VECTORING_INFO_FIELD, IDT_VECTORING_ERROR_CODE, GUEST_IA32_EFER } = 
 const RSP = 4;
 const RFLAGS_RF = 1 << 16;
 const DEBUGCTL_BTF = 1 << 1;
-/** Bits of the pending debug exceptions: single step, and "a breakpoint was met or a step is due". */
+/** Bits of the pending debug exceptions: single step; a breakpoint that is enabled was met. */
 const PENDING_BS = 1 << 14;
+const PENDING_ENABLED = 1 << 12;
 const VALID = 0x80000000;
 const PAGE_FAULT = 14;
 const PAGE_BYTES = 0x1000;
@@ -52,6 +53,8 @@ export class Vcpu implements ProcessorSignals {
   readonly unrestricted: boolean;
   /** L0 is at work for this processor: it looks for events itself before it enters again, so nobody need kick. */
   attending = false;
+  /** Breakpoints (bits 3:0) that the accesses L0 has made for the instruction that exited have met. */
+  breakpointsMet = 0;
   readonly #halves: Halves = { low: 0, high: 0 };
 
   constructor(index: number, processor: RootProcessor, machine: VirtualMachine, pages: VcpuPages) {
@@ -211,8 +214,9 @@ export class Vcpu implements ProcessorSignals {
     const { processor, rflags } = this;
     setBits(processor, GUEST_INTERRUPTIBILITY_INFO, BLOCKING_BY_STI | BLOCKING_BY_MOV_SS, false);
     if (rflags & RFLAGS_RF) this.rflags = rflags & ~RFLAGS_RF;
-    if ((rflags & RFLAGS_TF) === 0 || isSet(processor, GUEST_IA32_DEBUGCTL, DEBUGCTL_BTF)) return;
-    write32(processor, GUEST_PENDING_DBG_EXCEPTIONS, processor.readLow(GUEST_PENDING_DBG_EXCEPTIONS) | PENDING_BS);
+    const stepped = (rflags & RFLAGS_TF) !== 0 && !isSet(processor, GUEST_IA32_DEBUGCTL, DEBUGCTL_BTF);
+    const met = this.breakpointsMet === 0 ? 0 : this.breakpointsMet | PENDING_ENABLED;
+    setBits(processor, GUEST_PENDING_DBG_EXCEPTIONS, met | (stepped ? PENDING_BS : 0), true);
   }
 
   /** The instruction faults instead: the exception is delivered by the next entry, or is for L1 if this is L2. */

@@ -7,6 +7,8 @@ import type { ExitVerdict, RootProcessor } from '../../src/hardware/vmx.ts';
 import { CHUNK_BYTES, L1Memory } from '../../src/l0/l1-memory.ts';
 import { RAM_BYTES } from './layout.ts';
 import type { L0Side } from './machines.ts';
+import { OtherProcessor } from './races.ts';
+import type { Race } from './races.ts';
 
 const PAGE = 0x1000;
 const TWO_32 = 0x1_0000_0000;
@@ -14,6 +16,12 @@ const TWO_32 = 0x1_0000_0000;
 const MOST_ACCESSES = 3_000_000;
 /** Exits to L0 while a program runs. */
 const MOST_EXITS = 30_000;
+
+/** As a device would: what L0 writes is counted, and this is not L0's. `bytes` lie in one page. */
+function writeL1({ pc }: L0Side, at: number, bytes: Uint8Array): void {
+  const host: number = pc.l0.l1.memory.translate(at);
+  pc.machine.memory.write(host, bytes);
+}
 
 export class Containment {
   /** Since the machine was made. */
@@ -28,6 +36,7 @@ export class Containment {
   private readonly kept = new Map<number, Buffer>();
   /** Pages that the processor writes by itself: every VMCS of L0's. */
   private readonly vmcss = new Set<number>();
+  private readonly other: OtherProcessor;
   private readonly l1: { readonly from: number; readonly to: number };
 
   constructor(side: L0Side) {
@@ -36,14 +45,16 @@ export class Containment {
     const from = Math.min(...l0.l1.memory.chunks.filter((chunk) => chunk >= 0));
     this.l1 = { from, to: from + L1Memory.hostBytes(RAM_BYTES) };
     assert(from % CHUNK_BYTES === 0 && from >= l0.allocator.end, 'L1 lies above L0');
+    this.other = new OtherProcessor((at, bytes) => writeL1(side, at, bytes));
     this.countAccesses();
     this.noteVmcss();
     const exit = l0.exit.bind(l0);
     l0.exit = (processor) => this.around(processor, exit);
   }
 
-  begin(thorough: boolean): void {
+  begin(thorough: boolean, races: readonly Race[] = []): void {
     this.thorough = thorough;
+    this.other.begin(races);
     this.exitsOfProgram = 0;
     this.kept.clear();
   }
@@ -60,6 +71,7 @@ export class Containment {
     this.exits++;
     if (this.thorough) assert(!this.ownMemoryChanged(), `the guest changed memory of L0's`);
     this.accesses = 0;
+    this.other.exit();
     const verdict = exit(processor);
     if (this.accesses > this.mostAccesses) this.mostAccesses = this.accesses;
     if (this.thorough) this.look(processor);
@@ -78,6 +90,7 @@ export class Containment {
   private countAccesses(): void {
     const { memory } = this.side.pc.l0;
     const count = (): void => {
+      this.other.access(this.accesses);
       if (++this.accesses > MOST_ACCESSES)
         throw new Error(`L0 took more than ${MOST_ACCESSES} accesses to serve one exit`);
     };

@@ -6,6 +6,7 @@ import { generate } from './generate.ts';
 import { Pair } from './pair.ts';
 import type { Configuration, Program } from './program.ts';
 import { Statistics } from './statistics.ts';
+import type { Watchdog } from './watchdog.ts';
 
 export interface FuzzOptions {
   readonly configurations: readonly Configuration[];
@@ -16,6 +17,8 @@ export interface FuzzOptions {
   readonly found: (program: Program, difference: string) => boolean;
   readonly jit?: JitMode;
   readonly tamper?: Tamper;
+  /** Told of each program before it runs. */
+  readonly watchdog?: Watchdog;
   /** Of `of` runs that share the seed's programs this is number `number`, from 0. */
   readonly share?: { readonly number: number; readonly of: number };
 }
@@ -42,6 +45,7 @@ export function fuzz({
   found,
   jit = 'off',
   tamper,
+  watchdog,
   share = ALONE,
 }: FuzzOptions): FuzzResult {
   const statistics = new Statistics();
@@ -49,7 +53,9 @@ export function fuzz({
   for (let n = 0; more(statistics); n++) {
     const pair = pairs[Math.floor(n / IN_A_ROW) % pairs.length];
     const program = generate(pair.configuration, 1 + ((seed * 7919 + n * share.of + share.number) % SEEDS));
+    watchdog?.begin(program, program.seed);
     const outcome = pair.run(program, n % THOROUGH === 0);
+    watchdog?.rest();
     statistics.add(program, outcome);
     if (outcome.difference !== undefined && !found(program, outcome.difference)) break;
   }

@@ -6,6 +6,7 @@ import { endOfCode, l2Code } from './l2-code.ts';
 import { ALL_FIELDS, LAYOUT, PARAMETER, REGION_COUNT, SOME_FIELDS } from './layout.ts';
 import { shownCapabilities } from './machines.ts';
 import type { Configuration, FieldList, Patch, Program, Step } from './program.ts';
+import { races } from './races.ts';
 import { StateMaker, read } from './vmcs-states.ts';
 import type { State } from './vmcs-states.ts';
 import * as steps from './vmx-steps.ts';
@@ -57,7 +58,8 @@ class Generator {
     this.steps.push(this.logAll(true), steps.nextSlotStep());
     this.steps.push(steps.pointerStep('VMCLEAR', steps.REGION_POINTER(0)), steps.plainStep('VMXOFF'));
     const { configuration, seed, defined, patches, lists } = this;
-    return { ...configuration, seed, defined, patches, lists, steps: this.steps };
+    const program = { ...configuration, seed, defined, patches, lists, steps: this.steps };
+    return defined || dice.below(2) === 0 ? program : { ...program, races: races(dice) };
   }
 
   private logAll(all: boolean): Step {

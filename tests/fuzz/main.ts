@@ -12,8 +12,12 @@ import { runJobs } from './jobs.ts';
 import type { JobResult } from './jobs.ts';
 import type { Program } from './program.ts';
 import type { Statistics } from './statistics.ts';
+import { Watchdog } from './watchdog.ts';
 
 const JIT_MODES: readonly JitMode[] = ['off', 'on', 'soon', 'eager'];
+
+/** A program takes milliseconds. */
+const MOST_SECONDS = 60;
 
 const OPTIONS = {
   seed: { type: 'string', default: '1' },
@@ -93,7 +97,8 @@ function run(values: Values): number {
     keep(values, ++findings, program, difference);
     return findings < mostFindings;
   };
-  const result = fuzz({ configurations, seed: numberOf(values, 'seed'), more, found, jit, share });
+  const watchdog = new Watchdog(MOST_SECONDS, values.out);
+  const result = fuzz({ configurations, seed: numberOf(values, 'seed'), more, found, jit, share, watchdog });
   console.log(`\n${result.statistics.table()}`);
   console.log(
     `most accesses by L0 for one exit ${result.mostAccesses}; looks at L0's memory and tables ${result.looks}`,

@@ -105,7 +105,7 @@ export class Pair {
     place(program, this.image, MONITOR.entries.done);
     const roles: readonly Role[] = program.defined ? ['bare', 'compared'] : ['alone'];
     const sides = roles.map((role) => this.side(role));
-    for (const side of sides) this.contained.get(side)?.begin(thorough);
+    for (const side of sides) this.contained.get(side)?.begin(thorough, program.races);
     this.takeOverwritten(sides);
     this.rules.length = 0;
     const ends: RunEnd[] = [];

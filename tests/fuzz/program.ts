@@ -6,6 +6,7 @@ import type { FieldName } from '../../src/arch/vmx/fields.ts';
 import { FIELDS } from '../../src/arch/vmx/fields.ts';
 import type { ProfileName } from '../../src/arch/vmx/profiles.ts';
 import { LAYOUT, MOST_STEPS, MOST_STEP_CODE, PARAMETER, STEP_BYTES, STEP_CODE } from './layout.ts';
+import type { Race } from './races.ts';
 
 /** Bytes at an L1-physical address. What a program does not patch is as base-memory.ts has it. */
 export interface Patch {
@@ -41,6 +42,8 @@ export interface Program {
   readonly patches: readonly Patch[];
   readonly lists: readonly FieldList[];
   readonly steps: readonly Step[];
+  /** What another processor writes meanwhile; only where `defined` is false. */
+  readonly races?: readonly Race[];
 }
 
 /** What L1 is built for. */

@@ -24,13 +24,14 @@ export function shrink(program: Program, fails: StillFails): Program {
     before = size(small);
     small = { ...small, steps: fewest(small.steps, (steps) => fails({ ...small, steps })) };
     small = { ...small, patches: fewest(small.patches, (patches) => fails({ ...small, patches })) };
+    if (small.races) small = { ...small, races: fewest(small.races, (races) => fails({ ...small, races })) };
     small = fewerFields(small, fails);
   }
   return simplerBytes(small, fails);
 }
 
-const size = ({ steps, patches, lists }: Program): string =>
-  [steps.length, patches.length, ...lists.map(({ rows }) => rows.length)].join();
+const size = ({ steps, patches, lists, races = [] }: Program): string =>
+  [steps.length, patches.length, races.length, ...lists.map(({ rows }) => rows.length)].join();
 
 /** A list that no step uses any more loses all its rows. */
 function fewerFields(program: Program, fails: StillFails): Program {

@@ -4,6 +4,7 @@ import type { PagingState, WalkAccess, WalkResult } from '../../decode/page-walk
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { readLittleEndian, writeLittleEndian } from '../../devices/bus-width.ts';
 import type { AccessWidth, PhysicalAddress } from '../../hardware/memory.ts';
+import { noteData } from '../breakpoints.ts';
 import { pagingRegisters } from '../control-registers.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { NEEDS, PhysicalSpace } from './physical-space.ts';
@@ -49,6 +50,7 @@ export class LinearMemory {
 
   /** Fills `bytes` (1, 2, 4 or 8) from `linear` on. */
   read(linear: number, bytes: Uint8Array): boolean {
+    noteData(this.#vcpu, linear, bytes.length, false);
     return this.#pieces(linear, bytes, { write: false, fetch: false }, (at, piece) =>
       readPhysical(this.#vcpu, at, piece),
     );
@@ -56,6 +58,7 @@ export class LinearMemory {
 
   write(linear: number, bytes: Uint8Array): boolean {
     if (!this.probe(linear, bytes.length)) return false;
+    noteData(this.#vcpu, linear, bytes.length, true);
     return this.#pieces(linear, bytes, { write: true, fetch: false }, (at, piece) =>
       writePhysical(this.#vcpu, at, piece),
     );

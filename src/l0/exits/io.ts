@@ -2,6 +2,7 @@
 import { extract } from '../../arch/vmx/bit-field.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
 import { IO_INSTRUCTION } from '../../arch/vmx/qualifications.ts';
+import { notePort } from '../breakpoints.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { stringIo } from './string-io.ts';
 import type { PortAccess } from './string-io.ts';
@@ -19,6 +20,7 @@ export function ioInstruction(vcpu: Vcpu): void {
     repeated: extract(IO_INSTRUCTION.REP, qualification) === 1,
   };
   if (extract(IO_INSTRUCTION.STRING, qualification) === 1) return stringIo(vcpu, access);
+  notePort(vcpu, access.port, access.width);
   if (access.input) input(vcpu, access);
   else output(vcpu, access);
   vcpu.completeInstruction();

@@ -6,6 +6,7 @@ import { readLittleEndian, writeLittleEndian } from '../../devices/bus-width.ts'
 import { LinearMemory } from '../emulator/linear-memory.ts';
 import { ES, misaligned, segmentLinear } from '../emulator/segments.ts';
 import { advanceIndex, countLeft, pointer } from '../emulator/string-registers.ts';
+import { notePort } from '../breakpoints.ts';
 import type { Vcpu } from '../vcpu.ts';
 
 const { VMX_INSTRUCTION_INFO } = OFFSET;
@@ -46,6 +47,7 @@ function transfer(vcpu: Vcpu, { port, width, input }: PortAccess, linear: number
   const memory = new LinearMemory(vcpu);
   const { bus } = vcpu.machine;
   const bytes = new Uint8Array(width);
+  notePort(vcpu, port, width);
   if (!input) {
     if (!memory.read(linear, bytes)) return false;
     bus.writePort(port, width, readLittleEndian(bytes, 0, width));

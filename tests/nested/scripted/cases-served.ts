@@ -2,8 +2,9 @@
 // Table: what L1 lets L2 do, and L0 cannot: MSRs, ports, CR8. L0 serves the exit in L2's name, and L1 must not see that:
 // not in registers, nor in time, nor in what follows the instruction (traps, shadows, faults, events).
 import type { ControlKey } from '../../../src/arch/vmx/controls.ts';
-import { BOTH, MODERN, VMCALL, X2APIC, at, ecx, finish, goTo, launch, msr, resume, set, wrmsr, x2apic } from './case.ts'; // prettier-ignore
+import { BOTH, MODERN, VMCALL, X2APIC, at, eax, ecx, edx, finish, goTo, launch, msr, resume, set, wrmsr, x2apic } from './case.ts'; // prettier-ignore
 import type { Case } from './case.ts';
+import { dword } from '../../machine/assembler.ts';
 import { gate } from './image.ts';
 import type { Operation } from './image.ts';
 import { AT } from './layout.ts';
@@ -121,6 +122,23 @@ export const SERVED_CASES: readonly Case[] = [
       ...[set('GUEST_RFLAGS', 0x202), set('GUEST_PENDING_DBG_EXCEPTIONS', 0), resume, finish],
     ],
     exits: [...Array.from({ length: 9 }, () => 'EXCEPTION_NMI' as const), 'VMCALL'],
+  },
+  {
+    name: 'breakpoints that what L0 serves meets: a port, the memory of OUTS and INS',
+    profiles: BOTH,
+    controls: PASS,
+    l2: [
+      // CR4.DE; DR0: port 80H, DR1: what is written there, DR2: 4 bytes that are read or written.
+      ...['0f 20 e0', '83 c8 08', '0f 22 e0', `${eax(0x80)} 0f 23 c0`, `${eax(AT.DATA)} 0f 23 c8`],
+      ...[`${eax(AT.DATA + 0x104)} 0f 23 d0`, `${eax(0x0f120415)} 0f 23 f8`, `${edx(0x80)} 48 31 c9`],
+      ...['e4 80', 'e6 81', 'ee'],
+      ...[`be ${dword(AT.DATA)} bf ${dword(AT.DATA)}`, '66 ba 81 00', '6e', '6c', '90'],
+      ...[`be ${dword(AT.DATA + 0x103)} bf ${dword(AT.DATA + 0x101)} 83 c1 03`, 'f3 6e', '6d'],
+      // Without CR4.DE no port is watched; a fault leaves nothing.
+      ...['0f 20 e0', '83 e0 f7', '0f 22 e0', 'e4 80', 'bf 00 00 00 70', '6c', 'fault:', VMCALL],
+    ].join('\n'),
+    script: ({ fault }) => [...x2apic, launch, ...Array.from({ length: 6 }, () => resume), goTo(fault), resume, finish],
+    exits: [...Array.from({ length: 7 }, () => 'EXCEPTION_NMI' as const), 'VMCALL'],
   },
   {
     name: 'the monitor trap flag over what L0 serves, and over its faults',
