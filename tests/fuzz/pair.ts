@@ -195,7 +195,7 @@ export class Pair {
     if ('nested' in side) {
       const { nested, pc } = side as L0Side;
       this.contained.set(side, new Containment(side as L0Side));
-      this.regions.set(side, new RegionWatch(nested.of(pc.l0.vcpus[0]).vmcs12, pc.l0.l1.memory));
+      this.regions.set(side, new RegionWatch(nested.of(pc.l0.vcpus[0]).vmcs12, side.pages));
     }
     toFirstProgram(side, base);
     if ('nested' in side) this.tamper?.(side as L0Side);
