@@ -20,6 +20,7 @@ import {
 } from './machines.ts';
 import type { L0Side, Side } from './machines.ts';
 import { place } from './program.ts';
+import { RegionWatch } from './region-watch.ts';
 import type { Configuration, Program } from './program.ts';
 
 const PAGE = 0x1000;
@@ -48,6 +49,8 @@ export interface Outcome {
   readonly stepsDone: number;
   /** L0 came to the known end of its emulator: L2 reached a device of L1, or a string of ports. Nothing was compared. */
   readonly gap: boolean;
+  /** It overwrote the region of a VMCS in use, which the manual leaves open. Nothing was compared. */
+  readonly overwrites: boolean;
   /** It differed only behind where the bare machine itself does once it forgets translations: the manual leaves that open. */
   readonly stale: boolean;
   /** The rules that its entries broke on the bare machine. */
@@ -80,6 +83,7 @@ export class Pair {
   private readonly sides = new Map<Role, Side>();
   private readonly rules: string[] = [];
   private readonly contained = new Map<Side, Containment>();
+  private readonly regions = new Map<Side, RegionWatch>();
   private readonly base: Buffer;
   private readonly image = Buffer.alloc(RAM_BYTES);
 
@@ -102,6 +106,7 @@ export class Pair {
     const roles: readonly Role[] = program.defined ? ['bare', 'compared'] : ['alone'];
     const sides = roles.map((role) => this.side(role));
     for (const side of sides) this.contained.get(side)?.begin(thorough, program.races);
+    this.takeOverwritten(sides);
     this.rules.length = 0;
     const ends: RunEnd[] = [];
     let thrown: string | undefined;
@@ -113,13 +118,15 @@ export class Pair {
     const end: RunEnd = ends[0] ?? { kind: 'stuck', ticks: 0, inits: 0 };
     const [bare, l0] = sides;
     const gap = program.defined && this.emulatorGaveUp(l0);
-    const seen = program.defined && !gap && thrown === undefined ? this.compare(program, [bare, l0], ends) : undefined;
+    const overwrites = this.takeOverwritten(sides);
+    const compared = program.defined && !gap && !overwrites && thrown === undefined;
+    const seen = compared ? this.compare(program, [bare, l0], ends) : undefined;
     const rules = [...this.rules];
     const stale = seen !== undefined && this.isStale(program, seen);
     const difference = stale ? undefined : (thrown ?? seen?.message);
-    const outcome = { difference, end, stepsDone: stepsDone(bare), log: logOf(bare), rules, gap, stale };
+    const outcome = { difference, end, stepsDone: stepsDone(bare), log: logOf(bare), rules, gap, overwrites, stale };
     for (const role of roles) this.addUp(role);
-    this.makeReady(roles, ends, gap || (seen !== undefined && !this.keeps) || thrown !== undefined);
+    this.makeReady(roles, ends, gap || overwrites || (seen !== undefined && !this.keeps) || thrown !== undefined);
     return outcome;
   }
 
@@ -151,6 +158,10 @@ export class Pair {
     return open !== undefined && open.record <= seen.record;
   }
 
+  private takeOverwritten(sides: readonly Side[]): boolean {
+    return sides.map((side) => this.regions.get(side)?.takeOverwritten() === true).includes(true);
+  }
+
   private emulatorGaveUp(side: Side): boolean {
     if (!('l0' in side.pc)) return false;
     const { unemulated } = side.pc.l0.l1;
@@ -170,7 +181,9 @@ export class Pair {
   private forget(role: Role): void {
     const side = this.sides.get(role);
     this.sides.delete(role);
-    if (side !== undefined) this.contained.delete(side);
+    if (side === undefined) return;
+    this.contained.delete(side);
+    this.regions.delete(side);
   }
 
   /** The two that are compared have the same past: they are made together. */
@@ -184,7 +197,9 @@ export class Pair {
     this.made++;
     if (role === 'bare') this.listen(side);
     if ('nested' in side) {
+      const { nested, pc } = side as L0Side;
       this.contained.set(side, new Containment(side as L0Side));
+      this.regions.set(side, new RegionWatch(nested.of(pc.l0.vcpus[0]).vmcs12, side.pages));
     }
     toFirstProgram(side, base);
     if ('nested' in side) this.tamper?.(side as L0Side);

@@ -19,6 +19,7 @@ export class Statistics {
   reachedL2 = 0;
   notDone = 0;
   gaps = 0;
+  overwriting = 0;
   stale = 0;
   readonly exits = new Map<string, number>();
   readonly errors = new Map<number, number>();
@@ -30,6 +31,7 @@ export class Statistics {
     this.steps += outcome.stepsDone;
     if (!program.defined) this.undefinedPrograms++;
     if (outcome.gap) this.gaps++;
+    if (outcome.overwrites && program.defined) this.overwriting++;
     if (outcome.stale) this.stale++;
     if (outcome.end.kind !== 'done') this.notDone++;
     for (const id of outcome.rules) count(this.rules, id);
@@ -60,7 +62,7 @@ export class Statistics {
       ['steps', `${this.steps}`],
       [
         'programs',
-        `${this.programs}, of them undefined ${this.undefinedPrograms}, beyond L0's emulator ${this.gaps}, with stale translations ${this.stale}, not run to their end ${this.notDone}`,
+        `${this.programs}, of them undefined ${this.undefinedPrograms}, beyond L0's emulator ${this.gaps}, with stale translations ${this.stale}, overwriting VMCSs ${this.overwriting}, not run to their end ${this.notDone}`,
       ],
       ['attempted entries', `${this.attempted}`],
       ['reached L2', `${this.reachedL2} (${(100 * this.shareReached).toFixed(1)} %)`],

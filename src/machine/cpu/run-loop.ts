@@ -129,7 +129,8 @@ export class RunLoop {
     if (this.trapAfterDelivery()) return true;
     words[STATE.attention >> 2] &= ~(ATTENTION.interrupt | ATTENTION.vmx);
     if (attention & (ATTENTION.interrupt | ATTENTION.vmx) && this.events.deliverPending(this.cpu)) {
-      words[STATE.attention >> 2] |= this.wantedByVmx();
+      // A handler behind a trap gate may be interrupted at once.
+      words[STATE.attention >> 2] |= ATTENTION.interrupt | this.wantedByVmx();
       return true;
     }
     words[STATE.noEventWaits >> 2] = this.events.waits() ? 0 : 1;
