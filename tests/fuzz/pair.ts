@@ -83,7 +83,7 @@ export class Pair {
   private readonly sides = new Map<Role, Side>();
   private readonly rules: string[] = [];
   private readonly contained = new Map<Side, Containment>();
-  private readonly regions = new Map<Side, RegionWatch>();
+  private regions: RegionWatch | undefined;
   private readonly base: Buffer;
   private readonly image = Buffer.alloc(RAM_BYTES);
 
@@ -106,7 +106,6 @@ export class Pair {
     const roles: readonly Role[] = program.defined ? ['bare', 'compared'] : ['alone'];
     const sides = roles.map((role) => this.side(role));
     for (const side of sides) this.contained.get(side)?.begin(thorough, program.races);
-    this.takeOverwritten(sides);
     this.rules.length = 0;
     const ends: RunEnd[] = [];
     let thrown: string | undefined;
@@ -118,7 +117,7 @@ export class Pair {
     const end: RunEnd = ends[0] ?? { kind: 'stuck', ticks: 0, inits: 0 };
     const [bare, l0] = sides;
     const gap = program.defined && this.emulatorGaveUp(l0);
-    const overwrites = this.takeOverwritten(sides);
+    const overwrites = program.defined && this.regions?.isOverwritten === true;
     const compared = program.defined && !gap && !overwrites && thrown === undefined;
     const seen = compared ? this.compare(program, [bare, l0], ends) : undefined;
     const rules = [...this.rules];
@@ -158,10 +157,6 @@ export class Pair {
     return open !== undefined && open.record <= seen.record;
   }
 
-  private takeOverwritten(sides: readonly Side[]): boolean {
-    return sides.map((side) => this.regions.get(side)?.takeOverwritten() === true).includes(true);
-  }
-
   private emulatorGaveUp(side: Side): boolean {
     if (!('l0' in side.pc)) return false;
     const { unemulated } = side.pc.l0.l1;
@@ -181,9 +176,7 @@ export class Pair {
   private forget(role: Role): void {
     const side = this.sides.get(role);
     this.sides.delete(role);
-    if (side === undefined) return;
-    this.contained.delete(side);
-    this.regions.delete(side);
+    if (side !== undefined) this.contained.delete(side);
   }
 
   /** The two that are compared have the same past: they are made together. */
@@ -195,11 +188,12 @@ export class Pair {
     const bare = role !== 'compared' && role !== 'alone';
     const side = bare ? bareSide(configuration, jit) : l0Side(configuration, jit);
     this.made++;
-    if (role === 'bare') this.listen(side);
+    if (role === 'bare') {
+      this.listen(side);
+      this.regions = new RegionWatch(side);
+    }
     if ('nested' in side) {
-      const { nested, pc } = side as L0Side;
       this.contained.set(side, new Containment(side as L0Side));
-      this.regions.set(side, new RegionWatch(nested.of(pc.l0.vcpus[0]).vmcs12, side.pages));
     }
     toFirstProgram(side, base);
     if ('nested' in side) this.tamper?.(side as L0Side);
@@ -222,6 +216,7 @@ export class Pair {
 
   private runOn(side: Side, forgets = false): RunEnd {
     setMemory(side, this.image);
+    if (side === this.sides.get('bare')) this.regions?.begin();
     forgetTranslations(side);
     side.pc.end = undefined;
     const { machine } = side.pc;
