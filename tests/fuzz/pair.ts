@@ -135,14 +135,15 @@ export class Pair {
    */
   private makeReady(roles: readonly Role[], ends: readonly RunEnd[], anew: boolean): void {
     const enabled = roles.every((role) => this.side(role).localApic.globallyEnabled);
-    if (all(ends, 'shutdown') && !anew && enabled) this.revive(roles.map((role) => this.side(role)));
-    else if (!all(ends, 'done') || anew || !enabled) for (const role of roles) this.forget(role);
+    const good = enabled && !anew;
+    const revived = good && all(ends, 'shutdown') && this.revive(roles.map((role) => this.side(role)));
+    if (!revived && !(good && all(ends, 'done'))) for (const role of roles) this.forget(role);
   }
 
   /** What is done to a machine from outside is no guest's doing. */
-  private revive(sides: readonly Side[]): void {
+  private revive(sides: readonly Side[]): boolean {
     for (const side of sides) this.contained.get(side)?.begin(false);
-    reviveAll(sides, this.base);
+    return reviveAll(sides, this.base);
   }
 
   /**
