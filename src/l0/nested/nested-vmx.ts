@@ -16,14 +16,20 @@ import { PAGE_BYTES } from '../host-allocator.ts';
 import { emulateInstruction } from '../emulator/mmio-emulator.ts';
 import type { ForbiddenAccess, NestedHooks, NestedHost } from '../nested-hooks.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { readAddress, setBits, write32 } from '../vmcs-access.ts';
+import { readAddress, setBits } from '../vmcs-access.ts';
 import { inApicAccessPage, virtualApicAddress } from './apic-access-page.ts';
 import { capabilitiesForL1, capabilityMsr } from './capabilities.ts';
 import type { Paging } from './capabilities.ts';
 import { countsInstruction } from './clock.ts';
 import { Composition, ProcessorView } from './composition.ts';
 import { writeEferOfL2 } from './efer.ts';
-import { deliverToL1, interruptedInjection, precedesInterruptWindow, prepareEntryOfL2 } from './events.ts';
+import {
+  deliverToL1,
+  interruptedInjection,
+  precedesInterruptWindow,
+  prepareEntryOfL2,
+  restoreInjection,
+} from './events.ts';
 import { hardwareExit } from './exit-information.ts';
 import type { ExitInformation } from './exit-information.ts';
 import { exitRoute, ownerOf } from './exit-routes.ts';
@@ -35,7 +41,7 @@ import { undeliverable } from './undeliverable.ts';
 import { fixedBitsHold, leaveOperation, vmxInstruction } from './vmx-instructions.ts';
 import { NO_VMCS } from './vmcs12.ts';
 
-const { GUEST_PHYSICAL_ADDRESS, GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS, TSC_OFFSET } = OFFSET;
+const { GUEST_PHYSICAL_ADDRESS, GUEST_INTERRUPTIBILITY_INFO, TSC_OFFSET } = OFFSET;
 const BASIC_REASON = 0xffff;
 const VALID = 0x80000000;
 const IA32_TIME_STAMP_COUNTER = 0x10;
@@ -208,8 +214,7 @@ export class NestedVmx implements NestedHooks {
     // The delivery that the exit undid had been counted, as it is on the bare machine; entering with the event is not.
     const injection = interruptedInjection(nested);
     if (vectoring && countsInstruction(exit, injection)) vcpu.count();
-    // The exit cleared what was to follow the injected event.
-    if (injection) write32(vcpu.processor, GUEST_PENDING_DBG_EXCEPTIONS, nested.state.pendingDebugAtEntry);
+    if (injection) restoreInjection(nested);
     vcpu.keepInterruptedDelivery();
     if (!vectoring) blockNmisAgain(vcpu, exit);
   }
