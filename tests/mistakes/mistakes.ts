@@ -69,7 +69,7 @@ export const MISTAKES: readonly Mistake[] = [
   row(cve('2017-12154'), 'CR8 did not exit when L1 left the TPR shadow off: L2 owned the processor\'s task priority',
     'the primary controls of vmcs02, field-origins.ts',
     trial(`${NESTED}/vmcs02.test.ts`, "vmcs02 > without a TPR shadow CR8 exits: L2 must not own the processor's TPR (CVE-2017-12154)",
-      nested('field-origins', 'if (!c.tprShadow12) bits |= CR8_BITS;', ''))),
+      nested('field-origins', 'if (!c.tprShadow02) bits = (bits & ~PRIMARY.USE_TPR_SHADOW) | CR8_BITS;', ''))),
   row(cve('2017-12188'), 'the nested walk began at the wrong level, and overran a stack of L0',
     'the walk of EPT12, ept12-walk.ts: four levels, and addresses beyond them are violations',
     trial('src/l0/paging/multi-dimensional.test.ts', 'EPT02 > addresses that four levels cannot translate are violations without permissions (CVE-2017-12188)',

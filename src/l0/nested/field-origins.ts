@@ -164,7 +164,7 @@ function primary(c: Composition): number {
   let bits = (c.primary01 | c.primary12) & ~(PRIMARY_FROM_12 | PRIMARY_DECIDED);
   bits |= c.primary12 & (PRIMARY_FROM_12 | CR8_BITS);
   bits |= PRIMARY.USE_TSC_OFFSETTING | PRIMARY.ACTIVATE_SECONDARY_CONTROLS;
-  if (!c.tprShadow12) bits |= CR8_BITS;
+  if (!c.tprShadow02) bits = (bits & ~PRIMARY.USE_TPR_SHADOW) | CR8_BITS;
   if (c.io === 'exit on all') bits |= PRIMARY.UNCONDITIONAL_IO_EXITING;
   if (c.io === 'merged') bits |= PRIMARY.USE_IO_BITMAPS;
   if (c.msr === 'merged') bits |= PRIMARY.USE_MSR_BITMAPS;
