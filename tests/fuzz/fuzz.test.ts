@@ -136,6 +136,12 @@ test('a program that writes to the region of its VMCS is not compared', () => {
       false,
     );
   assert.equal(seen([steps.storeStep('the region', at, 5n)]).overwrites, true);
+  assert.equal(seen([steps.storeStep('the region, with what is there', at, 0n)]).overwrites, true);
+  assert.equal(
+    seen([steps.pointerStep('VMCLEAR', steps.REGION_POINTER(0)), steps.storeStep('a cleared region', at, 5n)])
+      .overwrites,
+    false,
+  );
   assert.equal(seen([steps.storeStep('another region', at + 0x1000, 5n)]).overwrites, false);
 });
 

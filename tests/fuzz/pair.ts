@@ -83,7 +83,7 @@ export class Pair {
   private readonly sides = new Map<Role, Side>();
   private readonly rules: string[] = [];
   private readonly contained = new Map<Side, Containment>();
-  private readonly regions = new Map<Side, RegionWatch>();
+  private regions: RegionWatch | undefined;
   private readonly base: Buffer;
   private readonly image = Buffer.alloc(RAM_BYTES);
 
@@ -106,7 +106,6 @@ export class Pair {
     const roles: readonly Role[] = program.defined ? ['bare', 'compared'] : ['alone'];
     const sides = roles.map((role) => this.side(role));
     for (const side of sides) this.contained.get(side)?.begin(thorough, program.races);
-    this.takeOverwritten(sides);
     this.rules.length = 0;
     const ends: RunEnd[] = [];
     let thrown: string | undefined;
@@ -118,7 +117,7 @@ export class Pair {
     const end: RunEnd = ends[0] ?? { kind: 'stuck', ticks: 0, inits: 0 };
     const [bare, l0] = sides;
     const gap = program.defined && this.emulatorGaveUp(l0);
-    const overwrites = this.takeOverwritten(sides);
+    const overwrites = program.defined && this.regions?.isOverwritten === true;
     const compared = program.defined && !gap && !overwrites && thrown === undefined;
     const seen = compared ? this.compare(program, [bare, l0], ends) : undefined;
     const rules = [...this.rules];
@@ -136,14 +135,15 @@ export class Pair {
    */
   private makeReady(roles: readonly Role[], ends: readonly RunEnd[], anew: boolean): void {
     const enabled = roles.every((role) => this.side(role).localApic.globallyEnabled);
-    if (all(ends, 'shutdown') && !anew && enabled) this.revive(roles.map((role) => this.side(role)));
-    else if (!all(ends, 'done') || anew || !enabled) for (const role of roles) this.forget(role);
+    const good = enabled && !anew;
+    const revived = good && all(ends, 'shutdown') && this.revive(roles.map((role) => this.side(role)));
+    if (!revived && !(good && all(ends, 'done'))) for (const role of roles) this.forget(role);
   }
 
   /** What is done to a machine from outside is no guest's doing. */
-  private revive(sides: readonly Side[]): void {
+  private revive(sides: readonly Side[]): boolean {
     for (const side of sides) this.contained.get(side)?.begin(false);
-    reviveAll(sides, this.base);
+    return reviveAll(sides, this.base);
   }
 
   /**
@@ -156,10 +156,6 @@ export class Pair {
     const open = this.compare(program, sides, ends);
     if (!all(ends, 'done') || !this.keeps) for (const role of ['keeping', 'forgetful'] as const) this.forget(role);
     return open !== undefined && open.record <= seen.record;
-  }
-
-  private takeOverwritten(sides: readonly Side[]): boolean {
-    return sides.map((side) => this.regions.get(side)?.takeOverwritten() === true).includes(true);
   }
 
   private emulatorGaveUp(side: Side): boolean {
@@ -181,9 +177,7 @@ export class Pair {
   private forget(role: Role): void {
     const side = this.sides.get(role);
     this.sides.delete(role);
-    if (side === undefined) return;
-    this.contained.delete(side);
-    this.regions.delete(side);
+    if (side !== undefined) this.contained.delete(side);
   }
 
   /** The two that are compared have the same past: they are made together. */
@@ -195,11 +189,12 @@ export class Pair {
     const bare = role !== 'compared' && role !== 'alone';
     const side = bare ? bareSide(configuration, jit) : l0Side(configuration, jit);
     this.made++;
-    if (role === 'bare') this.listen(side);
+    if (role === 'bare') {
+      this.listen(side);
+      this.regions = new RegionWatch(side);
+    }
     if ('nested' in side) {
-      const { nested, pc } = side as L0Side;
       this.contained.set(side, new Containment(side as L0Side));
-      this.regions.set(side, new RegionWatch(nested.of(pc.l0.vcpus[0]).vmcs12, side.pages));
     }
     toFirstProgram(side, base);
     if ('nested' in side) this.tamper?.(side as L0Side);
@@ -222,6 +217,7 @@ export class Pair {
 
   private runOn(side: Side, forgets = false): RunEnd {
     setMemory(side, this.image);
+    if (side === this.sides.get('bare')) this.regions?.begin();
     forgetTranslations(side);
     side.pc.end = undefined;
     const { machine } = side.pc;

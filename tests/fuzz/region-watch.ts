@@ -1,51 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a program writes to the region of its current VMCS as if it were memory: by L2, where EPT12 leads there, or by an
-// MSR-store list. What comes of it the manual leaves open. See: SDM 25.11.1 Software Use of Virtual-Machine Control Structures
-import { VMCS_REGION_SIZE } from '../../src/arch/vmx/encoding.ts';
-import type { Vmcs12 } from '../../src/l0/nested/vmcs12.ts';
+// Whether a program writes to the region of a VMCS in use as if it were memory: by L1, by L2, or by an MSR-store list. What
+// comes of it the manual leaves open. See: SDM 25.11.1 Software Use of Virtual-Machine Control Structures
+import { assert } from '../../src/base/assert.ts';
+import type { HostAddress } from '../../src/machine/memory/memory.ts';
+import type { Side } from './machines.ts';
 
-/** Looks at the regions that L0 has taken in: nobody but L0 changes them until it puts them back. */
+const PAGE = 0x1000;
+
+/**
+ * Looks at the bare machine, which keeps VMCSs in their regions. It tells of stores to pages that hold translated code, so
+ * the pages of regions are made to seem so; how it writes a VMCS itself it does not tell.
+ */
 export class RegionWatch {
-  private readonly vmcs12: Vmcs12;
-  private readonly pages: readonly Uint8Array[];
-  private readonly left = new Uint8Array(VMCS_REGION_SIZE);
+  private readonly side: Side;
+  /** Pages of the machine's WebAssembly memory. */
+  private readonly watched = new Set<number>();
   private overwritten = false;
 
-  /** `pages`: L1's memory, a page each, as large as a region. */
-  constructor(vmcs12: Vmcs12, pages: readonly Uint8Array[]) {
-    this.vmcs12 = vmcs12;
-    this.pages = pages;
-    const load = vmcs12.load.bind(vmcs12);
-    const flush = vmcs12.flush.bind(vmcs12);
-    vmcs12.load = (from, pointer) => {
-      load(from, pointer);
-      this.keep();
+  constructor(side: Side) {
+    this.side = side;
+    const { vmx, decoding } = side.unit;
+    assert(vmx, 'VT-x');
+    const { store } = decoding.translator;
+    const codeWritten = store.codeWritten.bind(store);
+    store.codeWritten = (host, length) => {
+      codeWritten(host, length);
+      const page = pageOf(host);
+      if (!this.watched.has(page)) return;
+      this.overwritten = true;
+      store.codePages[page] = 1;
     };
-    vmcs12.flush = (to) => {
-      this.look();
-      flush(to);
-      this.keep();
+    const makeCurrent = vmx.makeCurrent.bind(vmx);
+    const clear = vmx.clear.bind(vmx);
+    vmx.makeCurrent = (address) => {
+      makeCurrent(address);
+      this.watch(side.pc.machine.memory.host(address));
+    };
+    vmx.clear = (address) => {
+      clear(address);
+      this.watched.delete(pageOf(side.pc.machine.memory.host(address)));
     };
   }
 
-  /** Since it was last asked. */
-  takeOverwritten(): boolean {
-    this.look();
-    const { overwritten } = this;
+  /** A program is about to begin: no region is in use. */
+  begin(): void {
+    this.watched.clear();
     this.overwritten = false;
-    return overwritten;
   }
 
-  /** Undefined: none is current, or it is not in memory. */
-  private get region(): Uint8Array | undefined {
-    return this.vmcs12.isCurrent ? this.pages[this.vmcs12.pointer / VMCS_REGION_SIZE] : undefined;
+  /** Since the program began. */
+  get isOverwritten(): boolean {
+    return this.overwritten;
   }
-  private keep(): void {
-    const { region } = this;
-    if (region !== undefined) this.left.set(region);
-  }
-  private look(): void {
-    const { region } = this;
-    if (region !== undefined && Buffer.compare(this.left, region) !== 0) this.overwritten = true;
+
+  private watch(host: HostAddress): void {
+    const { unit } = this.side;
+    this.watched.add(pageOf(host));
+    unit.decoding.translator.store.codePages[pageOf(host)] = 1;
+    unit.cpu.mmu.buffers.dropWriteTags(host);
   }
 }
+
+const pageOf = (host: HostAddress): number => Math.floor(host / PAGE);

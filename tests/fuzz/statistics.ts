@@ -31,7 +31,7 @@ export class Statistics {
     this.steps += outcome.stepsDone;
     if (!program.defined) this.undefinedPrograms++;
     if (outcome.gap) this.gaps++;
-    if (outcome.overwrites && program.defined) this.overwriting++;
+    if (outcome.overwrites) this.overwriting++;
     if (outcome.stale) this.stale++;
     if (outcome.end.kind !== 'done') this.notDone++;
     for (const id of outcome.rules) count(this.rules, id);
