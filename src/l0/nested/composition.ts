@@ -12,6 +12,7 @@ import type { Halves, HostPhysical, RootProcessor } from '../../hardware/vmx.ts'
 
 const { PIN_BASED_VM_EXEC_CONTROL, CPU_BASED_VM_EXEC_CONTROL, SECONDARY_VM_EXEC_CONTROL } = OFFSET;
 const { VM_EXIT_CONTROLS, VM_ENTRY_CONTROLS, EXCEPTION_BITMAP, GUEST_CR0, GUEST_CR3, GUEST_CR4 } = OFFSET;
+const { VIRTUAL_APIC_PAGE_ADDR } = OFFSET;
 
 const PAGE_FAULT_BIT = 1 << 14;
 
@@ -36,6 +37,7 @@ export type BitmapUse = 'exit on all' | 'merged' | 'none';
 export interface CompositionPorts {
   /** Host-physical page behind an L1-physical one; where L1 has no memory, a page that reads as all ones. */
   hostPage(address: PhysicalAddress): HostPhysical;
+  isMemory(address: PhysicalAddress): boolean;
   /** The same for the APIC-access page, which needs no memory of L1 behind it. */
   apicAccessPage(address: PhysicalAddress): HostPhysical;
   /** EPTP02: of EPT02 if vmcs12 enables EPT, else of EPT01. */
@@ -94,6 +96,10 @@ export class Composition {
   }
   get tprShadow12(): boolean {
     return (this.primary12 & PRIMARY.USE_TPR_SHADOW) !== 0;
+  }
+  /** Where L1 has no memory for VTPR the hardware would find what L2 has written: L0 serves TPR then, apic-access-page.ts. */
+  get tprShadow02(): boolean {
+    return this.tprShadow12 && this.ports.isMemory(this.address12(VIRTUAL_APIC_PAGE_ADDR));
   }
   get timer12(): boolean {
     return (this.pin12 & PIN.ACTIVATE_VMX_PREEMPTION_TIMER) !== 0;

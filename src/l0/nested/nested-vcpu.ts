@@ -196,6 +196,9 @@ export class NestedVcpu implements CompositionPorts {
     const host = this.vcpu.machine.memory.translate(address);
     return host < 0 ? this.#pages.hole : host;
   }
+  isMemory(address: PhysicalAddress): boolean {
+    return this.vcpu.machine.memory.isRam(address);
+  }
   apicAccessPage(address: PhysicalAddress): HostPhysical {
     const host = this.vcpu.machine.memory.translate(address);
     return host < 0 ? this.standIn : host;

@@ -17,7 +17,12 @@ import { emulateInstruction } from '../emulator/mmio-emulator.ts';
 import type { ForbiddenAccess, NestedHooks, NestedHost } from '../nested-hooks.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { readAddress, setBits } from '../vmcs-access.ts';
-import { inApicAccessPage, virtualApicAddress } from './apic-access-page.ts';
+import {
+  accessCr8WithoutMemory,
+  inApicAccessPage,
+  isTprWithoutMemory,
+  virtualApicAddress,
+} from './apic-access-page.ts';
 import { capabilitiesForL1, capabilityMsr } from './capabilities.ts';
 import type { Paging } from './capabilities.ts';
 import { countsInstruction } from './clock.ts';
@@ -113,6 +118,7 @@ export class NestedVmx implements NestedHooks {
     const exit = hardwareExit(new ProcessorView(vcpu.processor));
     const owner = this.#ownerOf(nested, exit);
     if (owner === 'EPT12') return this.#throughEpt12(nested, exit);
+    if (isTprWithoutMemory(nested, exit) && this.#servesTpr(nested, exit, owner)) return true;
     this.#trace(nested, exit, owner);
     if (owner === 'L0') return this.#servedHere(nested, reason);
     if (this.#isHidden(exit.reason)) vcpu.raise(INVALID_OPCODE);
@@ -228,6 +234,17 @@ export class NestedVmx implements NestedHooks {
     blockNmisAgain(vcpu, exit);
     state.completedForL2 = 1;
     emulateInstruction(vcpu);
+  }
+
+  /** False: L1 has asked for the exit by more than its TPR shadow. */
+  #servesTpr(nested: NestedVcpu, exit: ExitInformation, owner: 'L0' | 'L1'): boolean {
+    const { vcpu, state } = nested;
+    if (exit.reason === EXIT_REASON.CR_ACCESS && owner === 'L1') return false;
+    state.completedForL2 = 1;
+    if (exit.reason === EXIT_REASON.CR_ACCESS) accessCr8WithoutMemory(vcpu, exit);
+    else if ((exit.vectoring & VALID) !== 0) undeliverable(nested);
+    else emulateInstruction(vcpu);
+    return true;
   }
 
   /** False: L0's ordinary handler serves the exit for L2. Two MSRs mean something else in L2 than in L1. */

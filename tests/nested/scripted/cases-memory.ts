@@ -192,6 +192,23 @@ export const MEMORY_CASES: readonly Case[] = [
     exits: ['APIC_ACCESS', 'APIC_ACCESS', 'APIC_ACCESS', 'APIC_ACCESS', 'APIC_ACCESS', 'VMCALL'],
   },
   {
+    name: 'the virtual-APIC page is no memory: what CR8 and TPR are written to is lost, and reads find ones',
+    profiles: BOTH,
+    controls: APIC,
+    // L1's memory ends far below.
+    fields: { TPR_THRESHOLD: 4, VIRTUAL_APIC_PAGE_ADDR: 0x4000_0000, EXCEPTION_BITMAP: 1 << 13 },
+    l2: [
+      ...[`b8 01 00 00 00 44 0f 22 c0`, `44 0f 20 c3 48 89 ${at(3, AT.DATA)}`],
+      ...[
+        `c7 ${at(0, AT.APIC_ACCESS + 0x80)} 30 00 00 00`,
+        `8b ${at(0, AT.APIC_ACCESS + 0x80)} 89 ${at(0, AT.DATA + 8)}`,
+      ],
+      ...['b8 10 00 00 00', 'fault:\n44 0f 22 c0', `next:\n8b ${at(0, AT.APIC_ACCESS + 0x84)}\nend:\n${VMCALL}`],
+    ].join('\n'),
+    script: ({ next, end }) => [launch, goTo(next), resume, goTo(end), resume, finish],
+    exits: ['EXCEPTION_NMI', 'APIC_ACCESS', 'VMCALL'],
+  },
+  {
     name: 'TPR below the threshold: by MOV to CR8, by a store, and at the entry',
     profiles: BOTH,
     controls: APIC,
