@@ -28,7 +28,13 @@ import type { Paging } from './capabilities.ts';
 import { countsInstruction } from './clock.ts';
 import { Composition, ProcessorView } from './composition.ts';
 import { writeEferOfL2 } from './efer.ts';
-import { deliverToL1, interruptedInjection, precedesInterruptWindow, prepareEntryOfL2 } from './events.ts';
+import {
+  deliverToL1,
+  interruptedInjection,
+  precedesInterruptWindow,
+  prepareEntryOfL2,
+  withdrawResumeFlag,
+} from './events.ts';
 import { hardwareExit } from './exit-information.ts';
 import type { ExitInformation } from './exit-information.ts';
 import { exitRoute, ownerOf } from './exit-routes.ts';
@@ -180,7 +186,9 @@ export class NestedVmx implements NestedHooks {
   }
 
   #reflect(nested: NestedVcpu, exit: ExitInformation): void {
-    if (countsInstruction(exit, interruptedInjection(nested))) nested.vcpu.count();
+    const interrupted = interruptedInjection(nested);
+    if (countsInstruction(exit, interrupted)) nested.vcpu.count();
+    if (interrupted) withdrawResumeFlag(nested, exit);
     leaveL2(nested, exit, true);
   }
 
