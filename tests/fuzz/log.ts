@@ -120,12 +120,20 @@ function onlyResumeFlag(program: Program, record: LogRecord, name: string, bare:
   );
 }
 
-function same(program: Program, bare: LogRecord | undefined, l0: LogRecord | undefined): boolean {
+/** Whether RF was already allowed to differ at the exit before, so that an L2 which has executed nothing since may still have it so. */
+function carriesResumeFlag(program: Program, bare: LogRecord, l0: LogRecord, carried: boolean): boolean {
+  if (bare.kind !== 'exit') return carried;
+  const at = names(program, bare).indexOf('GUEST_RFLAGS');
+  return at >= 0 && bare.words[at] !== l0.words[at];
+}
+
+function same(program: Program, bare: LogRecord | undefined, l0: LogRecord | undefined, carried: boolean): boolean {
   if (bare === undefined || l0 === undefined || bare.words.length !== l0.words.length) return false;
   return bare.words.every((word, i) => {
     if (word === l0.words[i]) return true;
     if (bare.kind !== 'exit') return false;
     const name = names(program, bare)[i];
+    if (carried && name === 'GUEST_RFLAGS' && (word ^ l0.words[i]) === RESUME_FLAG) return true;
     return onlyResumeFlag(program, bare, name, word, l0.words[i]);
   });
 }
@@ -141,9 +149,12 @@ export function firstDifference(program: Program, bareSide: Side, l0Side: Side):
   const [bareLog, l0Log] = [logOf(bareSide), logOf(l0Side)];
   if (Buffer.compare(bareLog, l0Log) === 0) return undefined;
   const [bare, l0] = [readLog(bareLog), readLog(l0Log)];
-  const at = Array.from({ length: Math.max(bare.length, l0.length) }, (_, i) => i).find(
-    (i) => !same(program, bare[i], l0[i]),
-  );
+  let carried = false;
+  const at = Array.from({ length: Math.max(bare.length, l0.length) }, (_, i) => i).find((i) => {
+    if (!same(program, bare[i], l0[i], carried)) return true;
+    carried = carriesResumeFlag(program, bare[i], l0[i], carried);
+    return false;
+  });
   if (at === undefined) return undefined;
   const step = (bare[at] ?? l0[at]).step;
   const where = `record ${at}, step ${step} (${program.steps[step]?.what ?? '?'})`;

@@ -31,6 +31,7 @@ export class LinearMemory {
   readonly #space: PhysicalSpace;
   readonly #user: boolean;
   readonly #alignmentCheck: boolean;
+  /** Where the last fetch ended; an error code of -1: EPT12 forbids it. */
   #fetchFault: { readonly linear: number; readonly errorCode: number } | undefined;
 
   constructor(vcpu: Vcpu) {
@@ -69,18 +70,18 @@ export class LinearMemory {
     return this.#pieces(linear, new Uint8Array(bytes), { write: true, fetch: false }, () => {});
   }
 
-  /** Instruction bytes; what cannot be fetched is cut off. Raises nothing: only the decoder knows whether it is missed. */
+  /** Instruction bytes; what cannot be fetched is cut off. Raises nothing: only the decoder knows whether it is missed, see `endFetch`. */
   fetch(linear: number, bytes: Uint8Array): number {
     for (let done = 0; done < bytes.length;) {
       const from = linear + done;
       this.#space.begin();
       const walk = walkPages(this.#space, this.#state, from, this.#access(false, true));
-      if ('errorCode' in walk) {
-        if (!this.#space.refused) this.#fetchFault = { linear: from, errorCode: walk.errorCode };
+      const at = 'errorCode' in walk ? -1 : this.#finish(walk, NEEDS.fetch);
+      if (at < 0) {
+        const errorCode = 'errorCode' in walk && !this.#space.refused ? walk.errorCode : -1;
+        this.#fetchFault = { linear: from, errorCode };
         return done;
       }
-      const at = this.#space.locate(walk.physical, NEEDS.fetch);
-      if (at < 0) return done;
       const end = Math.min(bytes.length, done + PAGE_BYTES - offsetInPage(from));
       readPhysical(this.#vcpu, at, bytes.subarray(done, end));
       done = end;
@@ -96,11 +97,12 @@ export class LinearMemory {
     return 'errorCode' in walk && !this.#space.refused ? walk.errorCode : -1;
   }
 
-  /** Raises the page fault at which the last fetch ended; false if it was not one. */
-  raiseFetchFault(): boolean {
-    const fault = this.#fetchFault;
-    if (fault !== undefined) this.#vcpu.raisePageFault(fault.linear, fault.errorCode);
-    return fault !== undefined;
+  /** What comes of the last fetch, which was cut off: the page fault is raised, or L2 leaves for what EPT12 forbids. */
+  endFetch(): void {
+    if (this.#fetchFault === undefined) return;
+    const { linear, errorCode } = this.#fetchFault;
+    if (errorCode < 0) this.#space.exit(linear);
+    else this.#vcpu.raisePageFault(linear, errorCode);
   }
 
   #pieces(
@@ -136,16 +138,17 @@ export class LinearMemory {
       this.#vcpu.raisePageFault(linear, walk.errorCode);
       return -1;
     }
-    const at = 'errorCode' in walk ? -1 : this.#finish(walk, access.write);
+    const at = 'errorCode' in walk ? -1 : this.#finish(walk, access.write ? NEEDS.write : NEEDS.read);
     if (at < 0) space.exit(linear);
     return at;
   }
 
-  /** -1: forbidden. */
-  #finish({ entries, physical }: Walked, write: boolean): PhysicalAddress {
+  /** `needed`: one of NEEDS. -1: forbidden. */
+  #finish({ entries, physical }: Walked, needed: number): PhysicalAddress {
     const last = entries.length - 1;
-    const set = entries.every((entry, i) => this.#space.setFlags(entry, ACCESSED | (write && i === last ? DIRTY : 0)));
-    return set ? this.#space.locate(physical, write ? NEEDS.write : NEEDS.read) : -1;
+    const flags = (i: number): number => ACCESSED | (needed === NEEDS.write && i === last ? DIRTY : 0);
+    const set = entries.every((entry, i) => this.#space.setFlags(entry, flags(i)));
+    return set ? this.#space.locate(physical, needed) : -1;
   }
 }
 

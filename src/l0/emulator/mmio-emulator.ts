@@ -36,11 +36,9 @@ export function emulateInstruction(vcpu: Vcpu): void {
   const status = decode(bytes, 0, length, codeSize(vcpu), instruction);
   // The page of the rest has gone since the processor was there: let it find out by itself. But not if it was the walk
   // for the fetch that found no memory: it would do so for ever.
-  if (status === DecodeStatus.TRUNCATED) {
-    if (reachedByWalk(vcpu) && memory.raiseFetchFault()) vcpu.count();
-    return;
-  }
+  if (status === DecodeStatus.TRUNCATED && !reachedByWalk(vcpu)) return;
   vcpu.count();
+  if (status === DecodeStatus.TRUNCATED) return memory.endFetch();
   if (status === DecodeStatus.TOO_LONG) return vcpu.raise(GENERAL_PROTECTION, 0);
   const operation = status === DecodeStatus.OK ? OPERATIONS.get(instruction.opcode.mnemonic) : undefined;
   const outcome = operation?.(new Emulation(vcpu, instruction, memory)) ?? 'beyond';

@@ -111,10 +111,12 @@ describe('an interrupt for L1 while L2 runs', () => {
         GUEST_PHYSICAL_ADDRESS: 0x2000,
         EXIT_QUALIFICATION: 0x182,
         IDT_VECTORING_INFO_FIELD: 0x80000030n,
+        GUEST_RFLAGS: 0x10202n,
       }),
       'L2',
     );
     assert.deepEqual(f.fixture.injected, { vector: 0x30, type: 0 });
+    assert.equal(f.processor.get('GUEST_RFLAGS') & 0x10000n, 0n, 'RF is as it was at the entry');
     assert.ok(f.processor.kicks > kicks);
   });
   it('an instruction counts though the handler begins where L2 was entered: the stack pointer has moved', () => {

@@ -212,6 +212,13 @@ export function precedesInterruptWindow(nested: NestedVcpu): boolean {
 
 // --- what the clock owes: see Vcpu.count
 
+/** The delivery of the injected event was interrupted and is tried again: what the exit changed is as at the entry. */
+export function restoreInjection({ vcpu, state }: NestedVcpu): void {
+  write32(vcpu.processor, GUEST_PENDING_DBG_EXCEPTIONS, state.pendingDebugAtEntry);
+  // The exit saved RF as a fault's handler would find it; a triple fault saves what there was.
+  vcpu.rflags = (vcpu.rflags & ~RFLAGS_RF) | state.resumeFlagAtEntry;
+}
+
 function rememberInjection({ vcpu, state }: NestedVcpu): void {
   const { processor } = vcpu;
   state.injected = processor.readLow(VM_ENTRY_INTR_INFO_FIELD);
@@ -224,6 +231,7 @@ function rememberInjection({ vcpu, state }: NestedVcpu): void {
   state.injectedAtLow = now.low;
   state.injectedAtHigh = now.high;
   state.pendingDebugAtEntry = processor.readLow(GUEST_PENDING_DBG_EXCEPTIONS);
+  state.resumeFlagAtEntry = vcpu.rflags & RFLAGS_RF;
   state.injectedRipLow = processor.readLow(GUEST_RIP);
   state.injectedRipHigh = processor.readHigh(GUEST_RIP);
   state.injectedRspLow = processor.readLow(GUEST_RSP);

@@ -43,6 +43,8 @@ export type NestedVcpuState = {
   injectedAtHigh: number;
   /** Pending debug exceptions of that entry. */
   pendingDebugAtEntry: number;
+  /** RFLAGS.RF of that entry, in its place. */
+  resumeFlagAtEntry: number;
   /** RIP and RSP then: they move when the event is delivered. */
   injectedRipLow: number;
   injectedRipHigh: number;
@@ -67,6 +69,7 @@ const initialState = (): NestedVcpuState => ({
     injectedAtLow: 0,
     injectedAtHigh: 0,
     pendingDebugAtEntry: 0,
+    resumeFlagAtEntry: 0,
     injectedRipLow: 0,
     injectedRipHigh: 0,
     injectedRspLow: 0,

@@ -16,7 +16,7 @@ import { PAGE_BYTES } from '../host-allocator.ts';
 import { emulateInstruction } from '../emulator/mmio-emulator.ts';
 import type { ForbiddenAccess, NestedHooks, NestedHost } from '../nested-hooks.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { readAddress, setBits, write32 } from '../vmcs-access.ts';
+import { readAddress, setBits } from '../vmcs-access.ts';
 import {
   accessCr8WithoutMemory,
   inApicAccessPage,
@@ -34,6 +34,7 @@ import {
   precedesInterruptWindow,
   prepareEntryOfL2,
   withdrawResumeFlag,
+  restoreInjection,
 } from './events.ts';
 import { hardwareExit } from './exit-information.ts';
 import type { ExitInformation } from './exit-information.ts';
@@ -46,7 +47,7 @@ import { undeliverable } from './undeliverable.ts';
 import { fixedBitsHold, leaveOperation, vmxInstruction } from './vmx-instructions.ts';
 import { NO_VMCS } from './vmcs12.ts';
 
-const { GUEST_PHYSICAL_ADDRESS, GUEST_INTERRUPTIBILITY_INFO, GUEST_PENDING_DBG_EXCEPTIONS, TSC_OFFSET } = OFFSET;
+const { GUEST_PHYSICAL_ADDRESS, GUEST_INTERRUPTIBILITY_INFO, TSC_OFFSET } = OFFSET;
 const BASIC_REASON = 0xffff;
 const VALID = 0x80000000;
 const IA32_TIME_STAMP_COUNTER = 0x10;
@@ -222,8 +223,7 @@ export class NestedVmx implements NestedHooks {
     // The delivery that the exit undid had been counted, as it is on the bare machine; entering with the event is not.
     const injection = interruptedInjection(nested);
     if (vectoring && countsInstruction(exit, injection)) vcpu.count();
-    // The exit cleared what was to follow the injected event.
-    if (injection) write32(vcpu.processor, GUEST_PENDING_DBG_EXCEPTIONS, nested.state.pendingDebugAtEntry);
+    if (injection) restoreInjection(nested);
     vcpu.keepInterruptedDelivery();
     if (!vectoring) blockNmisAgain(vcpu, exit);
   }
