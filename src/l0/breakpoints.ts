@@ -3,11 +3,11 @@
 // See: SDM 18.2.4 Debug Control Register (DR7), 18.2.5 Breakpoint Field Recognition
 
 import { OFFSET } from '../arch/vmx/fields.ts';
-import type { Halves, UnsavedRegister } from '../hardware/vmx.ts';
+import type { Halves, RootProcessor, UnsavedRegister } from '../hardware/vmx.ts';
 import type { Vcpu } from './vcpu.ts';
-import { isSet } from './vmcs-access.ts';
+import { isSet, readNatural } from './vmcs-access.ts';
 
-const { GUEST_DR7, GUEST_CR4 } = OFFSET;
+const { GUEST_DR7, GUEST_CR4, GUEST_CS_BASE } = OFFSET;
 const CR4_DE = 1 << 3;
 /** L0 to L3 and G0 to G3. */
 const ENABLES = 0xff;
@@ -28,6 +28,24 @@ export function notePort(vcpu: Vcpu, port: number, size: number): void {
   if (isSet(vcpu.processor, GUEST_CR4, CR4_DE)) note(vcpu, port, size, (kind) => kind === CONDITION.port);
 }
 
+/** Whether the guest is at an instruction that has a breakpoint, and DR6 says that it was met. */
+export function metBreakpoint(vcpu: Vcpu): boolean {
+  const { processor, rip } = vcpu;
+  const dr7 = processor.readLow(GUEST_DR7);
+  if ((dr7 & ENABLES) === 0) return false;
+  const linear = vcpu.code64 ? rip : (readNatural(processor, GUEST_CS_BASE) + rip) >>> 0;
+  return REGISTERS.some((register, n) => {
+    const enabled = ((dr7 >>> (2 * n)) & 3) !== 0 && ((dr7 >>> (16 + 4 * n)) & 0xf) === 0;
+    return enabled && addressIn(processor, register) === linear && (addressIn(processor, 'dr6') & (1 << n)) !== 0;
+  });
+}
+
+function addressIn(processor: RootProcessor, name: UnsavedRegister): number {
+  const register: Halves = { low: 0, high: 0 };
+  processor.readRegister(name, register);
+  return (register.high | 0) * TWO_32 + register.low;
+}
+
 function note(vcpu: Vcpu, address: number, size: number, watched: (kind: number) => boolean): void {
   const dr7 = vcpu.processor.readLow(GUEST_DR7);
   if ((dr7 & ENABLES) === 0) return;
@@ -41,8 +59,7 @@ function note(vcpu: Vcpu, address: number, size: number, watched: (kind: number)
 /** The address in DRn is aligned to the length. */
 function overlaps({ processor }: Vcpu, n: number, dr7: number, address: number, size: number): boolean {
   const length = LENGTHS[(dr7 >>> (18 + 4 * n)) & 3];
-  const register: Halves = { low: 0, high: 0 };
-  processor.readRegister(REGISTERS[n], register);
-  const first = (register.high | 0) * TWO_32 + ((register.low & ~(length - 1)) >>> 0);
+  const register = addressIn(processor, REGISTERS[n]);
+  const first = register - (((register % length) + length) % length);
   return address < first + length && first < address + size;
 }

@@ -5,6 +5,7 @@ import { supports } from '../../src/arch/vmx/capabilities.ts';
 import type { VmxCapabilities } from '../../src/arch/vmx/capabilities.ts';
 import { PROFILES } from '../../src/arch/vmx/profiles.ts';
 import type { BootPlan } from '../../src/boot/plan.ts';
+import type { Halves } from '../../src/hardware/vmx.ts';
 import type { NestedHost } from '../../src/l0/nested-hooks.ts';
 import { capabilitiesForL1 } from '../../src/l0/nested/capabilities.ts';
 import { NestedVmx } from '../../src/l0/nested/nested-vmx.ts';
@@ -39,6 +40,8 @@ export interface Side {
   readonly unit: ProcessorUnit;
   /** L1's. */
   readonly localApic: LocalApic;
+  /** Bits 31:0 of L1's time-stamp counter. */
+  tsc(): number;
   /** L1's memory, page by page, where it lies. */
   readonly pages: readonly Uint8Array[];
   /** Where the monitor's first instruction lies. */
@@ -122,6 +125,12 @@ function pagesOf(machine: Machine, host: (address: number) => number): Uint8Arra
   });
 }
 
+function lowOf(counter: { read(out: Halves): void }): number {
+  const now: Halves = { low: 0, high: 0 };
+  counter.read(now);
+  return now.low;
+}
+
 export function bareSide(configuration: Configuration, jit: JitMode): Side {
   const vmxCapabilities = shownCapabilities(configuration);
   const cpuFeatures = hiddenFeatures(PROFILES[configuration.profile]);
@@ -132,6 +141,7 @@ export function bareSide(configuration: Configuration, jit: JitMode): Side {
     name: 'the bare machine',
     ...{ pc, unit, pages: pagesOf(pc.machine, (address) => address) },
     localApic: unit.localApic,
+    tsc: () => lowOf(unit.cpu.environment.tsc),
     write: (address, bytes) => pc.machine.memory.write(address, bytes),
     inL2: () => unit.vmx?.nonRoot === true,
     start: entry.rip,
@@ -167,6 +177,7 @@ export function l0Side(configuration: Configuration, jit: JitMode): L0Side {
     name: 'L0',
     ...{ pc, unit, nested: made.nested, pages: pagesOf(pc.machine, (address) => pc.l0.l1.memory.translate(address)) },
     localApic: vcpu.localApic,
+    tsc: () => lowOf(vcpu.tsc),
     write: (address, bytes) => pc.l0.l1.memory.write(address, bytes),
     inL2: () => vcpu.state.level === 2,
     start: entry.rip,

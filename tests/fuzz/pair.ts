@@ -26,6 +26,8 @@ import type { Configuration, Program } from './program.ts';
 const PAGE = 0x1000;
 /** Ticks after which L2 is fetched back if L1 has come to no other step meanwhile. */
 const PATIENCE = 2000;
+/** The monitor takes less to begin a program. */
+const PROLOGUE = 400;
 /** So many times that long L1 itself may take for a step. */
 const PATIENCE_WITH_L1 = 5;
 /** So often L2 is fetched back; then L1 goes on with its last steps, and that must do. */
@@ -223,8 +225,8 @@ export class Pair {
     const { machine } = side.pc;
     const start = machine.ticks;
     let [inits, reached, waits] = [0, -1, 0];
-    for (;;) {
-      const outcome = forgets ? runForgetting(side, PATIENCE) : side.pc.run(machine.ticks + PATIENCE);
+    for (let patience = beginProgram(side, forgets); ; patience = PATIENCE) {
+      const outcome = forgets ? runForgetting(side, patience) : side.pc.run(machine.ticks + patience);
       if (outcome === 'ended') break;
       const before = reached;
       reached = parameter(side, PARAMETER.step);
@@ -283,6 +285,16 @@ const pageOf = (image: Buffer, page: number): Buffer => image.subarray(page * PA
 const behindLog = (message: string): Difference => ({ record: Infinity, message });
 
 const all = (ends: readonly RunEnd[], kind: RunEnd['kind']): boolean => ends.every((end) => end.kind === kind);
+
+/**
+ * Up to where the program's clock runs, which the monitor sets to 0 once it has cleared away what was before; gives the
+ * ticks to the first INIT. So INIT does not depend on earlier programs.
+ */
+function beginProgram(side: Side, forgets: boolean): number {
+  if (forgets) runForgetting(side, PROLOGUE);
+  else side.pc.run(side.pc.machine.ticks + PROLOGUE);
+  return Math.max(1, PATIENCE - side.tsc());
+}
 
 /** An instruction at a time, each with no translation known. */
 function runForgetting(side: Side, ticks: number): ReturnType<Side['pc']['run']> {

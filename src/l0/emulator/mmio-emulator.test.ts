@@ -170,11 +170,13 @@ describe('instructions on device memory', () => {
     assert.deepEqual(fixture.device.log, []);
   });
 
-  it('code that has gone away is fetched again by the processor', () => {
+  it('code that has gone away is a page fault, whatever the processor remembers of it', () => {
     const fixture = new Fixture();
     fixture.put(PAGE_TABLES + 0x2000, [0]);
     violation(fixture);
-    assert.deepEqual([fixture.injected, fixture.vcpu.rip, fixture.processor.ticks], [undefined, CODE, 0]);
+    const fault = { vector: 14, type: 3, errorCode: 0 };
+    assert.deepEqual([fixture.injected, fixture.vcpu.rip, fixture.processor.ticks], [fault, CODE, 1]);
+    assert.equal(fixture.processor.unsaved.get('cr2'), BigInt(CODE));
   });
 });
 

@@ -34,10 +34,9 @@ export function emulateInstruction(vcpu: Vcpu): void {
   const length = memory.fetch(codeAddress(vcpu), bytes);
   const instruction = new Instruction();
   const status = decode(bytes, 0, length, codeSize(vcpu), instruction);
-  // The page of the rest has gone since the processor was there: let it find out by itself. But not if it was the walk
-  // for the fetch that found no memory: it would do so for ever.
-  if (status === DecodeStatus.TRUNCATED && !reachedByWalk(vcpu)) return;
   vcpu.count();
+  // The walk for the fetch found no memory; or the page has gone since the processor was there, which may go on with its
+  // old translation for ever.
   if (status === DecodeStatus.TRUNCATED) return memory.endFetch();
   if (status === DecodeStatus.TOO_LONG) return vcpu.raise(GENERAL_PROTECTION, 0);
   const operation = status === DecodeStatus.OK ? OPERATIONS.get(instruction.opcode.mnemonic) : undefined;

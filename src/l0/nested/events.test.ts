@@ -24,6 +24,33 @@ function interrupt(f: NestedFixture, vector = VECTOR): void {
 }
 const inService = (f: NestedFixture): number => f.vcpu.localApic.readMemory(0x100 + 0x10 * (VECTOR >> 5), 4);
 
+describe('RFLAGS.RF that L0 sets for an exception of its emulation', () => {
+  /** L2's RDMSR of an MSR that does not exist is #GP, whose delivery comes to this exit. */
+  const after = (exit: Parameters<NestedFixture['exit']>, rflags = 0x202): bigint => {
+    const f = new NestedFixture().launch((vmcs) => {
+      vmcs.set('EXCEPTION_BITMAP', 0x4100);
+      vmcs.or('CPU_BASED_VM_EXEC_CONTROL', 1 << 28);
+      vmcs.set('MSR_BITMAP', 0x300000);
+    });
+    f.processor.set('GUEST_RFLAGS', rflags);
+    f.processor.general[1] = 0x1fffn;
+    assert.equal(f.exit('MSR_READ', { VM_EXIT_INSTRUCTION_LEN: 2 }), 'L2');
+    assert.equal(f.fixture.injected?.vector, GENERAL_PROTECTION);
+    assert.equal(f.processor.get('GUEST_RFLAGS'), 0x10202n);
+    assert.equal(f.exit(...exit), 'L1');
+    return f.get12('GUEST_RFLAGS');
+  };
+  const VECTORING = { IDT_VECTORING_INFO_FIELD: 0x80000b0dn };
+  it('is taken back when the delivery ends in a triple fault or in a double fault that exits', () => {
+    assert.equal(after(['TRIPLE_FAULT']), 0x202n);
+    assert.equal(after(['EXCEPTION_NMI', { VM_EXIT_INTR_INFO: 0x80000b08n }]), 0x202n);
+    assert.equal(after(['TRIPLE_FAULT'], 0x10202), 0x10202n, 'it was set before');
+  });
+  it('is left when another fault in the delivery exits', () => {
+    assert.equal(after(['EXCEPTION_NMI', { VM_EXIT_INTR_INFO: 0x80000b0en, ...VECTORING }]), 0x10202n);
+  });
+});
+
 describe('an interrupt for L1 while L2 runs', () => {
   it('kicks L2 out, and is an exit to L1 with reason 1', () => {
     const f = new NestedFixture().launch(EXTERNAL);

@@ -17,6 +17,7 @@ import { isSet, setBits, write32 } from '../vmcs-access.ts';
 import { finishTprWrite } from './apic-access-page.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
+import type { ExitInformation } from './exit-information.ts';
 import { leaveL2 } from './leave-l2.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
 import { continueTimer } from './preemption-timer.ts';
@@ -46,11 +47,31 @@ export function prepareEntryOfL2(nested: NestedVcpu): void {
   finishTprWrite(nested);
   if (vcpu.state.exceptionVector >= 0 && vcpu.state.vectoring === 0 && exceptionLeaves(nested)) return;
   const taken =
-    injectInterruptedDelivery(vcpu) || injectException(vcpu) || entryInjects(nested) || injectPendingTrap(nested);
+    injectInterruptedDelivery(vcpu) || injectRaised(nested) || entryInjects(nested) || injectPendingTrap(nested);
   askForEvents(nested, taken);
   continueTimer(nested);
   interceptInexactTsc(nested);
   rememberInjection(nested);
+}
+
+/** An exception of L0's emulation. Like the processor's own it pushes RF as 1, which is not that of L2 before. */
+function injectRaised({ vcpu, state }: NestedVcpu): boolean {
+  state.resumeFlagAdded = 0;
+  if (vcpu.state.exceptionVector < 0) return false;
+  const before = vcpu.rflags;
+  injectException(vcpu);
+  state.resumeFlagAdded = (vcpu.rflags ^ before) & RFLAGS_RF;
+  return true;
+}
+
+/**
+ * The exit interrupted the delivery of what L0 has injected. If nothing was pushed, because of a double or triple fault that
+ * exits, RFLAGS are saved as they were.
+ */
+export function withdrawResumeFlag({ vcpu, state }: NestedVcpu, { reason, interruption }: ExitInformation): void {
+  if (state.resumeFlagAdded === 0) return;
+  const doubleFault = reason === EXIT_REASON.EXCEPTION_NMI && (interruption & 0xff) === DOUBLE_FAULT;
+  if (doubleFault || reason === EXIT_REASON.TRIPLE_FAULT) vcpu.rflags &= ~RFLAGS_RF;
 }
 
 /**

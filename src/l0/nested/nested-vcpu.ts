@@ -50,6 +50,8 @@ export type NestedVcpuState = {
   injectedRipHigh: number;
   injectedRspLow: number;
   injectedRspHigh: number;
+  /** RFLAGS.RF, if L0 has set it for an exception of its own that it has injected, 0: it has not. */
+  resumeFlagAdded: number;
   /** Flag: L0 completed an instruction of L2 since L2 was last entered. */
   completedForL2: number;
   /** Flag: the instruction that L0 emulates for L2 writes VTPR. */
@@ -72,6 +74,7 @@ const initialState = (): NestedVcpuState => ({
     injectedRipHigh: 0,
     injectedRspLow: 0,
     injectedRspHigh: 0,
+    resumeFlagAdded: 0,
     completedForL2: 0,
     vtprWritten: 0,
     windowMet: 0,

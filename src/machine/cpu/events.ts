@@ -101,7 +101,10 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
     else this.settle(debugTrap(cpu, debugStatus));
   }
 
-  /** See: SDM 18.2.4 Debug Control Register (DR7), 18.3.1.1 Instruction-Breakpoint Exception Condition. */
+  /**
+   * Its delivery takes the time of an instruction, or it would stand still where a handler has a breakpoint at its begin.
+   * See: SDM 18.2.4 Debug Control Register (DR7), 18.3.1.1 Instruction-Breakpoint Exception Condition.
+   */
   instructionBreakpoint(cpu: Processor): boolean {
     const { words } = cpu;
     const dr7 = words[STATE.dr7 >> 2];
@@ -116,7 +119,11 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
       const execute = ((dr7 >>> (16 + 4 * n)) & 0xf) === 0;
       if (enabled && execute && cpu.getSigned(STATE.dr0 + 8 * n) === linear) hits |= 1 << n;
     }
-    return hits !== 0 && this.deliver({ vector: DEBUG_EXCEPTION, kind: 'fault', errorCode: -1, debugStatus: hits });
+    if (hits === 0) return false;
+    const delivery = deliver(cpu, { vector: DEBUG_EXCEPTION, kind: 'fault', errorCode: -1, debugStatus: hits });
+    if (delivery === 'delivered') words[STATE.remaining >> 2]--;
+    this.settle(delivery);
+    return true;
   }
 
   interruptWaits(): boolean {
