@@ -175,9 +175,12 @@ export class ProcessorUnit {
     return this.activity === ACTIVITY.shutdown && this.vmx?.nonRoot !== true;
   }
 
-  /** The tick at which it must be looked at although it does nothing: the VMX-preemption timer runs in HLT and in shutdown too. */
+  /**
+   * The tick at which it must be looked at although it does nothing: the VMX-preemption timer makes exits in HLT and in
+   * shutdown, but not in wait-for-SIPI. See: SDM 26.5.1 VMX-Preemption Timer
+   */
   get deadline(): number {
-    return this.vmx?.deadline() ?? Infinity;
+    return this.activity === ACTIVITY.waitForSipi ? Infinity : (this.vmx?.deadline() ?? Infinity);
   }
 
   /** Now, also in the middle of a block that a device access interrupted. */

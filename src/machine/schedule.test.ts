@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { ACTIVITY } from './cpu/run-loop.ts';
+import { STATE } from './cpu/state.ts';
 import { Machine } from './machine.ts';
 import { Schedule } from './schedule.ts';
 
@@ -143,5 +145,27 @@ describe('timers of a machine that runs', () => {
     machine.run(200_000);
     assert.equal(at, 123_456);
     assert.equal(machine.instructions, 1);
+  });
+});
+
+describe('the VMX-preemption timer of a guest that waits', () => {
+  it('wakes it, but not from wait-for-SIPI, where time goes on', () => {
+    const machine = new Machine(
+      { processors: 1, ramBytes: 1 << 20, hole: 0xc0000000, frequencyHz: 1e9, seed: 1, vmxProfile: 'modern-1' },
+      { acknowledge: () => 0xff },
+    );
+    const [unit] = machine.processors;
+    assert.ok(unit.vmx);
+    unit.vmx.state.nonRoot = true;
+    unit.vmx.state.preemptionDeadline = 5;
+    for (const [activity, deadline] of [
+      [ACTIVITY.halted, 5],
+      [ACTIVITY.shutdown, 5],
+      [ACTIVITY.waitForSipi, Infinity],
+    ]) {
+      unit.cpu.set32(STATE.activity, activity);
+      assert.equal(unit.deadline, deadline);
+    }
+    assert.equal(machine.run(100).kind, 'idle');
   });
 });
