@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { PAGE_SIZE } from '../../memory/layout.ts';
 import { FunctionCode, I32, I64 } from '../../wasm/encoder.ts';
 import { OP } from '../../wasm/opcodes.ts';
 import { STATE } from '../state.ts';
@@ -132,7 +133,17 @@ export class MainFunction {
       .i64(4095n)
       .op(OP.i64_and, OP.i64_sub)
       .memory(OP.i64_store, this.area + STATE.ripBase);
-    code.get(this.cell).if_(() => code.get(this.cell).get(this.pc).memory(OP.i32_store, 0));
+    code.get(this.cell).if_(() => this.patchLink());
+  }
+
+  /**
+   * Not with an instruction that reaches into the next page: what is there is looked at each time. Its record is dropped
+   * with that page, where nobody would find the cell.
+   */
+  private patchLink(): void {
+    const { code } = this;
+    code.get(this.pc).memory(OP.i32_load, RECORD.nextOffset).i32(PAGE_SIZE).op(OP.i32_lt_s);
+    code.if_(() => code.get(this.cell).get(this.pc).memory(OP.i32_store, 0));
   }
 
   /** The answer: a record, 0 to look again (a fault was delivered), or -1 to leave. */

@@ -146,6 +146,16 @@ describe('an instruction that crosses a page', () => {
     flat.load(AT + 1, 0x66).run(AT, 1);
     assert.equal(flat.cpu.reg32(RAX), 0x44552266, 'the first page');
   });
+
+  it('is made anew behind a block of the first page, too', () => {
+    // JMP to the next instruction: what ends a block is linked to what follows.
+    const flat = crossing()
+      .load(AT - 2, 0xeb, 0x00)
+      .run(AT - 2, 7);
+    assert.equal(flat.cpu.reg32(RAX), 0x44332211);
+    flat.load(0x2000, 0x55).run(AT - 2, 2);
+    assert.equal(flat.cpu.reg32(RAX), 0x44552211);
+  });
 });
 
 describe('a store to translated code', () => {

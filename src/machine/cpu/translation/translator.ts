@@ -127,6 +127,8 @@ export class Translator {
     const start = this.top;
     const status = this.decodeAt(this.crossing, 0, 15, mode);
     assert(status !== DecodeStatus.TRUNCATED, 'fifteen bytes are enough');
+    // What makes it undefined lies in the second page: its record says so, and is never linked to.
+    if (status !== DecodeStatus.OK) this.instruction.length = Math.max(this.instruction.length, first + 1);
     const ended = this.emit(status, host & 0xfff, mode, true);
     this.close(start, 1, ended, (host & 0xfff) + this.instruction.length, mode | MODE.single);
     const rest = Math.max(1, this.instruction.length - first);
