@@ -163,6 +163,20 @@ describe('single steps', () => {
     });
     assert.deepEqual(log, ['1: 4000', '2: 4000', '3: 4000', 'a: 4000', 'b: 4000']);
   });
+
+  test('with IA32_DEBUGCTL.BTF the trap comes after a branch, and the exception clears the flag', () => {
+    const leave = '9c 81 24 24 ff fe ff ff 9d ; pushfq; and dword [rsp], ~100h; popfq';
+    const stepped = (code: string): string[] =>
+      Debugged.run(`${code} \n ${leave}`, 0, [], (bench) => {
+        bench.cpu.rip = AT.code + START;
+        bench.cpu.rflags = 2 | RFLAGS.TF;
+        bench.cpu.environment.msrs.set(0x1d9, 2n);
+        bench.unit.attend(ATTENTION.debug);
+      });
+    assert.deepEqual(stepped('90 \n 74 00 ; jz $+2 \n eb 01 ; jmp $+3 \n 90 \n 90'), ['6: 4000', '7: 4000', '8: 4000', 'f: 4000', '10: 4000']); // prettier-ignore
+    assert.equal(stepped('b1 03 ; mov cl, 3 \n f3 a4 ; rep movsb \n e8 00 00 00 00 ; call $+5')[0], '9: 4000');
+    assert.deepEqual(stepped('90 \n 90'), []);
+  });
 });
 
 describe('bit strings in flat 32-bit code', () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Engine } from './interpreter/engine.ts';
 import type { Sampler } from './jit/sampler.ts';
+import { branched, codeAddress, stepsBranches } from './branch-steps.ts';
 import { MODE } from './mode.ts';
 import { SINGLE_STEP } from './microcode/interrupt-delivery.ts';
 import { RFLAGS } from './register-bits.ts';
@@ -182,6 +183,9 @@ export class RunLoop {
     const held = words[STATE.interruptibility >> 2] & BLOCKING_BY_MOV_SS;
     if (attention & ATTENTION.debug && !held && this.events.instructionBreakpoint(cpu)) return;
     const trap = (words[STATE.flagsOther >> 2] & RFLAGS.TF) !== 0;
+    const onBranches = trap && stepsBranches(cpu);
+    const from = cpu.rip;
+    const linear = onBranches ? codeAddress(cpu) : 0;
     const blocking = words[STATE.interruptibility >> 2] & BLOCKING_BY_STI_OR_MOV_SS;
     words[STATE.attention >> 2] = 0;
     this.faultDelivered = false;
@@ -191,7 +195,8 @@ export class RunLoop {
     this.enter();
     words[STATE.mode >> 2] &= ~MODE.single;
     this.endShadow(blocking);
-    this.trapAfterStep(trap && !this.faultDelivered && !cpu.trapSuppressed);
+    const stepped = trap && !this.faultDelivered && !cpu.trapSuppressed;
+    this.trapAfterStep(stepped && (!onBranches || branched(cpu, from, linear)));
     if (words[STATE.flagsOther >> 2] & RFLAGS.TF || words[STATE.dr7 >> 2] & 0xff)
       words[STATE.attention >> 2] |= ATTENTION.debug;
     words[STATE.attention >> 2] |= ATTENTION.interrupt | this.wantedByVmx();

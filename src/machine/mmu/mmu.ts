@@ -260,6 +260,12 @@ export class Mmu {
     return host;
   }
 
+  /** Host address of code that is cached; -1: it is not. Looks, and changes nothing. */
+  fetched(address: LinearAddress): HostAddress {
+    const accessClass = this.cpu.cpl === 3 ? CLASS.user : CLASS.supervisor;
+    return this.buffers.findFetch(address | 0, Math.floor(address / 0x100000000), this.context(accessClass));
+  }
+
   /** Whether anything is cached for a linear address in the current address space. */
   knows(low: number, high: number): boolean {
     const { buffers } = this;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { endBranchSteps } from '../branch-steps.ts';
 import { STATUS } from '../interpreter/record.ts';
 import type { Processor } from '../processor.ts';
 import { STATE } from '../state.ts';
@@ -161,6 +162,7 @@ function noteDebugStatus(cpu: Processor, event: Event): void {
   if (event.debugStatus === undefined) return;
   cpu.words[STATE.dr6 >> 2] |= event.debugStatus;
   cpu.words[STATE.dr7 >> 2] &= ~GENERAL_DETECT;
+  endBranchSteps(cpu);
 }
 
 /** The handler is entered: the processor is active, shadows end. */

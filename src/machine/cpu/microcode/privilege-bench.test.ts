@@ -102,9 +102,11 @@ export class Bench {
   constructor(mode: BenchMode) {
     this.mode = mode;
     const { cpu } = this;
-    // No routine here looks at more of its surroundings than whether there is VT-x, and paging only for 1-GByte pages.
+    // No routine here looks at more of its surroundings than whether there is VT-x, paging only for 1-GByte pages, and
+    // debug exceptions only for IA32_DEBUGCTL.
     const cpuid = { features: new Set<string>() };
-    cpu.environment = { vmx: undefined, cpuid } as unknown as ProcessorEnvironment;
+    const msrs = { get: () => 0n };
+    cpu.environment = { vmx: undefined, cpuid, msrs } as unknown as ProcessorEnvironment;
     cpu.rflags = 2;
     cpu.set32(STATE.gdtrLimit, 0xff);
     cpu.setSigned(STATE.gdtrBase, AT.gdt);
