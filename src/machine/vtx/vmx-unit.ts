@@ -186,6 +186,9 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     else if (delivery === 'intercepted') this.finishExit();
     return delivery === 'delivered' ? STATUS.dispatch : STATUS.exit;
   }
+  get exitPending(): boolean {
+    return this.exit.pending;
+  }
   finishExit(): boolean {
     if (!this.exit.pending) return false;
     const during = eventHooks(this.cpu).deliveringEvent;

@@ -81,15 +81,21 @@ export class StackFrame {
     let pointer = this.pointer;
     for (let i = 0; i < this.count; i++) {
       pointer = this.wrap(pointer - size);
-      const linear = this.linear(cpu, pointer, size);
-      if (cpu.faulted || (this.accessClass === CLASS.user && alignmentFault(cpu, linear, size))) return false;
-      if (!cpu.probeWrite(linear, size, this.accessClass)) return false;
-      this.places[i] = linear;
+      this.places[i] = this.probe(cpu, pointer, size);
+      if (cpu.faulted) return false;
     }
     for (let i = 0; i < this.count; i++) this.write(cpu, this.places[i], written, i);
     this.pointer = pointer;
     this.count = 0;
     return true;
+  }
+
+  /** Linear address of a value at this offset, or the fault that its push would make is recorded. */
+  probe(cpu: Processor, pointer: number, size: number): LinearAddress {
+    const linear = this.linear(cpu, pointer, size);
+    const fails = cpu.faulted || (this.accessClass === CLASS.user && alignmentFault(cpu, linear, size));
+    if (!fails) cpu.probeWrite(linear, size, this.accessClass);
+    return linear;
   }
 
   private on(

@@ -142,30 +142,55 @@ function popFlags(cpu: Processor, instruction: Instruction): number {
   return STATUS.next;
 }
 
-/** The place of the new stack top is probed for writing. See: SDM 6.6.1 ENTER Instruction (volume 1). */
+/**
+ * All that it accesses is probed first, in its order: an ENTER whose access is a VM exit has written nothing, for it may lie
+ * where it pushes, and is executed again. One that faults has pushed what comes before the fault, as processors do. The
+ * place of the new stack top is probed for writing. See: SDM 6.6.1 ENTER Instruction (volume 1).
+ */
 function enter(cpu: Processor, instruction: Instruction): number {
   const { operandSize } = instruction;
   const size = operandSize >> 3;
   const level = instruction.secondImmediate & 31;
   const top = stackAt(cpu, -size);
+  const bottom = stackAt(cpu, -size * (1 + level) - (instruction.immediateLow & 0xffff));
   frame.onCurrent(cpu);
+  if (!probeFrame(cpu, size, level, bottom)) {
+    if (cpu.environment.vmx?.exitPending === true) return STATUS.fault;
+    cpu.faulted = false;
+  }
   frame.pushRegister(cpu, RBP);
   // The display may lie where the frame is being built: each pointer is stored before the next is read.
   for (let i = 1; i < level; i++) if (!frame.store(cpu, size) || !pushDisplay(cpu, i * size, size)) return STATUS.fault;
   if (level > 0) frame.push(top);
-  const bottom = stackAt(cpu, -size * (1 + level) - (instruction.immediateLow & 0xffff));
-  const linear = segmentLinear(cpu, SS, bottom, 1, true);
-  if (cpu.faulted || !frame.store(cpu, size) || !cpu.probeWrite(linear, 1)) return STATUS.fault;
+  if (!frame.store(cpu, size) || !probeBottom(cpu, bottom)) return STATUS.fault;
   setStackPointer(cpu, bottom);
   writeGeneral(cpu, RBP, operandSize, top, Math.floor(top / 0x100000000));
   return STATUS.next;
 }
 
-/** Copies a pointer of the caller's display, at rBP minus some bytes. */
-function pushDisplay(cpu: Processor, below: number, size: number): boolean {
+function probeFrame(cpu: Processor, size: number, level: number, bottom: number): boolean {
+  for (let i = 0; i <= level; i++) {
+    if (i > 0 && i < level && displayHost(cpu, i * size, size) === -1) return false;
+    frame.probe(cpu, stackAt(cpu, -size * (i + 1)), size);
+    if (cpu.faulted) return false;
+  }
+  return probeBottom(cpu, bottom);
+}
+
+function probeBottom(cpu: Processor, bottom: number): boolean {
+  const linear = segmentLinear(cpu, SS, bottom, 1, true);
+  return !cpu.faulted && cpu.probeWrite(linear, 1);
+}
+
+/** Where a pointer of the caller's display lies, at rBP minus some bytes; -1: it faults. */
+function displayHost(cpu: Processor, below: number, size: number): number {
   const linear = segmentLinear(cpu, SS, framePointer(cpu, -below), size, false);
-  if (cpu.faulted) return false;
-  const host = cpu.mmu.locate(linear, size, false, cpu.dataClass);
+  return cpu.faulted ? -1 : cpu.mmu.locate(linear, size, false, cpu.dataClass);
+}
+
+/** Copies a pointer of the caller's display. */
+function pushDisplay(cpu: Processor, below: number, size: number): boolean {
+  const host = displayHost(cpu, below, size);
   if (host === -1) return false;
   const { view } = cpu.memory;
   frame.pushHalves(
