@@ -5,6 +5,7 @@ import { eptDefect, eptPatch } from './ept-defects.ts';
 import { endOfCode, l2Code } from './l2-code.ts';
 import { ALL_FIELDS, LAYOUT, PARAMETER, REGION_COUNT, SOME_FIELDS } from './layout.ts';
 import { shownCapabilities } from './machines.ts';
+import { MOST_LISTS } from './program.ts';
 import type { Configuration, FieldList, Patch, Program, Step } from './program.ts';
 import { races } from './races.ts';
 import { StateMaker, read } from './vmcs-states.ts';
@@ -14,7 +15,6 @@ import * as steps from './vmx-steps.ts';
 const PAGE = 0x1000;
 /** Of 100 programs, those that do what the manual leaves undefined. */
 const UNDEFINED = 15;
-const MOST_LISTS = 8;
 const IA32_PAT = 0x277;
 
 // prettier-ignore

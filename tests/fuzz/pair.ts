@@ -4,7 +4,7 @@ import type { EntryCheck } from '../../src/arch/vmx/entry-check-row.ts';
 import type { JitMode } from '../../src/machine/cpu/jit/jit.ts';
 import { baseMemory } from './base-memory.ts';
 import { Containment } from './containment.ts';
-import { LAYOUT, PARAMETER, RAM_BYTES, REGION_COUNT, STEP_BYTES } from './layout.ts';
+import { LAYOUT, MOST_STEPS, PARAMETER, RAM_BYTES, REGION_COUNT, STEP_BYTES } from './layout.ts';
 import { firstDifference, logOf, parameter } from './log.ts';
 import type { Difference } from './log.ts';
 import {
@@ -19,7 +19,7 @@ import {
   toFirstProgram,
 } from './machines.ts';
 import type { L0Side, Side } from './machines.ts';
-import { place } from './program.ts';
+import { MOST_LISTS, place } from './program.ts';
 import { RegionWatch } from './region-watch.ts';
 import type { Configuration, Program } from './program.ts';
 
@@ -36,7 +36,7 @@ const LAST_STEPS = 2;
 
 /**
  * How a run of a program ended. `done`: at its end; after `shutdown` machines are revived, all else takes new ones. `lost`: L2
- * has told of the end, or has overwritten the monitor, which then did.
+ * has told of the end, or has overwritten the monitor or the program: what was written down need not be theirs.
  */
 export interface RunEnd {
   readonly kind: 'done' | 'lost' | 'stuck' | 'shutdown' | 'reset' | 'powerOff';
@@ -53,6 +53,8 @@ export interface Outcome {
   readonly gap: boolean;
   /** It overwrote the region of a VMCS in use, which the manual leaves open. Nothing was compared. */
   readonly overwrites: boolean;
+  /** L2 has overwritten the monitor or the program, on any of the machines. Nothing was compared. */
+  readonly lost: boolean;
   /** It differed only behind where the bare machine itself does once it forgets translations: the manual leaves that open. */
   readonly stale: boolean;
   /** The rules that its entries broke on the bare machine. */
@@ -64,10 +66,15 @@ export interface Outcome {
 /** The pages of VMCS regions: how a processor keeps a VMCS is its own affair. */
 const REGION_PAGES = { from: LAYOUT.VMXON_REGION / PAGE, to: LAYOUT.REGIONS / PAGE + REGION_COUNT } as const;
 
-const MONITOR_PAGES = Array.from(
-  { length: Math.ceil(MONITOR.bytes.length / PAGE) },
-  (_, page) => LAYOUT.MONITOR / PAGE + page,
-);
+const pagesFrom = (at: number, bytes: number): number[] =>
+  Array.from({ length: Math.ceil(bytes / PAGE) }, (_, page) => at / PAGE + page);
+
+/** Of the monitor and of a program's steps and lists, which nobody changes. */
+const FIXED_PAGES = [
+  ...pagesFrom(LAYOUT.MONITOR, MONITOR.bytes.length),
+  ...pagesFrom(LAYOUT.STEPS, MOST_STEPS * STEP_BYTES),
+  ...pagesFrom(LAYOUT.FIELD_LISTS, MOST_LISTS * PAGE),
+];
 
 /** `keeping` and `forgetful` are two bare machines, of which one forgets all translations at each instruction. */
 type Role = 'bare' | 'compared' | 'alone' | 'keeping' | 'forgetful';
@@ -120,12 +127,23 @@ export class Pair {
     const [bare, l0] = sides;
     const gap = program.defined && this.emulatorGaveUp(l0);
     const overwrites = program.defined && this.regions?.isOverwritten === true;
-    const compared = program.defined && !gap && !overwrites && thrown === undefined;
+    const lost = ends.some(({ kind }) => kind === 'lost');
+    const compared = program.defined && !gap && !overwrites && !lost && thrown === undefined;
     const seen = compared ? this.compare(program, [bare, l0], ends) : undefined;
     const rules = [...this.rules];
     const stale = seen !== undefined && this.isStale(program, seen);
     const difference = stale ? undefined : (thrown ?? seen?.message);
-    const outcome = { difference, end, stepsDone: stepsDone(bare), log: logOf(bare), rules, gap, overwrites, stale };
+    const outcome = {
+      difference,
+      end,
+      stepsDone: stepsDone(bare),
+      log: logOf(bare),
+      rules,
+      gap,
+      overwrites,
+      lost,
+      stale,
+    };
     for (const role of roles) this.addUp(role);
     this.makeReady(roles, ends, gap || overwrites || (seen !== undefined && !this.keeps) || thrown !== undefined);
     return outcome;
@@ -245,7 +263,7 @@ export class Pair {
     const { end } = side.pc;
     if (end === undefined) return 'stuck';
     if (end.kind !== 'debugExit') return end.kind;
-    return side.inL2() || MONITOR_PAGES.some((page) => pageOf(this.base, page).compare(side.pages[page]) !== 0)
+    return side.inL2() || FIXED_PAGES.some((page) => pageOf(this.image, page).compare(side.pages[page]) !== 0)
       ? 'lost'
       : 'done';
   }

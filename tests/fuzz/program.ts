@@ -64,6 +64,9 @@ const LIST_ROW = 16;
 const LIST_BYTES = 0x1000;
 const END_OF_LIST = 0xffff_ffff_ffff_ffffn;
 
+/** Of a generated program. */
+export const MOST_LISTS = 8;
+
 /** Where list number `index` lies. */
 export function listAddress(index: number): number {
   return LAYOUT.FIELD_LISTS + index * LIST_BYTES;

@@ -21,6 +21,7 @@ export class Statistics {
   gaps = 0;
   overwriting = 0;
   stale = 0;
+  lost = 0;
   readonly exits = new Map<string, number>();
   readonly errors = new Map<number, number>();
   readonly rules = new Map<string, number>();
@@ -33,6 +34,7 @@ export class Statistics {
     if (outcome.gap) this.gaps++;
     if (outcome.overwrites) this.overwriting++;
     if (outcome.stale) this.stale++;
+    if (outcome.lost) this.lost++;
     if (outcome.end.kind !== 'done') this.notDone++;
     for (const id of outcome.rules) count(this.rules, id);
     for (const record of readLog(outcome.log)) {
@@ -62,7 +64,7 @@ export class Statistics {
       ['steps', `${this.steps}`],
       [
         'programs',
-        `${this.programs}, of them undefined ${this.undefinedPrograms}, beyond L0's emulator ${this.gaps}, with stale translations ${this.stale}, overwriting VMCSs ${this.overwriting}, not run to their end ${this.notDone}`,
+        `${this.programs}, of them undefined ${this.undefinedPrograms}, beyond L0's emulator ${this.gaps}, with stale translations ${this.stale}, overwritten by L2 ${this.lost}, overwriting VMCSs ${this.overwriting}, not run to their end ${this.notDone}`,
       ],
       ['attempted entries', `${this.attempted}`],
       ['reached L2', `${this.reachedL2} (${(100 * this.shareReached).toFixed(1)} %)`],

@@ -113,6 +113,10 @@ const ALWAYS: ReadonlyMap<FieldName, bigint> = new Map<FieldName, bigint>([
   ['EXCEPTION_BITMAP', DOUBLE_FAULT],
   ['CR0_GUEST_HOST_MASK', CACHE_BITS],
 ]);
+/** L1 has its operands behind these, too: they must not come to lie in the regions of VMCSs, whose contents are a processor's own. */
+const OPERAND_BASES: ReadonlySet<FieldName> = new Set(['HOST_FS_BASE', 'HOST_GS_BASE']);
+const leadsToRegions = (base: bigint): boolean =>
+  base > BigInt(LAYOUT.VMXON_REGION - LAYOUT.OPERANDS) / 2n && base < BigInt(LAYOUT.IO_BITMAP_A - LAYOUT.OPERANDS);
 const WIDTH_BITS = { u16: 16, u32: 32, u64: 64, natural: 64 } as const;
 
 export class StateMaker {
@@ -150,7 +154,8 @@ export class StateMaker {
 
   /** A value for a field of a VMCS that exists already: mostly a step away from one that is right. */
   valueNear(field: VmcsField, before: bigint): bigint {
-    return this.near(field, before) | (ALWAYS.get(field.name) ?? 0n);
+    const value = this.near(field, before) | (ALWAYS.get(field.name) ?? 0n);
+    return OPERAND_BASES.has(field.name) && leadsToRegions(value) ? this.valueNear(field, before) : value;
   }
 
   private near(field: VmcsField, before: bigint): bigint {
