@@ -5,9 +5,9 @@
 import { OFFSET } from '../arch/vmx/fields.ts';
 import type { Halves, RootProcessor, UnsavedRegister } from '../hardware/vmx.ts';
 import type { Vcpu } from './vcpu.ts';
-import { isSet, readNatural } from './vmcs-access.ts';
+import { isSet } from './vmcs-access.ts';
 
-const { GUEST_DR7, GUEST_CR4, GUEST_CS_BASE } = OFFSET;
+const { GUEST_DR7, GUEST_CR4 } = OFFSET;
 const CR4_DE = 1 << 3;
 /** L0 to L3 and G0 to G3. */
 const ENABLES = 0xff;
@@ -26,18 +26,6 @@ export function noteData(vcpu: Vcpu, linear: number, size: number, write: boolea
 /** The same for ports, which are watched with CR4.DE only. */
 export function notePort(vcpu: Vcpu, port: number, size: number): void {
   if (isSet(vcpu.processor, GUEST_CR4, CR4_DE)) note(vcpu, port, size, (kind) => kind === CONDITION.port);
-}
-
-/** Whether the guest is at an instruction that has a breakpoint, and DR6 says that it was met. */
-export function metBreakpoint(vcpu: Vcpu): boolean {
-  const { processor, rip } = vcpu;
-  const dr7 = processor.readLow(GUEST_DR7);
-  if ((dr7 & ENABLES) === 0) return false;
-  const linear = vcpu.code64 ? rip : (readNatural(processor, GUEST_CS_BASE) + rip) >>> 0;
-  return REGISTERS.some((register, n) => {
-    const enabled = ((dr7 >>> (2 * n)) & 3) !== 0 && ((dr7 >>> (16 + 4 * n)) & 0xf) === 0;
-    return enabled && addressIn(processor, register) === linear && (addressIn(processor, 'dr6') & (1 << n)) !== 0;
-  });
 }
 
 function addressIn(processor: RootProcessor, name: UnsavedRegister): number {

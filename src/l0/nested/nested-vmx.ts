@@ -12,7 +12,6 @@ import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import { assert } from '../../base/assert.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
 import type { Halves } from '../../hardware/vmx.ts';
-import { metBreakpoint } from '../breakpoints.ts';
 import { PAGE_BYTES } from '../host-allocator.ts';
 import { emulateInstruction } from '../emulator/mmio-emulator.ts';
 import type { ForbiddenAccess, NestedHooks, NestedHost } from '../nested-hooks.ts';
@@ -54,9 +53,6 @@ const VALID = 0x80000000;
 const IA32_TIME_STAMP_COUNTER = 0x10;
 const IA32_EFER = 0xc0000080;
 const [RAX, RCX, RDX] = [0, 1, 2];
-const RFLAGS_RF = 1 << 16;
-/** Interruption information of a hardware exception, vector 1. */
-const DEBUG_EXCEPTION = 0x80000301;
 const INVALID_OPCODE = 6;
 const GENERAL_PROTECTION = 13;
 /** What EPT02s may take of L0's pages, for all virtual CPUs together. */
@@ -226,7 +222,7 @@ export class NestedVmx implements NestedHooks {
     const vectoring = (exit.vectoring & VALID) !== 0;
     // The delivery that the exit undid had been counted, as it is on the bare machine; entering with the event is not.
     const injection = interruptedInjection(nested);
-    if (vectoring && (countsInstruction(exit, injection) || (!injection && byBreakpoint(vcpu, exit)))) vcpu.count();
+    if (vectoring && countsInstruction(exit, injection)) vcpu.count();
     if (injection) restoreInjection(nested);
     vcpu.keepInterruptedDelivery();
     if (!vectoring) blockNmisAgain(vcpu, exit);
@@ -292,14 +288,6 @@ const readsTsc = (vcpu: Vcpu, reason: number): boolean =>
   reason === EXIT_REASON.RDTSC ||
   reason === EXIT_REASON.RDTSCP ||
   (reason === EXIT_REASON.MSR_READ && vcpu.low(RCX) === IA32_TIME_STAMP_COUNTER);
-
-/**
- * The delivery was that of the fault by an instruction breakpoint, which the clock counts when it has come to its end.
- * Another fault of this vector pushes RF as 1.
- */
-function byBreakpoint(vcpu: Vcpu, { vectoring }: ExitInformation): boolean {
-  return vectoring === DEBUG_EXCEPTION && (vcpu.rflags & RFLAGS_RF) === 0 && metBreakpoint(vcpu);
-}
 
 /** IRET had unblocked NMIs before it met the violation, and is going to be executed again. */
 function blockNmisAgain(vcpu: Vcpu, exit: ExitInformation): void {

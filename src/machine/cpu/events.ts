@@ -102,7 +102,8 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
   }
 
   /**
-   * Its delivery takes the time of an instruction, or it would stand still where a handler has a breakpoint at its begin.
+   * It takes the time of an instruction, whatever comes of its delivery, or time would stand still where a handler has a
+   * breakpoint at its begin.
    * See: SDM 18.2.4 Debug Control Register (DR7), 18.3.1.1 Instruction-Breakpoint Exception Condition.
    */
   instructionBreakpoint(cpu: Processor): boolean {
@@ -120,10 +121,8 @@ export class ProcessorEvents implements EventSource, ProcessorSignals, EventPort
       if (enabled && execute && cpu.getSigned(STATE.dr0 + 8 * n) === linear) hits |= 1 << n;
     }
     if (hits === 0) return false;
-    const delivery = deliver(cpu, { vector: DEBUG_EXCEPTION, kind: 'fault', errorCode: -1, debugStatus: hits });
-    if (delivery === 'delivered') words[STATE.remaining >> 2]--;
-    this.settle(delivery);
-    return true;
+    words[STATE.remaining >> 2]--;
+    return this.deliver({ vector: DEBUG_EXCEPTION, kind: 'fault', errorCode: -1, debugStatus: hits });
   }
 
   interruptWaits(): boolean {

@@ -15,7 +15,7 @@ import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import { loadPdptes, paePaging, setPdptes } from '../cpu/microcode/pdpte.ts';
 import { RFLAGS } from '../cpu/processor.ts';
 import { ATTENTION, STATE } from '../cpu/state.ts';
-import { BLOCKING, leaveNonRoot, loadHost } from './exit.ts';
+import { BLOCKING, leaveNonRoot, loadHost, realNmiBlocking } from './exit.ts';
 import { loadGuestRegisters } from './guest-state.ts';
 import { injectEvent } from './injection.ts';
 import { passing } from './intercepts.ts';
@@ -58,6 +58,8 @@ export function enterGuest(unit: VmxUnit): void {
   const failed = processMsrList(cpu, 'entryLoad', list, vmcs.low(VM_ENTRY_MSR_LOAD_COUNT));
   if (failed !== 0) {
     unit.recording.failed(unit, failedLoadRule(cpu, list + (failed - 1) * MSR_ENTRY_SIZE), failed);
+    // The guest's blocking had been loaded; as after an exit, none by STI or MOV SS is left.
+    cpu.words[STATE.interruptibility >> 2] = realNmiBlocking(unit);
     return fail(unit, EXIT_REASON.MSR_LOAD_FAIL, failed);
   }
   vmcs.launchState = LAUNCH_STATE.launched;

@@ -90,7 +90,7 @@ function deliveryBegan({ cpu, exit }: VmxUnit): void {
 }
 
 /** With "virtual NMIs" the bit was the guest's, and NMIs themselves were not blocked. */
-function realNmiBlocking(unit: VmxUnit): number {
+export function realNmiBlocking(unit: VmxUnit): number {
   return unit.controls.virtualNmis ? 0 : unit.cpu.words[STATE.interruptibility >> 2] & BLOCKING.nmi;
 }
 
