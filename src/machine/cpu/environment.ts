@@ -34,6 +34,8 @@ export interface MutableHalves {
 
 /** What VMX changes in the behaviour of other instructions. Absent as long as the processor is not in VMX operation. */
 export interface VmxHooks {
+  /** False in non-root operation without "enable RDTSCP": RDTSCP and RDPID are undefined. */
+  readonly rdtscpEnabled: boolean;
   /** What the present instruction has recorded as a fault is the VM exit of an access: it writes nothing, and comes again. */
   readonly exitPending: boolean;
   /** In VMX non-root operation: whether this instruction exits; if so, the exit has been made. */

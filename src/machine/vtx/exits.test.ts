@@ -128,6 +128,31 @@ describe('instructions that non-root operation changes', () => {
       assert.equal(bench.get('GUEST_RIP'), AT.guestCode);
     }
   });
+  it('without "enable RDTSCP" RDPID is undefined as well, and RDTSCP at CPL 3 before CR4.TSD forbids it', () => {
+    const atCpl3 = (): void => {
+      bench.set('GUEST_CR4', bench.get('GUEST_CR4') | 4);
+      bench.set('GUEST_CS_AR_BYTES', 0xa0fb).set('GUEST_SS_AR_BYTES', 0xc0f3);
+      bench.set('GUEST_CS_SELECTOR', 0x33).set('GUEST_SS_SELECTOR', 0x2b);
+    };
+    for (const [code, user] of [
+      ['f3 0f c7 f8', false],
+      ['0f 01 f9', true],
+    ] as const) {
+      // prettier-ignore
+      bench.reset().set('EXCEPTION_BITMAP', 1 << 6 | 1 << 13);
+      if (user) atCpl3();
+      assert.equal(bench.launch(code), 'EXCEPTION_NMI', code);
+      assert.equal(bench.get('VM_EXIT_INTR_INFO'), 0x80000306);
+    }
+    bench
+      .reset()
+      .secondary(SECONDARY.ENABLE_RDTSCP)
+      .set('EXCEPTION_BITMAP', 1 << 13);
+    atCpl3();
+    assert.equal(bench.launch('0f 01 f9'), 'EXCEPTION_NMI');
+    assert.equal(bench.get('VM_EXIT_INTR_INFO'), 0x80000b0d);
+    assert.equal(bench.reset().secondary(SECONDARY.ENABLE_RDTSCP).launch('f3 0f c7 f8 0f a2'), 'CPUID');
+  });
   it('a CR3-target value does not exit', () => {
     bench.reset().primary(PRIMARY.CR3_LOAD_EXITING).set('CR3_TARGET_COUNT', 2).set('CR3_TARGET_VALUE1', AT.pageTables);
     assert.equal(bench.launch('b8 00 00 01 00 0f 22 d8 0f a2'), 'CPUID');

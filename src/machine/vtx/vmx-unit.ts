@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PIN } from '../../arch/vmx/controls.ts';
+import { PIN, SECONDARY } from '../../arch/vmx/controls.ts';
 import { MISC, EPT_CAP } from '../../arch/vmx/capabilities.ts';
 import type { VmxCapabilities } from '../../arch/vmx/capabilities.ts';
 import { initialBasicState } from '../../arch/vmx/basic-checks.ts';
@@ -185,6 +185,9 @@ export class VmxUnit implements VmxHooks, VmxRunHooks {
     else if (delivery === 'shutdown') this.cpu.words[STATE.activity >> 2] = ACTIVITY.shutdown;
     else if (delivery === 'intercepted') this.finishExit();
     return delivery === 'delivered' ? STATUS.dispatch : STATUS.exit;
+  }
+  get rdtscpEnabled(): boolean {
+    return !this.nonRoot || this.controls.has2(SECONDARY.ENABLE_RDTSCP);
   }
   get exitPending(): boolean {
     return this.exit.pending;

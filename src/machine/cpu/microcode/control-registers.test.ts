@@ -247,6 +247,7 @@ test('VMX hooks: an exit, masks and the fixed bits', () => {
   const seen: string[] = [];
   let exits = true;
   const hooks: VmxHooks = {
+    rdtscpEnabled: true,
     exitPending: false,
     intercept: (_cpu, _instruction, exit, details) => {
       seen.push(`${exit} ${details.number} ${details.register} ${details.write}`);

@@ -45,8 +45,11 @@ function rdtsc(cpu: Processor, instruction: Instruction): number {
   return STATUS.next;
 }
 
+/** What a processor does not have is undefined before anything else is asked. */
+const hidden = (cpu: Processor): boolean => cpu.environment.vmx?.rdtscpEnabled === false;
+
 function rdtscp(cpu: Processor, instruction: Instruction): number {
-  if (forbidden(cpu, CR4.TSD, true)) return cpu.generalProtection();
+  if (forbidden(cpu, CR4.TSD, true)) return hidden(cpu) ? cpu.undefinedOpcode() : cpu.generalProtection();
   if ((cpu.passing & PASSING.RDTSCP) === 0 && intercepted(cpu, instruction, 'RDTSCP')) return INTERCEPTED;
   readCounter(cpu);
   cpu.setReg32(RCX, cpu.get32(STATE.tscAux));
@@ -54,6 +57,7 @@ function rdtscp(cpu: Processor, instruction: Instruction): number {
 }
 
 function rdpid(cpu: Processor, instruction: Instruction): number {
+  if (hidden(cpu)) return cpu.undefinedOpcode();
   cpu.setReg32(instruction.operands[0].register, cpu.get32(STATE.tscAux));
   return STATUS.next;
 }
