@@ -12,9 +12,11 @@ import type { Tamper } from './findings.ts';
 import { fuzz } from './fuzzer.ts';
 import { LAYOUT } from './layout.ts';
 import { Pair } from './pair.ts';
+import { bareSide } from './machines.ts';
 import { readMonitor, sourcesDigest } from './monitor.ts';
 import type { Outcome } from './pair.ts';
 import { CONFIGURATIONS } from './program.ts';
+import { RegionWatch } from './region-watch.ts';
 import type { Program, Step } from './program.ts';
 import * as steps from './vmx-steps.ts';
 
@@ -143,6 +145,16 @@ test('a program that writes to the region of its VMCS is not compared', () => {
     false,
   );
   assert.equal(seen([steps.storeStep('another region', at + 0x1000, 5n)]).overwrites, false);
+});
+
+test('regions are watched on when the room for translations is used up', () => {
+  const side = bareSide(CONFIGURATIONS[0], 'off');
+  const watch = new RegionWatch(side);
+  side.unit.vmx?.makeCurrent(LAYOUT.REGIONS);
+  side.unit.decoding.translator.store.dropAll();
+  assert.equal(watch.isOverwritten, false);
+  side.write(LAYOUT.REGIONS + 8, Uint8Array.of(1));
+  assert.equal(watch.isOverwritten, true);
 });
 
 test('several processes share the programs of a seed', async () => {

@@ -30,6 +30,12 @@ export class RegionWatch {
       this.overwritten = true;
       store.codePages[page] = 1;
     };
+    // When the room for translations is used up, no page holds any.
+    const dropAll = store.dropAll.bind(store);
+    store.dropAll = () => {
+      dropAll();
+      for (const page of this.watched) this.watch(page * PAGE);
+    };
     const makeCurrent = vmx.makeCurrent.bind(vmx);
     const clear = vmx.clear.bind(vmx);
     vmx.makeCurrent = (address) => {
