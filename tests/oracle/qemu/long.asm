@@ -160,8 +160,8 @@ long_mode:
         mov     rcx, [rax]                              ; #GP(0)
 .data_address:
         expect  .end_of_low
-        mov     rax, 0x7ffffffffffc
-        mov     rcx, [rax]                              ; its end is not canonical
+        mov     rax, 0x7ffffffffff8
+        mov     rcx, [rax]                              ; the last: #PF. QEMU does not look at the end of those behind it
 .end_of_low:
         expect  .jump
         mov     rax, 0xffff800000000000
