@@ -3,16 +3,16 @@
 // See: SDM 18.2.4 Debug Control Register (DR7), 18.2.5 Breakpoint Field Recognition
 
 import { OFFSET } from '../arch/vmx/fields.ts';
+import { CR4_DE } from '../arch/vmx/state-bits.ts';
 import type { Halves, RootProcessor, UnsavedRegister } from '../hardware/vmx.ts';
 import type { Vcpu } from './vcpu.ts';
 import { isSet } from './vmcs-access.ts';
 
 const { GUEST_DR7, GUEST_CR4 } = OFFSET;
-const CR4_DE = 1 << 3;
 /** L0 to L3 and G0 to G3. */
 const ENABLES = 0xff;
-/** R/Wn of DR7. */
-const CONDITION = { write: 1, port: 2, access: 3 } as const;
+/** What an access is to meet: a bit for each value of R/Wn in DR7 (1: writes, 2: ports, 3: reads and writes). */
+const WATCHED = { read: 1 << 3, write: (1 << 1) | (1 << 3), port: 1 << 2 } as const;
 /** LENn of DR7, in bytes. */
 const LENGTHS = [1, 2, 8, 4] as const;
 const REGISTERS: readonly UnsavedRegister[] = ['dr0', 'dr1', 'dr2', 'dr3'];
@@ -20,12 +20,12 @@ const TWO_32 = 0x1_0000_0000;
 
 /** An access to `size` bytes at a linear address (signed Number) is part of the instruction, unless that faults. */
 export function noteData(vcpu: Vcpu, linear: number, size: number, write: boolean): void {
-  note(vcpu, linear, size, (kind) => kind === CONDITION.access || (write && kind === CONDITION.write));
+  note(vcpu, linear, size, write ? WATCHED.write : WATCHED.read);
 }
 
 /** The same for ports, which are watched with CR4.DE only. */
 export function notePort(vcpu: Vcpu, port: number, size: number): void {
-  if (isSet(vcpu.processor, GUEST_CR4, CR4_DE)) note(vcpu, port, size, (kind) => kind === CONDITION.port);
+  if (isSet(vcpu.processor, GUEST_CR4, CR4_DE)) note(vcpu, port, size, WATCHED.port);
 }
 
 function addressIn(processor: RootProcessor, name: UnsavedRegister): number {
@@ -34,12 +34,12 @@ function addressIn(processor: RootProcessor, name: UnsavedRegister): number {
   return (register.high | 0) * TWO_32 + register.low;
 }
 
-function note(vcpu: Vcpu, address: number, size: number, watched: (kind: number) => boolean): void {
+function note(vcpu: Vcpu, address: number, size: number, watched: number): void {
   const dr7 = vcpu.processor.readLow(GUEST_DR7);
   if ((dr7 & ENABLES) === 0) return;
   for (let n = 0; n < REGISTERS.length; n++) {
     const enabled = ((dr7 >>> (2 * n)) & 3) !== 0;
-    if (enabled && watched((dr7 >>> (16 + 4 * n)) & 3) && overlaps(vcpu, n, dr7, address, size))
+    if (enabled && ((watched >>> ((dr7 >>> (16 + 4 * n)) & 3)) & 1) !== 0 && overlaps(vcpu, n, dr7, address, size))
       vcpu.breakpointsMet |= 1 << n;
   }
 }

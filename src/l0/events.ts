@@ -5,7 +5,14 @@
 import { PRIMARY } from '../arch/vmx/controls.ts';
 import { OFFSET } from '../arch/vmx/fields.ts';
 import { INTERRUPTION_TYPE } from '../arch/vmx/qualifications.ts';
-import { BLOCKING_BY_MOV_SS, BLOCKING_BY_NMI, BLOCKING_BY_STI, CR0_PE, RFLAGS_IF } from '../arch/vmx/state-bits.ts';
+import {
+  BLOCKING_BY_MOV_SS,
+  BLOCKING_BY_NMI,
+  BLOCKING_BY_STI,
+  CR0_PE,
+  RFLAGS_IF,
+  RFLAGS_RF,
+} from '../arch/vmx/state-bits.ts';
 import type { Vcpu } from './vcpu.ts';
 import { isSet, setBits, write32 } from './vmcs-access.ts';
 
@@ -17,7 +24,6 @@ const ERROR_CODE_VALID = 1 << 11;
 const NMI_VECTOR = 2;
 const DOUBLE_FAULT = 8;
 const PAGE_FAULT = 14;
-const RFLAGS_RF = 1 << 16;
 
 /** Whether the guest that runs would take an interrupt now. */
 export function interruptsOpen(vcpu: Vcpu): boolean {

@@ -6,7 +6,9 @@ import {
   BLOCKING_BY_MOV_SS,
   BLOCKING_BY_STI,
   CR0_PG,
+  DEBUGCTL_BTF,
   EFER_LMA,
+  RFLAGS_RF,
   RFLAGS_TF,
 } from '../arch/vmx/state-bits.ts';
 import { supports } from '../arch/vmx/capabilities.ts';
@@ -28,8 +30,6 @@ const { GUEST_ACTIVITY_STATE, GUEST_CS_AR_BYTES, GUEST_SS_AR_BYTES, GUEST_IA32_D
 const { IDT_VECTORING_INFO_FIELD, IDT_VECTORING_ERROR_CODE, GUEST_IA32_EFER } = OFFSET;
 
 const RSP = 4;
-const RFLAGS_RF = 1 << 16;
-const DEBUGCTL_BTF = 1 << 1;
 /** Bits of the pending debug exceptions: single step; a breakpoint that is enabled was met. */
 const PENDING_BS = 1 << 14;
 const PENDING_ENABLED = 1 << 12;

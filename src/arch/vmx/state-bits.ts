@@ -5,6 +5,7 @@ export const CR0_PE = 1 << 0;
 export const CR0_WP = 1 << 16;
 /** Unsigned. */
 export const CR0_PG = 0x80000000;
+export const CR4_DE = 1 << 3;
 export const CR4_PAE = 1 << 5;
 export const CR4_PCIDE = 1 << 17;
 export const CR4_CET = 1 << 23;
@@ -12,7 +13,9 @@ export const EFER_LME = 1 << 8;
 export const EFER_LMA = 1 << 10;
 export const RFLAGS_TF = 1 << 8;
 export const RFLAGS_IF = 1 << 9;
+export const RFLAGS_RF = 1 << 16;
 export const RFLAGS_VM = 1 << 17;
+export const RFLAGS_AC = 1 << 18;
 export const DEBUGCTL_BTF = 1 << 1;
 
 // Guest interruptibility state. See: SDM 25.4.2 Guest Non-Register State

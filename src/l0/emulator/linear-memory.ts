@@ -2,6 +2,7 @@
 import { walkPages } from '../../decode/page-walk.ts';
 import type { PagingState, WalkAccess, WalkResult } from '../../decode/page-walk.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
+import { RFLAGS_AC } from '../../arch/vmx/state-bits.ts';
 import { readLittleEndian, writeLittleEndian } from '../../devices/bus-width.ts';
 import type { AccessWidth, PhysicalAddress } from '../../hardware/memory.ts';
 import { noteData } from '../breakpoints.ts';
@@ -15,7 +16,6 @@ const PAGE_BYTES = 0x1000;
 type Walked = Exclude<WalkResult, { readonly errorCode: number }>;
 
 const USER_CPL = 3;
-const RFLAGS_AC = 1 << 18;
 const ACCESSED = 0x20;
 const DIRTY = 0x40;
 const TWO_32 = 0x1_0000_0000;

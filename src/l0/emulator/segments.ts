@@ -5,7 +5,7 @@
 
 import { CR0_BITS } from '../../arch/control-registers.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
-import { AR_DB, AR_UNUSABLE, RFLAGS_VM } from '../../arch/vmx/state-bits.ts';
+import { AR_DB, AR_UNUSABLE, RFLAGS_AC, RFLAGS_VM } from '../../arch/vmx/state-bits.ts';
 import { protectedMode } from '../events.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { isSet, readNatural } from '../vmcs-access.ts';
@@ -21,7 +21,6 @@ const STACK_FAULT = 12;
 const GENERAL_PROTECTION = 13;
 const ALIGNMENT_CHECK = 17;
 const USER_CPL = 3;
-const RFLAGS_AC = 1 << 18;
 /** Access rights: code or data, type in bits 3:0. */
 const TYPE_AND_CLASS = 0x1c;
 const EXPAND_DOWN_DATA = 0x14;

@@ -6,6 +6,7 @@
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { compose } from '../../arch/vmx/bit-field.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
+import { RFLAGS_RF } from '../../arch/vmx/state-bits.ts';
 import { APIC_ACCESS } from '../../arch/vmx/qualifications.ts';
 import type { PhysicalAddress } from '../../hardware/memory.ts';
 import type { ForbiddenAccess } from '../nested-hooks.ts';
@@ -19,7 +20,6 @@ const { GUEST_LINEAR_ADDRESS, GUEST_PHYSICAL_ADDRESS, VM_EXIT_INSTRUCTION_LEN } 
 const LINEAR_VALID = 1 << 7;
 const TRANSLATED = 1 << 8;
 const EPTP_ACCESSED_DIRTY = 1 << 6;
-const RFLAGS_RF = 1 << 16;
 const PAGE_BYTES = 0x1000;
 const APIC_ACCESS_TYPE = { read: 0, write: 1, guestPhysical: 15 } as const;
 const TWO_32 = 0x1_0000_0000;
