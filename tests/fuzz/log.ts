@@ -142,6 +142,8 @@ export interface Difference {
   /** The number of the record that differs; Infinity when all records are the same. */
   readonly record: number;
   readonly message: string;
+  /** The pages of L1's memory that differ, if nothing else does. */
+  readonly pages?: readonly number[] | undefined;
 }
 
 /** The first thing that the two logs disagree about. */

@@ -199,14 +199,6 @@ export function forgetTranslations({ unit }: Side): void {
   unit.vmx?.invalidateVpid(ALL_CONTEXTS, 0, 0);
 }
 
-/** As if the processor had no TLB: it may forget any translation at any time. */
-export function forgetEverything(side: Side): void {
-  forgetTranslations(side);
-  const { mmu } = side.unit.cpu;
-  mmu.buffers.flushAll();
-  mmu.contextChanged();
-}
-
 /** Makes L1's memory what `image` says; pages that are so already are left alone. */
 export function setMemory(side: Side, image: Buffer): void {
   for (let page = 0; page < side.pages.length; page++) {

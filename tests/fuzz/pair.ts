@@ -4,13 +4,14 @@ import type { EntryCheck } from '../../src/arch/vmx/entry-check-row.ts';
 import type { JitMode } from '../../src/machine/cpu/jit/jit.ts';
 import { baseMemory } from './base-memory.ts';
 import { Containment } from './containment.ts';
-import { LAYOUT, MOST_STEPS, PARAMETER, RAM_BYTES, REGION_COUNT, STEP_BYTES } from './layout.ts';
-import { firstDifference, logOf, parameter } from './log.ts';
+import { compareRuns, isPartOf } from './compare.ts';
+import type { Run } from './compare.ts';
+import { LAYOUT, MOST_STEPS, PARAMETER, RAM_BYTES, STEP_BYTES } from './layout.ts';
+import { logOf, parameter } from './log.ts';
 import type { Difference } from './log.ts';
 import {
   MONITOR,
   bareSide,
-  forgetEverything,
   forgetTranslations,
   reviveAll,
   l0Side,
@@ -19,6 +20,7 @@ import {
   toFirstProgram,
 } from './machines.ts';
 import type { L0Side, Side } from './machines.ts';
+import { OtherProcessor } from './other-processor.ts';
 import { MOST_LISTS, place } from './program.ts';
 import { RegionWatch } from './region-watch.ts';
 import type { Configuration, Program } from './program.ts';
@@ -53,18 +55,15 @@ export interface Outcome {
   readonly gap: boolean;
   /** It overwrote the region of a VMCS in use, which the manual leaves open. Nothing was compared. */
   readonly overwrites: boolean;
-  /** L2 has overwritten the monitor or the program, on any of the machines. Nothing was compared. */
+  /** L2 has overwritten the monitor or the program, on both machines. Nothing was compared. */
   readonly lost: boolean;
-  /** It differed only behind where the bare machine itself does once it forgets translations: the manual leaves that open. */
-  readonly stale: boolean;
+  /** What differed the manual leaves open: another processor does it otherwise, too (other-processor.ts). */
+  readonly open: boolean;
   /** The rules that its entries broke on the bare machine. */
   readonly rules: readonly string[];
   /** What L1 wrote down, on the bare machine if the program ran there. */
   readonly log: Uint8Array;
 }
-
-/** The pages of VMCS regions: how a processor keeps a VMCS is its own affair. */
-const REGION_PAGES = { from: LAYOUT.VMXON_REGION / PAGE, to: LAYOUT.REGIONS / PAGE + REGION_COUNT } as const;
 
 const pagesFrom = (at: number, bytes: number): number[] =>
   Array.from({ length: Math.ceil(bytes / PAGE) }, (_, page) => at / PAGE + page);
@@ -76,8 +75,8 @@ const FIXED_PAGES = [
   ...pagesFrom(LAYOUT.FIELD_LISTS, MOST_LISTS * PAGE),
 ];
 
-/** `keeping` and `forgetful` are two bare machines, of which one forgets all translations at each instruction. */
-type Role = 'bare' | 'compared' | 'alone' | 'keeping' | 'forgetful';
+/** `again` and `other` are two bare machines, of which the second is another processor. */
+type Role = 'bare' | 'compared' | 'alone' | 'again' | 'other';
 
 /** The machines of one configuration. Programs whose outcome the manual leaves open have an L0 of their own. */
 export class Pair {
@@ -93,6 +92,7 @@ export class Pair {
   private readonly rules: string[] = [];
   private readonly contained = new Map<Side, Containment>();
   private regions: RegionWatch | undefined;
+  private otherProcessor: OtherProcessor | undefined;
   private readonly base: Buffer;
   private readonly image = Buffer.alloc(RAM_BYTES);
 
@@ -127,12 +127,12 @@ export class Pair {
     const [bare, l0] = sides;
     const gap = program.defined && this.emulatorGaveUp(l0);
     const overwrites = program.defined && this.regions?.isOverwritten === true;
-    const lost = ends.some(({ kind }) => kind === 'lost');
+    const lost = all(ends, 'lost');
     const compared = program.defined && !gap && !overwrites && !lost && thrown === undefined;
-    const seen = compared ? this.compare(program, [bare, l0], ends) : undefined;
+    const seen = compared ? compareRuns(program, { side: bare, end }, { side: l0, end: ends[1] }) : undefined;
     const rules = [...this.rules];
-    const stale = seen !== undefined && this.isStale(program, seen);
-    const difference = stale ? undefined : (thrown ?? seen?.message);
+    const open = seen !== undefined && this.isOpen(program, seen);
+    const difference = open ? undefined : (thrown ?? seen?.message);
     const outcome = {
       difference,
       end,
@@ -142,7 +142,7 @@ export class Pair {
       gap,
       overwrites,
       lost,
-      stale,
+      open,
     };
     for (const role of roles) this.addUp(role);
     this.makeReady(roles, ends, gap || overwrites || (seen !== undefined && !this.keeps) || thrown !== undefined);
@@ -166,16 +166,16 @@ export class Pair {
     return reviveAll(sides, this.base);
   }
 
-  /**
-   * Whether what differs comes of translations that memory or the VMCS no longer has, and that L1 has not had forgotten:
-   * then the bare machine that forgets all differs from the one that does not, and no later.
-   */
-  private isStale(program: Program, seen: Difference): boolean {
-    const sides = [this.side('keeping'), this.side('forgetful')];
-    const ends = [this.runOn(sides[0]), this.runOn(sides[1], true)];
-    const open = this.compare(program, sides, ends);
-    if (!all(ends, 'done') || !this.keeps) for (const role of ['keeping', 'forgetful'] as const) this.forget(role);
-    return open !== undefined && open.record <= seen.record;
+  /** Whether another processor may do otherwise what differs. */
+  private isOpen(program: Program, seen: Difference): boolean {
+    const runs = (['again', 'other'] as const).map((role): Run => {
+      const side = this.side(role);
+      return { side, end: this.runOn(side, role === 'other' ? this.otherProcessor : undefined) };
+    });
+    const open = compareRuns(program, runs[0], runs[1]);
+    const done = runs.every(({ end }) => end.kind === 'done');
+    if (!done || !this.keeps) for (const role of ['again', 'other'] as const) this.forget(role);
+    return isPartOf(seen, open);
   }
 
   private emulatorGaveUp(side: Side): boolean {
@@ -213,6 +213,7 @@ export class Pair {
       this.listen(side);
       this.regions = new RegionWatch(side);
     }
+    if (role === 'other') this.otherProcessor = new OtherProcessor(side);
     if ('nested' in side) {
       this.contained.set(side, new Containment(side as L0Side));
     }
@@ -235,16 +236,17 @@ export class Pair {
     });
   }
 
-  private runOn(side: Side, forgets = false): RunEnd {
+  private runOn(side: Side, other?: OtherProcessor): RunEnd {
     setMemory(side, this.image);
     if (side === this.sides.get('bare')) this.regions?.begin();
+    other?.begin();
     forgetTranslations(side);
     side.pc.end = undefined;
     const { machine } = side.pc;
     const start = machine.ticks;
     let [inits, reached, waits] = [0, -1, 0];
-    for (let patience = beginProgram(side, forgets); ; patience = PATIENCE) {
-      const outcome = forgets ? runForgetting(side, patience) : side.pc.run(machine.ticks + patience);
+    for (let patience = beginProgram(side, other); ; patience = PATIENCE) {
+      const outcome = runFor(side, patience, other);
       if (outcome === 'ended') break;
       const before = reached;
       reached = parameter(side, PARAMETER.step);
@@ -267,40 +269,9 @@ export class Pair {
       ? 'lost'
       : 'done';
   }
-
-  private compare(
-    program: Program,
-    [bare, l0]: readonly Side[],
-    [bareEnd, l0End]: readonly RunEnd[],
-  ): Difference | undefined {
-    const log = firstDifference(program, bare, l0);
-    if (log !== undefined) return log;
-    // When L1 has killed itself nobody sees the time.
-    const parts = bareEnd.kind === 'done' ? (['kind', 'ticks', 'inits'] as const) : (['kind', 'inits'] as const);
-    for (const part of parts)
-      if (bareEnd[part] !== l0End[part])
-        return behindLog(`${part} at the end: ${bareEnd[part]} on the bare machine, ${l0End[part]} under L0`);
-    const memory = this.compareMemory(bare, l0);
-    return memory === undefined ? undefined : behindLog(memory);
-  }
-
-  /** All but the VMCS regions, and the log, which has been compared. */
-  private compareMemory(bare: Side, l0: Side): string | undefined {
-    for (let page = 0; page < LAYOUT.LOG / PAGE; page++) {
-      if (page >= REGION_PAGES.from && page < REGION_PAGES.to) continue;
-      if (Buffer.compare(bare.pages[page], l0.pages[page]) === 0) continue;
-      const at = bare.pages[page].findIndex(
-        (byte, i) => byte !== l0.pages[page][i] && !isResumeFlag(page, byte, l0.pages[page][i]),
-      );
-      if (at >= 0) return differentMemory(page, at, bare.pages[page], l0.pages[page]);
-    }
-    return undefined;
-  }
 }
 
 const pageOf = (image: Buffer, page: number): Buffer => image.subarray(page * PAGE, (page + 1) * PAGE);
-
-const behindLog = (message: string): Difference => ({ record: Infinity, message });
 
 const all = (ends: readonly RunEnd[], kind: RunEnd['kind']): boolean => ends.every((end) => end.kind === kind);
 
@@ -308,26 +279,13 @@ const all = (ends: readonly RunEnd[], kind: RunEnd['kind']): boolean => ends.eve
  * Up to where the program's clock runs, which the monitor sets to 0 once it has cleared away what was before; gives the
  * ticks to the first INIT. So INIT does not depend on earlier programs.
  */
-function beginProgram(side: Side, forgets: boolean): number {
-  if (forgets) runForgetting(side, PROLOGUE);
-  else side.pc.run(side.pc.machine.ticks + PROLOGUE);
+function beginProgram(side: Side, other: OtherProcessor | undefined): number {
+  runFor(side, PROLOGUE, other);
   return Math.max(1, PATIENCE - side.tsc());
 }
 
-/** An instruction at a time, each with no translation known. */
-function runForgetting(side: Side, ticks: number): ReturnType<Side['pc']['run']> {
-  const { machine } = side.pc;
-  for (const end = machine.ticks + ticks; machine.ticks < end;) {
-    forgetEverything(side);
-    const outcome = side.pc.run(machine.ticks + 1);
-    if (outcome !== 'limit') return outcome;
-  }
-  return 'limit';
-}
-
-/** RFLAGS.RF as a double fault pushes it onto a stack of L2: see `onlyResumeFlag` in log.ts. */
-function isResumeFlag(page: number, bare: number, l0: number): boolean {
-  return (bare ^ l0) === 1 && page * PAGE < LAYOUT.MONITOR;
+function runFor(side: Side, ticks: number, other: OtherProcessor | undefined): ReturnType<Side['pc']['run']> {
+  return other === undefined ? side.pc.run(side.pc.machine.ticks + ticks) : other.run(ticks);
 }
 
 function describe(error: unknown): string {
@@ -338,11 +296,6 @@ function describe(error: unknown): string {
     .slice(0, 4)
     .map((line) => line.trim().replace(/file:.*\/src\//, 'src/'));
   return `${error.name}: ${error.message} ${at.join(' ')}`;
-}
-
-function differentMemory(page: number, at: number, bare: Uint8Array, l0: Uint8Array): string {
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes.subarray(at & ~7, (at & ~7) + 8)).toString('hex');
-  return `memory at ${(page * PAGE + at).toString(16)}: ${hex(bare)} on the bare machine, ${hex(l0)} under L0`;
 }
 
 function skipToLastSteps(side: Side): void {
