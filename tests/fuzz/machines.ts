@@ -26,6 +26,7 @@ const FREQUENCY = 1e9;
 const RECORD_POOL_BYTES = 1 << 20;
 const TO_THE_FIRST_PROGRAM = 1e6;
 const ALL_CONTEXTS = 2;
+const STARTUP_VECTOR = 0x9a;
 /** Where nothing of a program or the monitor lies. */
 const WAITING = 0x1000;
 /** How L1's memory is shuffled in the machine's. */
@@ -48,8 +49,8 @@ export interface Side {
   readonly start: number;
   write(address: number, bytes: Uint8Array): void;
   inL2(): boolean;
-  /** INIT, as another processor would send it. */
-  init(): void;
+  /** A start-up IPI and INIT, as another processor would send them. The first is nothing unless L2 waits for it. */
+  startupAndInit(): void;
   /** Ends a shutdown of L1 as RESET of its processor would, all else staying as it is: at the monitor's first instruction. */
   revive(): void;
 }
@@ -145,7 +146,10 @@ export function bareSide(configuration: Configuration, jit: JitMode): Side {
     write: (address, bytes) => pc.machine.memory.write(address, bytes),
     inL2: () => unit.vmx?.nonRoot === true,
     start: entry.rip,
-    init: () => unit.events.init(),
+    startupAndInit: () => {
+      unit.events.startup(STARTUP_VECTOR);
+      unit.events.init();
+    },
     revive: () => {
       unit.vmx?.reset();
       unit.events.pendingNmi = false;
@@ -181,7 +185,10 @@ export function l0Side(configuration: Configuration, jit: JitMode): L0Side {
     write: (address, bytes) => pc.l0.l1.memory.write(address, bytes),
     inL2: () => vcpu.state.level === 2,
     start: entry.rip,
-    init: () => vcpu.init(),
+    startupAndInit: () => {
+      vcpu.startup(STARTUP_VECTOR);
+      vcpu.init();
+    },
     revive: () => {
       vcpu.attending = true;
       vcpu.localApic.initialize();

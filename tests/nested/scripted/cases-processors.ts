@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Table: L2 in wait-for-SIPI. A processor cannot send itself a start-up IPI then, so L1 has a second one, which begins in
-// real-address mode: a profile without unrestricted guest has only one under L0.
-import { ICR, MODERN, VMCALL, X2APIC, finish, goTo, launch, msr, resume, set, store, x2apic } from './case.ts';
+// real-address mode. A profile without unrestricted guest has only one under L0: there they come from outside.
+import { BOTH, ICR, MODERN, VMCALL, X2APIC, finish, goTo, launch, msr, resume, set, store, x2apic } from './case.ts';
 import type { Case } from './case.ts';
 import type { Operation } from './image.ts';
 import { AT } from './layout.ts';
@@ -46,6 +46,17 @@ export const PROCESSOR_CASES: readonly Case[] = [
         msr(X2APIC.ICR, SECOND | BigInt(ICR.INIT)),
         msr(X2APIC.ICR, SECOND | BigInt(ICR.STARTUP | (TRAMPOLINE >> 12))),
       ],
+      ...[set('GUEST_ACTIVITY_STATE', WAIT_FOR_SIPI), launch],
+      ...[set('GUEST_ACTIVITY_STATE', 0), goTo(AT.L2), resume, finish],
+    ],
+    exits: ['SIPI_SIGNAL', 'VMCALL'],
+  },
+  {
+    name: 'a start-up IPI from outside ends wait-for-SIPI, and is nothing otherwise',
+    profiles: BOTH,
+    startups: [50_000, 100_000],
+    l2: `b9 00 00 02 00 e2 fe\n${VMCALL}`,
+    script: () => [
       ...[set('GUEST_ACTIVITY_STATE', WAIT_FOR_SIPI), launch],
       ...[set('GUEST_ACTIVITY_STATE', 0), goTo(AT.L2), resume, finish],
     ],

@@ -25,6 +25,8 @@ export interface Program {
   readonly mode: Mode;
   /** Of L1; only the first runs the script. */
   readonly processors: number;
+  /** Start-up IPIs for the first processor from outside the machine, as if it had more: each one's tick. */
+  readonly startups: readonly number[];
   /** Controls beside those that must be 1; the profile must have them. */
   readonly controls: readonly ControlKey[];
   /** Beside, or in the place of, those of initial-fields.ts. */

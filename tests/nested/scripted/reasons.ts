@@ -56,7 +56,6 @@ export const IMPOSSIBLE: readonly Impossible[] = [
   because('OTHER_SMI',     'SMIs exit only under the dual-monitor treatment', (asked) => !dualMonitor(asked)),
   because('RSM',           'RSM exits only in SMM, under the dual-monitor treatment; it is undefined elsewhere', (asked) => !dualMonitor(asked)),
   because('GETSEC',        'CPUID shows no SMX: CR4.SMXE cannot be 1, and GETSEC is undefined', () => (cpuid(1, 0).ecx & SMX) === 0),
-  because('SIPI_SIGNAL',   'only another processor can send it; L1 has one under L0 without unrestricted guest', ({ profile }) => !supports(PROFILES[profile], 'secondary.UNRESTRICTED_GUEST')),
   because('MCE_DURING_VMENTRY', 'no bank reports machine checks', ({ msrs }) => (msrs.get(IA32_MCG_CAP) & BANKS) === 0n),
   because('XSAVES',        'IA32_XSS has no bit that can be 1', noSupervisorState),
   because('XRSTORS',       'IA32_XSS has no bit that can be 1', noSupervisorState),
