@@ -119,7 +119,16 @@ function kernel(): { kernel: Uint8Array; entry: number; end: number } {
   const code = readImage(IMAGES.scripted).bytes;
   const onExit = Number(new DataView(code.buffer, code.byteOffset).getBigUint64(code.length - 16, true));
   const program: Program = {
-    ...{ profile: PROFILE, mode: 'long', processors: 1, startups: [], controls: [], fields: {}, l2: '0f 01 c1', memory: () => [] },
+    ...{
+      profile: PROFILE,
+      mode: 'long',
+      processors: 1,
+      startups: [],
+      controls: [],
+      fields: {},
+      l2: '0f 01 c1',
+      memory: () => [],
+    },
     script: () => [...script(onExit), ['finish']],
   };
   const kernel = kernelOf(program, code);
