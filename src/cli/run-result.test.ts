@@ -31,7 +31,7 @@ function mainRun(words = '', reached: (index: number) => boolean = () => true): 
     how: 'ended',
     found: false,
     wedge: undefined,
-    failed: { stopped: false, remark: () => undefined },
+    failed: { stopped: false, remark: () => undefined, count: 0, explained: [] },
     session: ended({ kind: 'powerOff' }),
   };
 }

@@ -35,7 +35,7 @@ export interface FinishedRun {
   /** With `how` wedged. */
   readonly wedge: Wedge | undefined;
   /** The VM entries that failed. */
-  readonly failed: Pick<EntryFailures, 'stopped' | 'remark'>;
+  readonly failed: Pick<EntryFailures, 'stopped' | 'remark' | 'count' | 'explained'>;
   /** The text of --until has come. */
   readonly found: boolean;
   readonly times: HostTimes;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { factsOf } from '../debug/failed-entry-facts.ts';
+import type { FailedEntryFacts } from '../debug/failed-entry-facts.ts';
 import { failedEntryLines } from '../debug/failed-entry-text.ts';
 import type { LevelSymbols } from '../debug/level-symbols.ts';
 import type { FailedEntry } from '../trace/failed-entry.ts';
@@ -18,12 +20,14 @@ export class EntryFailures {
   stopped = false;
   /** Of all levels. */
   count = 0;
+  /** Those that were explained, in their order. */
+  readonly explained: FailedEntryFacts[] = [];
   readonly #session: Session;
   readonly #mode: OnEntryFailure;
   readonly #symbols: LevelSymbols;
   readonly #recording: string | undefined;
   readonly #write: (lines: readonly string[]) => void;
-  readonly #explained = new Set<string>();
+  readonly #places = new Set<string>();
 
   /** `write` gets the lines of one explanation, without ends of line. `recording`: the file of --record. */
   constructor(
@@ -49,17 +53,18 @@ export class EntryFailures {
       this.#session.stop();
     }
     const which = `${failed.level} ${failed.rule.id} ${failed.rip}`;
-    if (this.#explained.has(which) || this.#explained.size >= EXPLAINED) return;
-    this.#explained.add(which);
+    if (this.#places.has(which) || this.explained.length >= EXPLAINED) return;
+    this.#places.add(which);
     const { instructions, memory } = this.#session;
-    const symbol = (address: number, { cr3 }: FailedEntry) => this.#symbols.name(address, memory, cr3);
-    this.#write(failedEntryLines(failed, { instructions, symbol, recording: this.#recording }));
+    const facts = factsOf(failed, instructions, (address, { cr3 }) => this.#symbols.name(address, memory, cr3));
+    this.explained.push(facts);
+    this.#write(failedEntryLines(facts, this.#recording));
   }
 
   /** What was not explained, for the end of the run: a line, or none. */
   remark(): string | undefined {
-    const more = this.count - this.#explained.size;
+    const more = this.count - this.explained.length;
     if (more === 0) return undefined;
-    return `${more} more failed VM ${more === 1 ? 'entry' : 'entries'}, of ${this.count} in all, ${this.#explained.size >= EXPLAINED ? 'not explained' : 'by the same instructions and rules'}`;
+    return `${more} more failed VM ${more === 1 ? 'entry' : 'entries'}, of ${this.count} in all, ${this.explained.length >= EXPLAINED ? 'not explained' : 'by the same instructions and rules'}`;
   }
 }

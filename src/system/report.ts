@@ -2,6 +2,7 @@
 import type { CompilationCounts } from './compilation.ts';
 import type { ConsoleChannel } from './console-channel.ts';
 import type { GuestDescription } from './descriptions.ts';
+import type { EntryFailures } from './entry-failures.ts';
 import { exitRows } from './exit-report.ts';
 import type { HypervisorChoice, CpuProfile } from './hypervisor.ts';
 import type { KvmParameters } from './kvm-parameters.ts';
@@ -47,6 +48,7 @@ export interface ReportParts {
   readonly milestones: Milestones;
   readonly kvm: KvmParameters;
   readonly recorder: RunRecorder;
+  readonly failed: Pick<EntryFailures, 'count' | 'explained'>;
   readonly memorySha256: string;
   readonly sha256: (bytes: Uint8Array) => string;
   readonly host: HostTimes;
@@ -67,6 +69,7 @@ export function reportJson(parts: ReportParts): string {
     ticks: summary.ticks,
     virtualSeconds: summary.virtualSeconds,
     levels: parts.consoles.map((_, index) => levelOf(parts, index)),
+    failedEntries: { count: parts.failed.count, explained: parts.failed.explained },
     kvmParameters: Object.fromEntries(parts.kvm.values),
     missingOpcodes: summary.missingOpcodes,
     unknownMsrs: summary.unknownMsrs,

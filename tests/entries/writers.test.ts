@@ -13,6 +13,7 @@ import { PROFILES, VMCS_REVISION_ID } from '../../src/arch/vmx/profiles.ts';
 import { SHADOWED_FIELDS } from '../../src/l0/nested/shadow-vmcs.ts';
 import { assemble, dword } from '../machine/assembler.ts';
 import { AT, CR0, CR4, LOAD_BYTES, SELECTOR, hostTables, prologue } from './l1.ts';
+import type { FailedEntryFacts } from '../../src/debug/failed-entry-facts.ts';
 
 const REGION = 0x143000;
 const [TABLE, HEADER] = [0x150000, 32];
@@ -118,7 +119,7 @@ async function run(...options: string[]) {
   host.files.set('k', kernel());
   host.files.set('symbols', Buffer.from(SYMBOLS));
   const status = await host.run(...options);
-  return { status, errors: host.errors };
+  return { status, errors: host.errors, files: host.files };
 }
 const RUN = ['run', 'linux', '--batch', '--kernel', 'k', '--memory', '64M', '--symbols', 'symbols'];
 const OWNERS = [['--bare'], []] as const;
@@ -172,6 +173,39 @@ turtles: VM entry failed: VMLAUNCH by L1 at relaunch  (instruction N)
     });
   }
 
+  it('--json has the same as data', async () => {
+    const { files } = await run(...RUN, '--json', 'out');
+    const { failedEntries } = JSON.parse(String(files.get('out'))) as { failedEntries: ReportedEntries };
+    const [first, second, third] = failedEntries.explained;
+    assert.deepEqual([failedEntries.count, failedEntries.explained.length], [3, 3]);
+    const [interruptibility, flags] = first.fields;
+    assert.deepEqual(
+      { ...first, instruction: 0, fields: [] },
+      {
+        ...{ level: 1, processor: 0, by: 'VMRESUME', at: placeOf('resume'), instruction: 0 },
+        ...{ rule: 'guest.interruptibility.sti-if', sentence: 'STI does not block if RFLAGS.IF is 0' },
+        ...{ section: '27.3.1.5 Checks on Guest Non-Register State', fields: [] },
+        sees: { kind: 'exit', reason: 33, qualification: 0 },
+      },
+    );
+    assert.deepEqual(interruptibility, {
+      ...{ name: 'GUEST_INTERRUPTIBILITY_INFO', value: '0x00000001' },
+      written: { by: 'VM exit', instruction: first.instruction - 9, beforeVmclear: false },
+    });
+    assert.deepEqual(flags, {
+      ...{ name: 'GUEST_RFLAGS', value: '0x0000000000000002' },
+      written: {
+        ...{ by: 'VMWRITE', at: placeOf('flags', VMWRITE) },
+        ...{ instruction: first.instruction - 1, beforeVmclear: false },
+      },
+    });
+    assert.equal(second.fields[2].written?.by, 'nobody');
+    assert.deepEqual(
+      third.fields.map(({ written }) => written?.by),
+      ['memory', 'VMWRITE'],
+    );
+  });
+
   it('turtles qemu says it in warnings, and stops with status 68', async () => {
     const options = ['qemu', '-cpu', 'max,+vmx', '-kernel', 'k', '-m', '64', '-symbols', 'symbols'];
     const reported = await run(...options);
@@ -185,6 +219,16 @@ turtles: VM entry failed: VMLAUNCH by L1 at relaunch  (instruction N)
     assert.equal(stopped.status, 68);
     assert.equal(stopped.errors.match(/VM entry failed:/g)?.length, 1);
   });
+});
+
+interface ReportedEntries {
+  readonly count: number;
+  readonly explained: readonly FailedEntryFacts[];
+}
+
+const placeOf = (name: string, offset = 0) => ({
+  address: `0x${(labels[name]! + offset).toString(16)}`,
+  symbol: offset === 0 ? name : `${name}+0x${offset.toString(16)}`,
 });
 
 /** From the VMWRITE in the table's order to the second failure. */
