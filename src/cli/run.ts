@@ -12,7 +12,6 @@ import { EntryFailures } from '../system/entry-failures.ts';
 import { Session } from '../system/session.ts';
 import type { SessionDescription } from '../system/session.ts';
 import { WedgeWatch } from '../system/wedge.ts';
-import type { Wedge } from '../system/wedge.ts';
 import { runSlices } from '../system/slices.ts';
 import type { SlicesEnd } from '../system/slices.ts';
 import { checkMemory } from './check-memory.ts';
@@ -65,7 +64,7 @@ export async function runGuest({ args, description, boot, host, failures, endPro
     (lines) => view.notice(lines),
     args.record,
   );
-  const circles = new Circles(session, recorder, args.wedgeTimeout ?? (view.interactive ? 0 : WEDGE_SECONDS));
+  const circles = new WedgeWatch(session, recorder, args.wedgeTimeout ?? (view.interactive ? 0 : WEDGE_SECONDS));
   const how = await toTheEnd(session, args, view, watch, failed, circles, host).finally(() => trace?.close());
   const times = { wall: (host.now() - started.wall) / 1000, cpu: host.cpuSeconds() - started.cpu };
   const profile = endProfile && splitProfile(endProfile());
@@ -96,7 +95,7 @@ async function toTheEnd(
   view: ConsoleView,
   watch: Watch,
   failed: EntryFailures,
-  circles: Circles,
+  circles: WedgeWatch,
   host: Host,
 ): Promise<SlicesEnd> {
   try {
@@ -110,26 +109,10 @@ async function toTheEnd(
         view.show();
         return watch.found || view.left || failed.stopped;
       },
-      wedged: () => circles.found(),
+      wedged: () => circles.look(),
     });
   } finally {
     view.close();
-  }
-}
-
-/** Whether a level goes in circles. */
-class Circles {
-  wedge: Wedge | undefined;
-  readonly #watch: WedgeWatch | undefined;
-
-  /** `seconds` of virtual time; 0: nobody looks. */
-  constructor(session: Session, recorder: ReturnType<typeof makeRecorder>, seconds: number) {
-    this.#watch = seconds === 0 ? undefined : new WedgeWatch(session, recorder, seconds);
-  }
-
-  found(): boolean {
-    this.wedge = this.#watch?.look();
-    return this.wedge !== undefined;
   }
 }
 

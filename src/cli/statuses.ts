@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Exit statuses of `turtles run`. `turtles qemu` has QEMU's, 64 and more of these, and 68 for a failed entry. */
+/** Exit statuses of `turtles run`. `turtles qemu` has QEMU's, 64 and more of these, 66 for a wedge and 68 for a failed entry. */
 // prettier-ignore
 export const STATUSES = [
   { name: 'ok',          status: 0,   says: 'the run came out as asked for' },

@@ -37,20 +37,27 @@ interface Stay {
 
 /** Looks at the machine after each slice. One object for one run. */
 export class WedgeWatch {
+  /** What goes in circles, once it has lasted long enough. */
+  wedge: Wedge | undefined;
   readonly #session: Session;
   readonly #recorder: RunRecorder;
   readonly #nanoseconds: number;
   readonly #stays = new Map<string, Stay>();
 
-  /** `seconds`: how long without progress is enough, in virtual time. */
+  /** `seconds`: how long without progress is enough, in virtual time; 0: nobody looks. */
   constructor(session: Session, recorder: RunRecorder, seconds: number) {
     this.#session = session;
     this.#recorder = recorder;
     this.#nanoseconds = seconds * BILLION;
   }
 
-  /** What goes in circles, once it has lasted long enough. To be asked between slices. */
-  look(): Wedge | undefined {
+  /** Whether something goes in circles. To be asked between slices. */
+  look(): boolean {
+    if (this.#nanoseconds !== 0) this.wedge = this.#longest();
+    return this.wedge !== undefined;
+  }
+
+  #longest(): Wedge | undefined {
     const wedges = positionsOf(this.#session.pc)
       .filter(({ active }) => active)
       .map((position) => this.#lookAt(position));

@@ -56,6 +56,7 @@ export const QEMU_OPTIONS: readonly QemuOptionRow[] = [
   { name: 'M',              argument: '[type=]name[,prop=value]', says: 'the same',  apply: applyMachine },
   { name: 'rtc',            argument: 'base=utc|date', says: 'the date at power-on; by default the same in every run', apply: applyClock },
   { name: 'on-entry-failure', argument: 'report|stop', says: 'when a VM entry fails, explain it and go on, or stop with status 68', apply: applyEntryFailure },
+  { name: 'wedge-timeout',  argument: 'seconds', says: 'stop with status 66 when a level goes in circles with interrupts off for so long, in virtual time', apply: (settings, value) => { settings.wedgeSeconds = parseCount(value, '-wedge-timeout', 0, 1e6); } },
   { name: 'symbols',        argument: 'file',    says: "names of the guest's functions, for explanations: nm, System.map, /proc/kallsyms", apply: (settings, value) => { settings.symbols = value; } },
   { name: 'seed',           argument: 'number',  says: 'of everything random', apply: (settings, value) => { settings.seed = parseCount(value, '-seed', 0, 2 ** 32 - 1); } },
   { name: 'global',         argument: 'driver.prop=value', says: 'accepted',   apply: without('global', 'it changes nothing here') },

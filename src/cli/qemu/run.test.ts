@@ -6,6 +6,7 @@ import {
   debugExit,
   echo,
   halt,
+  loop,
   powerOff,
   reset,
   say,
@@ -29,6 +30,17 @@ describe('turtles qemu', () => {
     const { status, output, errors } = await run([say('hello\n'), debugExit(3), spin], DEBUG_EXIT);
     assert.deepEqual({ status, output, errors }, { status: 7, output: 'hello\n', errors: '' });
     assert.equal((await run([debugExit(0x80), spin], DEBUG_EXIT)).status, 1);
+  });
+
+  it('ends with 66 at a level in circles with -wedge-timeout, and says where it is', async () => {
+    const { status, errors } = await run([say('x'), spin], ['-wedge-timeout', '1']);
+    assert.equal(status, 66);
+    assert.match(
+      errors,
+      /^turtles-qemu: L1 makes no progress: for \d virtual seconds .* around 0x10\w+ .*\n {2}processor 0: in L1, at 0x10\w+, interrupts off\n/,
+    );
+    const working = await run([loop, debugExit(3)], [...DEBUG_EXIT, '-wedge-timeout', '1']);
+    assert.equal(working.status, 7);
   });
 
   it('ends with 0 when the guest powers off', async () => {

@@ -5,6 +5,7 @@ import { makeRecorder } from '../../system/recording.ts';
 import { EntryFailures } from '../../system/entry-failures.ts';
 import { Session } from '../../system/session.ts';
 import { runSlices } from '../../system/slices.ts';
+import { WedgeWatch, wedgeText } from '../../system/wedge.ts';
 import { levelSymbols } from '../level-symbols.ts';
 import { checkMemory } from '../check-memory.ts';
 import type { Failures } from '../failures.ts';
@@ -13,8 +14,9 @@ import { SerialPorts } from './serial.ts';
 import type { QemuSettings } from './settings.ts';
 
 const PROGRAM = 'turtles-qemu';
-/** Even: no value written to isa-debug-exit gives it. */
+/** Even: no value written to isa-debug-exit gives these. */
 const STATUS_FAILED_ENTRY = 68;
+const STATUS_WEDGED = 66;
 
 /** Runs the machine of these settings; returns QEMU's exit status. Throws UserError. */
 export async function runQemu(settings: QemuSettings, kernel: string, host: Host, failures: Failures): Promise<number> {
@@ -54,6 +56,7 @@ async function runToStatus(
   failed: EntryFailures,
   host: Host,
 ): Promise<number> {
+  const circles = new WedgeWatch(session, recorder, settings.wedgeSeconds);
   for (;;) {
     const how = await runSlices(session, host, {
       realTime: serial.interactive,
@@ -63,8 +66,13 @@ async function runToStatus(
         serial.show();
         return serial.left || failed.stopped;
       },
+      wedged: () => circles.look(),
     });
     if (failed.stopped) return STATUS_FAILED_ENTRY;
+    if (circles.wedge !== undefined) {
+      host.writeError(endText(wedgeText(circles.wedge), session, recorder));
+      return STATUS_WEDGED;
+    }
     if (how === 'stopped') return 0;
     if (how === 'idle') {
       throw new UserError(
@@ -73,7 +81,7 @@ async function runToStatus(
       );
     }
     const status = exitStatus(session, settings);
-    if (session.end?.kind === 'shutdown') host.writeError(shutdownText(session, recorder));
+    if (session.end?.kind === 'shutdown') host.writeError(endText(session.endText(), session, recorder));
     if (status !== undefined) return status;
     session.reboot();
     // A guest that resets at once must not keep signals out.
@@ -82,8 +90,8 @@ async function runToStatus(
 }
 
 /** QEMU says nothing of a triple fault, and its users wish that it did. */
-function shutdownText(session: Session, recorder: ReturnType<typeof makeRecorder>): string {
-  return [`${PROGRAM}: ${session.endText()}`, ...session.whereItEnded(recorder)].map((line) => `${line}\n`).join('  ');
+function endText(why: string, session: Session, recorder: ReturnType<typeof makeRecorder>): string {
+  return [`${PROGRAM}: ${why}`, ...session.whereItEnded(recorder)].map((line) => `${line}\n`).join('  ');
 }
 
 /** Undefined when the guest has reset the machine and is to boot again. A triple fault is a reset to QEMU. */

@@ -49,6 +49,8 @@ export interface QemuSettings {
   seed: number;
   /** When a VM entry fails. */
   onEntryFailure: OnEntryFailure;
+  /** A level that goes in circles with interrupts off for so long ends the run, in virtual time; 0: never. */
+  wedgeSeconds: number;
   /** A list of the guest's symbols. */
   symbols: string | undefined;
   /** To be printed instead of running anything. */
@@ -86,6 +88,7 @@ export function defaultSettings(): QemuSettings {
     startTime: undefined,
     seed: 1,
     onEntryFailure: 'report',
+    wedgeSeconds: 0,
     symbols: undefined,
     print: undefined,
     notices: new Set(),
