@@ -14,8 +14,8 @@ const PAGE = 0x1000;
 const TWO_32 = 0x1_0000_0000;
 /** Accesses to memory that serving one exit may take. The largest is an MSR list of all of L1's memory. */
 const MOST_ACCESSES = 3_000_000;
-/** Exits to L0 while a program runs. */
-const MOST_EXITS = 30_000;
+/** Exits to L0 in which no instruction is completed. An instruction may miss several pages, and these tables of L1's. */
+const MOST_EXITS = 1000;
 
 /** As a device would: what L0 writes is counted, and this is not L0's. `bytes` lie in one page. */
 function writeL1({ pc }: L0Side, at: number, bytes: Uint8Array): void {
@@ -30,7 +30,8 @@ export class Containment {
   private looks = 0;
   private readonly side: L0Side;
   private accesses = 0;
-  private exitsOfProgram = 0;
+  private exitsOfInstruction = 0;
+  private ticks = 0;
   private thorough = false;
   /** What L0 had in its pages when it entered last, by address. */
   private readonly kept = new Map<number, Buffer>();
@@ -55,7 +56,7 @@ export class Containment {
   begin(thorough: boolean, races: readonly Race[] = []): void {
     this.thorough = thorough;
     this.other.begin(races);
-    this.exitsOfProgram = 0;
+    this.exitsOfInstruction = 0;
     this.kept.clear();
   }
 
@@ -67,7 +68,7 @@ export class Containment {
   }
 
   private around(processor: RootProcessor, exit: (processor: RootProcessor) => ExitVerdict): ExitVerdict {
-    assert(++this.exitsOfProgram < MOST_EXITS, 'L0 comes to an end with a program');
+    this.countExit();
     this.exits++;
     if (this.thorough) assert(!this.ownMemoryChanged(), `the guest changed memory of L0's`);
     this.accesses = 0;
@@ -76,6 +77,13 @@ export class Containment {
     if (this.accesses > this.mostAccesses) this.mostAccesses = this.accesses;
     if (this.thorough) this.look(processor);
     return verdict;
+  }
+
+  private countExit(): void {
+    const { ticks } = this.side.pc.machine;
+    this.exitsOfInstruction = ticks === this.ticks ? this.exitsOfInstruction + 1 : 0;
+    this.ticks = ticks;
+    assert(this.exitsOfInstruction < MOST_EXITS, 'L0 comes to an end with an instruction');
   }
 
   /** What guests reach now is L1's, and what L0 has is remembered. */
