@@ -147,7 +147,7 @@ function askForEvents(nested: NestedVcpu, taken: boolean): void {
   }
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.NMI_WINDOW_EXITING, nmiWindow);
   setBits(processor, CPU_BASED_VM_EXEC_CONTROL, PRIMARY.INTERRUPT_WINDOW_EXITING, interruptWindow);
-  if (state.pendingInit !== 0 || (state.pendingStartup >= 0 && waitsForStartup(nested))) processor.kick(true);
+  if (waitsForStartup(nested) ? state.pendingStartup >= 0 : state.pendingInit !== 0) processor.kick(true);
   else if (kick) processor.kick();
 }
 
@@ -168,20 +168,15 @@ function nmiMayExit(nested: NestedVcpu): boolean {
 
 /**
  * L2 is between two instructions, and the hardware would take an external interrupt now. True: L1 got an exit. INIT
- * comes before start-up IPIs, these before NMIs, and these before interrupts.
+ * comes before NMIs, and these before interrupts.
  */
 export function deliverToL1(nested: NestedVcpu): boolean {
   const { vcpu } = nested;
   const { state, localApic } = vcpu;
+  if (waitsForStartup(nested)) return deliverStartup(nested);
   if (state.pendingInit !== 0) {
     state.pendingInit = 0;
     leaveL2(nested, exitInformation(EXIT_REASON.INIT_SIGNAL), false);
-    return true;
-  }
-  if (state.pendingStartup >= 0 && waitsForStartup(nested)) {
-    const qualificationLow = compose(SIPI, { VECTOR: state.pendingStartup });
-    state.pendingStartup = -1;
-    leaveL2(nested, exitInformation(EXIT_REASON.SIPI_SIGNAL, { qualificationLow }), false);
     return true;
   }
   if (state.pendingNmi !== 0 && pin12(nested, PIN.NMI_EXITING) && nmiMayExit(nested)) {
@@ -192,6 +187,16 @@ export function deliverToL1(nested: NestedVcpu): boolean {
   if (!pin12(nested, PIN.EXTERNAL_INTERRUPT_EXITING) || !localApic.interruptPending()) return false;
   if (!interruptsMayExit(nested)) return false;
   leaveL2(nested, exitInformation(EXIT_REASON.EXTERNAL_INTERRUPT, { interruption: acknowledged(nested) }), false);
+  return true;
+}
+
+/** Wait-for-SIPI blocks all else, INIT too. See: SDM 27.7.2 Activity State */
+function deliverStartup(nested: NestedVcpu): boolean {
+  const { state } = nested.vcpu;
+  if (state.pendingStartup < 0) return false;
+  const qualificationLow = compose(SIPI, { VECTOR: state.pendingStartup });
+  state.pendingStartup = -1;
+  leaveL2(nested, exitInformation(EXIT_REASON.SIPI_SIGNAL, { qualificationLow }), false);
   return true;
 }
 

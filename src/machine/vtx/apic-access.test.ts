@@ -55,4 +55,21 @@ describe('the APIC-access page', () => {
     assert.equal(bench.launch('90'), 'TPR_BELOW_THRESHOLD');
     assert.equal(bench.get('GUEST_RIP'), AT.guestCode);
   });
+  it('it comes before INIT and debug exceptions, which stay pending, but not in shutdown or wait-for-SIPI', () => {
+    const below = (activity: number): VmxBench => {
+      withPage().primary(PRIMARY.USE_TPR_SHADOW).set('TPR_THRESHOLD', 5).set('GUEST_ACTIVITY_STATE', activity);
+      bench.set('GUEST_RFLAGS', 0x102).set('GUEST_PENDING_DBG_EXCEPTIONS', 0x4000);
+      return bench;
+    };
+    const state = below(0);
+    state.pendingInit = true;
+    assert.equal(state.launch('90'), 'TPR_BELOW_THRESHOLD');
+    assert.equal(bench.get('GUEST_PENDING_DBG_EXCEPTIONS'), 0x4000);
+    assert.equal(bench.pendingInit, true);
+    bench.pendingInit = false;
+    for (const activity of [2, 3]) {
+      below(activity).launch('90');
+      assert.equal(bench.unit.nonRoot, true, `activity state ${activity}`);
+    }
+  });
 });

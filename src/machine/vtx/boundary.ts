@@ -26,16 +26,19 @@ interface Check {
   readonly act: (unit: VmxUnit, events: EventPorts) => void;
 }
 
-/** From the highest priority to the lowest. */
+/**
+ * From the highest priority to the lowest. Shutdown holds back MTF exits and interrupts, wait-for-SIPI all but start-up IPIs.
+ * See: SDM 27.7.2 Activity State, 27.7.7 VM Exits Induced by the TPR Threshold
+ */
 // prettier-ignore
 const CHECKS: readonly Check[] = [
-  { due: (_unit, events) => events.pendingInit,              act: initSignal },
+  { due: (unit) => unit.state.tprBelowThreshold,             act: exitWith(EXIT_REASON.TPR_BELOW_THRESHOLD) },
+  { due: (unit, events) => events.pendingInit && activity(unit) !== ACTIVITY.waitForSipi, act: initSignal },
   { due: (unit, events) => events.pendingStartup >= 0 && activity(unit) === ACTIVITY.waitForSipi, act: startupSignal },
   { due: (unit) => unit.state.kickedAtOnce,                  act: kicked },
-  { due: (unit) => unit.state.monitorTrap === MTF.now,       act: exitWith(EXIT_REASON.MONITOR_TRAP_FLAG) },
+  { due: (unit) => unit.state.monitorTrap === MTF.now && activity(unit) <= ACTIVITY.halted, act: exitWith(EXIT_REASON.MONITOR_TRAP_FLAG) },
   { due: debugExceptionDue,                                  act: deliverDebugException },
   { due: nothingToDeliver,                                   act: forgetDebugExceptions },
-  { due: (unit) => unit.state.tprBelowThreshold,             act: exitWith(EXIT_REASON.TPR_BELOW_THRESHOLD) },
   { due: preemptionDue,                                      act: exitWith(EXIT_REASON.PREEMPTION_TIMER) },
   { due: nmiWindowDue,                                       act: exitWith(EXIT_REASON.NMI_WINDOW) },
   { due: (unit, events) => events.pendingNmi && nmiOutcome(unit) !== 'blocked', act: takeNmi },

@@ -14,6 +14,7 @@ import { OFFSET } from '../../arch/vmx/fields.ts';
 import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import { loadPdptes, paePaging, setPdptes } from '../cpu/microcode/pdpte.ts';
 import { RFLAGS } from '../cpu/processor.ts';
+import { ACTIVITY } from '../cpu/run-loop.ts';
 import { ATTENTION, STATE } from '../cpu/state.ts';
 import { BLOCKING, leaveNonRoot, loadHost, realNmiBlocking } from './exit.ts';
 import { loadGuestRegisters } from './guest-state.ts';
@@ -127,6 +128,15 @@ function loadNonRegisterState(unit: VmxUnit): void {
   state.pendingDebugExceptions = vmcs.low(GUEST_PENDING_DBG_EXCEPTIONS);
 }
 
+/**
+ * An entry that ends in shutdown or wait-for-SIPI leaves no debug exception pending, and makes no exit by the TPR threshold.
+ * See: SDM 27.7.3 Delivery of Pending Debug Exceptions after VM Entry, 27.7.7 VM Exits Induced by the TPR Threshold
+ */
+function forgetWhatWaits({ state }: VmxUnit): void {
+  state.pendingDebugExceptions = 0;
+  state.tprBelowThreshold = false;
+}
+
 /** Timers, traps and windows that begin with the entry, and the injected event. See: SDM 27.6 Event Injection, 27.7 Special Features of VM Entry */
 function startGuest(unit: VmxUnit): void {
   const { cpu, vmcs, controls, state } = unit;
@@ -143,6 +153,7 @@ function startGuest(unit: VmxUnit): void {
   unit.armMonitorTrap(controls.has(PRIMARY.MONITOR_TRAP_FLAG));
   injectEvent(unit);
   if (!state.nonRoot) return;
+  if (words[STATE.activity >> 2] > ACTIVITY.halted) forgetWhatWaits(unit);
   // RF holds back instruction breakpoints only; where there are none, nothing else would clear it.
   if ((words[STATE.dr7 >> 2] & BREAKPOINTS) === 0) words[STATE.flagsOther >> 2] &= ~RFLAGS.RF;
   words[STATE.attention >> 2] |= unit.attention();

@@ -311,6 +311,35 @@ describe('events from outside', () => {
     assert.equal(bench.reason, 'SIPI_SIGNAL');
     assert.equal(bench.get('EXIT_QUALIFICATION'), 0x9a);
   });
+  it('wait-for-SIPI holds back INIT', () => {
+    bench.reset().set('GUEST_ACTIVITY_STATE', 3);
+    bench.pendingInit = true;
+    bench.launch('90');
+    assert.equal(bench.unit.nonRoot, true);
+    assert.equal(bench.unit.wakes(bench), false);
+    assert.equal(bench.pendingInit, true);
+  });
+  it('shutdown and wait-for-SIPI hold back MTF exits', () => {
+    for (const state of [2, 3]) {
+      bench.reset().primary(PRIMARY.MONITOR_TRAP_FLAG).set('GUEST_ACTIVITY_STATE', state);
+      bench.launch('90');
+      for (let looks = 0; looks < 3; looks++) bench.unit.beforeInstruction(bench);
+      assert.equal(bench.unit.nonRoot, true);
+    }
+  });
+  it('an entry to shutdown or wait-for-SIPI leaves no debug exception pending', () => {
+    for (const [state, signal, reason] of [
+      [2, 'pendingInit', 'INIT_SIGNAL'],
+      [3, 'pendingStartup', 'SIPI_SIGNAL'],
+    ] as const) {
+      bench.reset().set('GUEST_ACTIVITY_STATE', state).set('GUEST_RFLAGS', 0x102);
+      bench.set('GUEST_PENDING_DBG_EXCEPTIONS', 0x4000).launch('90');
+      bench[signal] = (signal === 'pendingInit' ? true : 0x9a) as never;
+      assert.equal(bench.unit.beforeInstruction(bench), true);
+      assert.equal(bench.reason, reason);
+      assert.equal(bench.get('GUEST_PENDING_DBG_EXCEPTIONS'), 0);
+    }
+  });
   it('root operation blocks INIT', () => {
     assert.equal(bench.reset().unit.blocksInit, true);
     bench.host('0f 01 c4');

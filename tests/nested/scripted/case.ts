@@ -20,11 +20,11 @@ export interface Case extends Partial<Omit<Program, 'profile' | 'l2'>> {
 
 /** The program of a case on one of its profiles. */
 export function programOf(
-  { mode = 'long', processors = 1, startups = [], controls = [], fields = {}, memory = () => [], ...rest }: Case,
+  { mode = 'long', processors = 1, signals = [], controls = [], fields = {}, memory = () => [], ...rest }: Case,
   profile: ProfileName,
 ): Program {
   const script = rest.script ?? (() => [launch, ...rest.exits.slice(1).flatMap(() => [skip, resume]), finish]);
-  return { profile, mode, processors, startups, controls, fields, l2: rest.l2, script, memory };
+  return { profile, mode, processors, signals, controls, fields, l2: rest.l2, script, memory };
 }
 
 export const launch: Operation = ['launch'];

@@ -12,7 +12,7 @@ import type { ProfileName } from '../../../src/arch/vmx/profiles.ts';
 const PASS: readonly ControlKey[] = ['primary.USE_MSR_BITMAPS', 'primary.HLT_EXITING'];
 const INTERRUPTS: readonly ControlKey[] = [...PASS, 'pin.EXTERNAL_INTERRUPT_EXITING', 'pin.NMI_EXITING', 'exit.ACKNOWLEDGE_INTERRUPT_ON_EXIT']; // prettier-ignore
 const VIRTUAL_NMIS: readonly ControlKey[] = [...INTERRUPTS, 'pin.VIRTUAL_NMIS'];
-const [HLT, SHUTDOWN, WAIT_FOR_SIPI] = [1, 2, 3];
+const [HLT, SHUTDOWN] = [1, 2];
 const [BY_STI, BY_MOV_SS, BY_NMI] = [1, 2, 8];
 const NOPS = '90 90 90 90';
 const IF = 0x202;
@@ -80,22 +80,18 @@ export const EVENT_CASES: readonly Case[] = [
     exits: ['EXTERNAL_INTERRUPT', 'VMCALL'],
   },
   {
-    name: 'INIT: sent by L2, pending at the entry, in every activity state, and before an injection is lost',
+    name: 'INIT: sent by L2, pending at the entry, in HLT and shutdown, and before an injection is lost',
     profiles: BOTH,
     controls: INTERRUPTS,
     l2: `${wrmsr(X2APIC.ICR, ICR.INIT)}\n${NOPS}\n${VMCALL}\nhandler:\n${VMCALL}`,
     memory: handles(0x50, 'handler'),
     script: () => [
       ...[...x2apic, launch, msr(X2APIC.ICR, ICR.INIT), resume],
-      ...[HLT, SHUTDOWN, WAIT_FOR_SIPI].flatMap((state) => [
-        msr(X2APIC.ICR, ICR.INIT),
-        set('GUEST_ACTIVITY_STATE', state),
-        resume,
-      ]),
+      ...[HLT, SHUTDOWN].flatMap((state) => [msr(X2APIC.ICR, ICR.INIT), set('GUEST_ACTIVITY_STATE', state), resume]),
       ...[set('GUEST_ACTIVITY_STATE', 0), msr(X2APIC.ICR, ICR.INIT), set('GUEST_RFLAGS', IF)],
       ...[set('VM_ENTRY_INTR_INFO_FIELD', inject.external(0x50)), resume, resume, finish],
     ],
-    exits: ['INIT_SIGNAL', 'INIT_SIGNAL', 'INIT_SIGNAL', 'INIT_SIGNAL', 'INIT_SIGNAL', 'INIT_SIGNAL', 'VMCALL'],
+    exits: ['INIT_SIGNAL', 'INIT_SIGNAL', 'INIT_SIGNAL', 'INIT_SIGNAL', 'INIT_SIGNAL', 'VMCALL'],
   },
   {
     name: 'NMIs that exit, and that wait because L1 has one',

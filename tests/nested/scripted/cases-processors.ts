@@ -7,7 +7,7 @@ import type { Operation } from './image.ts';
 import { AT } from './layout.ts';
 
 const TRAMPOLINE = 0x10000;
-const WAIT_FOR_SIPI = 3;
+const [SHUTDOWN, WAIT_FOR_SIPI] = [2, 3];
 const SECOND = 1n << 32n;
 /** x2APIC mode; after a while two start-up IPIs for processor 0, the second when L2 no longer waits. */
 const SECOND_PROCESSOR = `
@@ -54,12 +54,52 @@ export const PROCESSOR_CASES: readonly Case[] = [
   {
     name: 'a start-up IPI from outside ends wait-for-SIPI, and is nothing otherwise',
     profiles: BOTH,
-    startups: [50_000, 100_000],
+    signals: [
+      [50_000, 'start-up IPI'],
+      [100_000, 'start-up IPI'],
+    ],
     l2: `b9 00 00 02 00 e2 fe\n${VMCALL}`,
     script: () => [
       ...[set('GUEST_ACTIVITY_STATE', WAIT_FOR_SIPI), launch],
       ...[set('GUEST_ACTIVITY_STATE', 0), goTo(AT.L2), resume, finish],
     ],
     exits: ['SIPI_SIGNAL', 'VMCALL'],
+  },
+  {
+    name: 'wait-for-SIPI holds back INIT, and there is no debug exception pending in it',
+    profiles: BOTH,
+    signals: [
+      [50_000, 'INIT'],
+      [60_000, 'start-up IPI'],
+    ],
+    fields: { GUEST_RFLAGS: 0x102, GUEST_PENDING_DBG_EXCEPTIONS: 1 << 14 },
+    l2: VMCALL,
+    script: () => [
+      ...[set('GUEST_ACTIVITY_STATE', WAIT_FOR_SIPI), launch],
+      ...[set('GUEST_RFLAGS', 2), set('GUEST_ACTIVITY_STATE', 0), resume, resume, finish],
+    ],
+    exits: ['SIPI_SIGNAL', 'INIT_SIGNAL', 'VMCALL'],
+  },
+  {
+    name: 'shutdown ends by INIT, and there is no debug exception pending in it',
+    profiles: BOTH,
+    signals: [[50_000, 'INIT']],
+    fields: { GUEST_RFLAGS: 0x102, GUEST_PENDING_DBG_EXCEPTIONS: 1 << 14, GUEST_ACTIVITY_STATE: SHUTDOWN },
+    l2: VMCALL,
+    script: () => [launch, finish],
+    exits: ['INIT_SIGNAL'],
+  },
+  {
+    name: 'shutdown and wait-for-SIPI hold back MTF exits',
+    profiles: MODERN,
+    signals: [
+      [50_000, 'INIT'],
+      [100_000, 'start-up IPI'],
+    ],
+    controls: ['primary.MONITOR_TRAP_FLAG'],
+    fields: { GUEST_ACTIVITY_STATE: SHUTDOWN },
+    l2: VMCALL,
+    script: () => [launch, set('GUEST_ACTIVITY_STATE', WAIT_FOR_SIPI), resume, finish],
+    exits: ['INIT_SIGNAL', 'SIPI_SIGNAL'],
   },
 ];

@@ -25,8 +25,8 @@ export interface Program {
   readonly mode: Mode;
   /** Of L1; only the first runs the script. */
   readonly processors: number;
-  /** Start-up IPIs for the first processor from outside the machine, as if it had more: each one's tick. */
-  readonly startups: readonly number[];
+  /** Sent to the first processor from outside the machine, as if it had more, at so many ticks. */
+  readonly signals: readonly Signal[];
   /** Controls beside those that must be 1; the profile must have them. */
   readonly controls: readonly ControlKey[];
   /** Beside, or in the place of, those of initial-fields.ts. */
@@ -38,6 +38,8 @@ export interface Program {
   /** Put into memory beside all that. */
   readonly memory: (labels: Assembled['labels']) => readonly Piece[];
 }
+
+export type Signal = readonly [ticks: number, what: 'INIT' | 'start-up IPI'];
 
 /** Quadwords, from an address on. */
 export type Piece = readonly [address: number, ...words: (number | bigint)[]];

@@ -15,7 +15,7 @@ import type { RecordedExits } from '../exit-sequence.ts';
 import { layoutOf } from '../seen-exit.ts';
 import type { Layout } from '../seen-exit.ts';
 import { kernelOf } from './image.ts';
-import type { Program } from './image.ts';
+import type { Program, Signal } from './image.ts';
 import { AT } from './layout.ts';
 
 const RAM_BYTES = 16 << 20;
@@ -50,17 +50,20 @@ function options({ profile, processors }: Program) {
   return { ...nothing, ramBytes: RAM_BYTES, processors, frequencyHz: 1e9, seed: 1, vmxProfile: profile, debugExit };
 }
 
-function boot(pc: Pc | L0Pc, program: Program, slice: number, startup: () => void): void {
+function boot(pc: Pc | L0Pc, program: Program, slice: number, send: (signal: Signal[1]) => void): void {
   pc.boot({ kernel: kernelOf(program, code), kernelName: 'scripted', commandLine: '', modules: [] });
-  const { startups } = program;
   const stops = Array.from({ length: Math.floor(MOST_TICKS / slice) }, (_, i) => slice * (i + 1));
-  for (const stop of [...stops, ...startups].toSorted((a, b) => a - b)) {
+  for (const stop of [...stops, ...program.signals.map(([ticks]) => ticks)].toSorted((a, b) => a - b)) {
     if (pc.run(stop) !== 'limit') return;
-    if (startups.includes(stop)) startup();
+    for (const [ticks, what] of program.signals) if (ticks === stop) send(what);
   }
 }
 
 const STARTUP_VECTOR = 0x9a;
+
+function signalTo(processor: { init(): void; startup(vector: number): void }): (signal: Signal[1]) => void {
+  return (signal) => (signal === 'INIT' ? processor.init() : processor.startup(STARTUP_VECTOR));
+}
 
 /** What the processor keeps in its regions is its own affair. */
 function memoryOf(read: (address: number, bytes: Uint8Array) => void): Uint8Array {
@@ -75,7 +78,7 @@ export function runBare(program: Program, slice = MOST_TICKS): BareRun {
   const watch = new OrderedWatch(layout);
   const pc = new Pc({ ...options(program), recorder: watch });
   watch.attach(pc);
-  boot(pc, program, slice, () => pc.machine.processors[0].events.startup(STARTUP_VECTOR));
+  boot(pc, program, slice, signalTo(pc.machine.processors[0].events));
   const memory = memoryOf((address, bytes) => pc.machine.memory.read(address, bytes));
   return { order: watch.order, recorded: watch.recorded, layout, memory, end: pc.end };
 }
@@ -90,7 +93,7 @@ export function compareUnderL0(
   const l0 = { recorder: watch, nested: (host: NestedHost) => new NestedVmx(host) };
   const pc = new L0Pc({ ...options(program), permute: 9, l0 });
   watch.attach(pc);
-  boot(pc, program, slice, () => pc.l0.vcpus[0].startup(STARTUP_VECTOR));
+  boot(pc, program, slice, signalTo(pc.l0.vcpus[0]));
   watch.finish();
   assert.deepEqual([pc.end, bare.end], [FINISHED, FINISHED], 'L1 comes to the end of its script');
   const memory = memoryOf((address, bytes) => pc.l0.l1.memory.read(address, bytes));

@@ -123,7 +123,7 @@ function kernel(): { kernel: Uint8Array; entry: number; end: number } {
       profile: PROFILE,
       mode: 'long',
       processors: 1,
-      startups: [],
+      signals: [],
       controls: [],
       fields: {},
       l2: '0f 01 c1',
