@@ -49,8 +49,8 @@ export interface Side {
   readonly start: number;
   write(address: number, bytes: Uint8Array): void;
   inL2(): boolean;
-  /** A start-up IPI and INIT, as another processor would send them. The first is nothing unless L2 waits for it. */
-  startupAndInit(): void;
+  /** Makes L2 exit as another processor would: by a start-up IPI if it waits for one, by INIT if not. */
+  fetchBack(): void;
   /** Ends a shutdown of L1 as RESET of its processor would, all else staying as it is: at the monitor's first instruction. */
   revive(): void;
 }
@@ -146,9 +146,9 @@ export function bareSide(configuration: Configuration, jit: JitMode): Side {
     write: (address, bytes) => pc.machine.memory.write(address, bytes),
     inL2: () => unit.vmx?.nonRoot === true,
     start: entry.rip,
-    startupAndInit: () => {
+    fetchBack: () => {
       unit.events.startup(STARTUP_VECTOR);
-      unit.events.init();
+      if (unit.events.pendingStartup < 0) unit.events.init();
     },
     revive: () => {
       unit.vmx?.reset();
@@ -185,9 +185,9 @@ export function l0Side(configuration: Configuration, jit: JitMode): L0Side {
     write: (address, bytes) => pc.l0.l1.memory.write(address, bytes),
     inL2: () => vcpu.state.level === 2,
     start: entry.rip,
-    startupAndInit: () => {
+    fetchBack: () => {
       vcpu.startup(STARTUP_VECTOR);
-      vcpu.init();
+      if (vcpu.state.pendingStartup < 0) vcpu.init();
     },
     revive: () => {
       vcpu.attending = true;

@@ -255,7 +255,7 @@ export class Pair {
       if (outcome === 'limit' && (waits === 0 || (!inL2 && waits < PATIENCE_WITH_L1))) continue;
       if (inits > MOST_INITS || !inL2) return { kind: 'stuck', ticks: machine.ticks - start, inits };
       if (inits === MOST_INITS) skipToLastSteps(side);
-      side.startupAndInit();
+      side.fetchBack();
       inits++;
     }
     return { kind: this.endOf(side), ticks: machine.ticks - start, inits };

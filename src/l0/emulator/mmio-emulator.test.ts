@@ -159,9 +159,15 @@ describe('instructions on device memory', () => {
 
   it('bytes that are no instruction are #UD, and those that it cannot emulate as well, but counted', () => {
     const fixture = new Fixture();
-    fixture.put(CODE, [0x0f, 0x0b]);
-    violation(fixture);
-    assert.deepEqual(fixture.injected, { vector: 6, type: 3 });
+    for (const undefined of [
+      [0x0f, 0x0b],
+      [0xff, 0xff],
+    ]) {
+      fixture.put(CODE, undefined);
+      violation(fixture);
+      assert.deepEqual(fixture.injected, { vector: 6, type: 3 });
+    }
+    assert.equal(fixture.l0.l1.unemulated.size, 0);
     fixture.put(CODE, [0x0f, 0x10, 0x03]); // movups xmm0, [rbx]
     fixture.processor.general[RBX] = AT;
     violation(fixture);

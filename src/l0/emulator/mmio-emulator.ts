@@ -39,7 +39,10 @@ export function emulateInstruction(vcpu: Vcpu): void {
   // old translation for ever.
   if (status === DecodeStatus.TRUNCATED) return memory.endFetch();
   if (status === DecodeStatus.TOO_LONG) return vcpu.raise(GENERAL_PROTECTION, 0);
-  const operation = status === DecodeStatus.OK ? OPERATIONS.get(instruction.opcode.mnemonic) : undefined;
+  if (status === DecodeStatus.UNDEFINED) return vcpu.raise(INVALID_OPCODE);
+  const { mnemonic } = instruction.opcode;
+  if (mnemonic === 'UD2') return vcpu.raise(INVALID_OPCODE);
+  const operation = OPERATIONS.get(mnemonic);
   const outcome = operation?.(new Emulation(vcpu, instruction, memory)) ?? 'beyond';
   if (outcome === 'done') vcpu.completeInstruction(instruction.length);
   else if (outcome === 'iteration') vcpu.completeIteration();
