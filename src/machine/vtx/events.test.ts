@@ -163,6 +163,16 @@ describe('event injection', () => {
     assert.equal(bench.peek64(AT.guestStack - 48), 6n);
     assert.equal(bench.cpu.get64(STATE.cr2), 0x77n);
   });
+  it('RFLAGS.RF is pushed as it is, whatever the event', () => {
+    const events = [inject(0, 0x21), inject(2, 2), inject(3, 6), inject(3, 1), inject(4, 0x22), inject(6, 3)];
+    for (const event of events)
+      for (const flags of [0x202, 0x202 | RFLAGS_RF]) {
+        bench.reset().set('GUEST_RFLAGS', flags).set('VM_ENTRY_INTR_INFO_FIELD', event);
+        bench.set('VM_ENTRY_INSTRUCTION_LEN', 2).primary(PRIMARY.HLT_EXITING);
+        assert.equal(bench.launch('90'), 'HLT');
+        assert.equal(bench.peek64(AT.guestStack - 24), BigInt(flags), `event ${event.toString(16)}`);
+      }
+  });
   it('a software exception returns behind the instruction', () => {
     bench
       .reset()

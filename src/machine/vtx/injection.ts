@@ -43,7 +43,7 @@ export function injectEvent(unit: VmxUnit): void {
   const event: Event = {
     vector: information & 0xff,
     kind: KIND_OF[type],
-    errorCode,
+    ...{ errorCode, injected: true },
     ...(software ? { instructionLength: length } : {}),
   };
   unit.injecting = unit.exempt = true;

@@ -40,6 +40,8 @@ export interface Event {
   readonly instructionLength?: number;
   /** For #DB: the DR6 bits that delivery sets. Absent (an injected event): debug registers stay as they are. */
   readonly debugStatus?: number;
+  /** Injected by a VM entry: RFLAGS.RF is pushed as it is. */
+  readonly injected?: boolean;
   /** For #PF: the linear address that delivery puts into CR2. Absent (an injected event): CR2 stays as it is. */
   readonly linear?: { readonly low: number; readonly high: number };
 }
