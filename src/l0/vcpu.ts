@@ -8,6 +8,7 @@ import {
   CR0_PG,
   DEBUGCTL_BTF,
   EFER_LMA,
+  PENDING_BS,
   RFLAGS_RF,
   RFLAGS_TF,
 } from '../arch/vmx/state-bits.ts';
@@ -31,7 +32,6 @@ const { IDT_VECTORING_INFO_FIELD, IDT_VECTORING_ERROR_CODE, GUEST_IA32_EFER } = 
 
 const RSP = 4;
 /** Bits of the pending debug exceptions: single step; a breakpoint that is enabled was met. */
-const PENDING_BS = 1 << 14;
 const PENDING_ENABLED = 1 << 12;
 const VALID = 0x80000000;
 const PAGE_FAULT = 14;

@@ -31,6 +31,7 @@ import {
   CR4_PAE,
   DEBUGCTL_BTF,
   ENCLAVE_INTERRUPTION,
+  PENDING_BS,
   RFLAGS_IF,
   RFLAGS_TF,
 } from './state-bits.ts';
@@ -127,7 +128,6 @@ const SINGLE_STEP: readonly FieldName[] = [
   'GUEST_RFLAGS',
   'GUEST_IA32_DEBUGCTL',
 ];
-const PENDING_BS = 1 << 14;
 const PENDING_RTM = 1 << 16;
 const pendingLow = (v: VmcsView): number => v.low(GUEST_PENDING_DBG_EXCEPTIONS);
 const holdsDebugTraps = (v: VmcsView): boolean => blocks(v, STI_OR_MOV_SS) || activity(v) === ACTIVITY.hlt;

@@ -18,6 +18,9 @@ export const RFLAGS_VM = 1 << 17;
 export const RFLAGS_AC = 1 << 18;
 export const DEBUGCTL_BTF = 1 << 1;
 
+/** Of the pending debug exceptions. See: SDM 25.4.2 Guest Non-Register State */
+export const PENDING_BS = 1 << 14;
+
 // Guest interruptibility state. See: SDM 25.4.2 Guest Non-Register State
 export const BLOCKING_BY_STI = 1 << 0;
 export const BLOCKING_BY_MOV_SS = 1 << 1;

@@ -13,6 +13,7 @@ import { OFFSET } from '../../arch/vmx/fields.ts';
 import { BLOCKING_BY_MOV_SS } from '../../arch/vmx/state-bits.ts';
 import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import { isSet } from '../vmcs-access.ts';
+import { lendBranchSteps } from './branch-steps.ts';
 import { eferOfL2, setEferOfL2 } from './efer.ts';
 import { failEntryAfterLoading, failEntryBeforeLoading } from './leave-l2.ts';
 import { failedLoadRule, loadEntryList } from './msr-lists.ts';
@@ -82,6 +83,7 @@ function switchToL2(nested: NestedVcpu): void {
   vmcs12.entered();
   state.completedForL2 = 0;
   startTimer(nested);
+  lendBranchSteps(nested);
   // An event that was under way in L1 is none of L2's: instructions that exit do so before any event.
   vcpu.state.vectoring = 0;
   traceEntry(nested);

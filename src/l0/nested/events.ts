@@ -14,6 +14,7 @@ import { INTERRUPTION_TYPE, SIPI } from '../../arch/vmx/qualifications.ts';
 import { ACTIVITY, BLOCKING_BY_NMI, RFLAGS_RF } from '../../arch/vmx/state-bits.ts';
 import { injectException, injectInterruptedDelivery, protectedMode } from '../events.ts';
 import { isSet, setBits, write32 } from '../vmcs-access.ts';
+import { lendOnEntry } from './branch-steps.ts';
 import { finishTprWrite } from './apic-access-page.ts';
 import { exceptionExits } from './exit-conditions.ts';
 import { exitInformation } from './exit-information.ts';
@@ -50,6 +51,7 @@ export function prepareEntryOfL2(nested: NestedVcpu): void {
   askForEvents(nested, taken);
   continueTimer(nested);
   interceptInexactTsc(nested);
+  lendOnEntry(nested);
   rememberInjection(nested);
 }
 

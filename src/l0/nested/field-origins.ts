@@ -11,6 +11,7 @@ import {
   BLOCKING_BY_NMI,
   BLOCKING_BY_STI,
   DEBUGCTL_BTF,
+  PENDING_BS,
   RFLAGS_TF,
 } from '../../arch/vmx/state-bits.ts';
 import type { Halves } from '../../hardware/vmx.ts';
@@ -224,8 +225,6 @@ const interruptibility: Compose = (c, out) => {
   const injectsNmi = (c.v12.low(OFFSET.VM_ENTRY_INTR_INFO_FIELD) & 0x80000700) >>> 0 === 0x80000200;
   if (injectsNmi && (c.pin12 & PIN.NMI_EXITING) === 0) out.low &= ~BLOCKING_BY_NMI;
 };
-
-const PENDING_BS = 1 << 14;
 
 /** Under blocking by STI or MOV SS or in HLT, BS goes by the IA32_DEBUGCTL that is loaded: without the control, L1's. */
 const pendingDebugExceptions: Compose = (c, out) => {

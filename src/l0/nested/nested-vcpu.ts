@@ -56,6 +56,8 @@ export type NestedVcpuState = {
   completedForL2: number;
   /** Flag: the instruction that L0 emulates for L2 writes VTPR. */
   vtprWritten: number;
+  /** What vmcs02 has in place of L2's IA32_DEBUGCTL.BTF: LENT of branch-steps.ts. */
+  lent: number;
   /** The exit reason, if L2 has just left by a window that L0 asked for; 0: it has not. */
   windowMet: number;
   /** When the preemption timer of L2 expires, in the periods in which it counts. */
@@ -77,6 +79,7 @@ const initialState = (): NestedVcpuState => ({
     resumeFlagAdded: 0,
     completedForL2: 0,
     vtprWritten: 0,
+    lent: 0,
     windowMet: 0,
     timerEnd: 0,
   },

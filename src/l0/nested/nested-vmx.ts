@@ -23,6 +23,7 @@ import {
   isTprWithoutMemory,
   virtualApicAddress,
 } from './apic-access-page.ts';
+import { takeBack } from './branch-steps.ts';
 import { capabilitiesForL1, capabilityMsr } from './capabilities.ts';
 import type { Paging } from './capabilities.ts';
 import { countsInstruction } from './clock.ts';
@@ -111,6 +112,7 @@ export class NestedVmx implements NestedHooks {
   handlesExit(vcpu: Vcpu, reason: number): boolean {
     const nested = this.of(vcpu);
     if (reason >= ENTRY_FAILURE_BIT) return false;
+    takeBack(nested);
     if (reason === EXIT_REASON.EXTERNAL_INTERRUPT) {
       deliverToL1(nested);
       return true;

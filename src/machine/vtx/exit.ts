@@ -7,6 +7,7 @@ import { EXIT } from '../../arch/vmx/controls.ts';
 import { VMX_ABORT } from '../../arch/vmx/errors.ts';
 import { EXIT_REASON } from '../../arch/vmx/exit-reasons.ts';
 import { OFFSET } from '../../arch/vmx/fields.ts';
+import { PENDING_BS } from '../../arch/vmx/state-bits.ts';
 import { INTERRUPTION_TYPE } from '../../arch/vmx/qualifications.ts';
 import { addressAt } from '../../arch/vmx/vmcs-view.ts';
 import { loadPdptes, paePaging } from '../cpu/microcode/pdpte.ts';
@@ -33,7 +34,6 @@ const ATTENTION_OF_GUEST = ATTENTION.debug | ATTENTION.shadow | ATTENTION.vmx;
 const NMI_EXIT = 0x80000202;
 /** Hardware exception, vector 8. */
 const DOUBLE_FAULT = 0x308;
-const PENDING_BS = 1 << 14;
 const DEBUGCTL_BTF = 2n;
 const IA32_DEBUGCTL = 0x1d9;
 
