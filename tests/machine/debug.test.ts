@@ -137,6 +137,14 @@ describe('data breakpoints', () => {
     assert.deepEqual(log, ['3: 1']);
   });
 
+  test('after MOV SS and INT n it comes before the first instruction of the handler, after a fault never', () => {
+    const stack = (bench: Bench): void => bench.poke64(DATA, 0x10n);
+    const run = (code: string): string[] =>
+      Debugged.run(`8e 16 ; mov ss, [rsi] \n ${code}`, enable(0, ACCESS, 2), [DATA], stack);
+    assert.deepEqual(run('cd 20 ; int 20h'), [`${(INTERRUPT_HANDLER - AT.code - START).toString(16)}: 1`]);
+    assert.deepEqual(run('f6 76 10 ; div byte [rsi + 10h]'), []);
+  });
+
   test("what an event's delivery meets comes before the handler's first instruction", () => {
     const log = Debugged.run('cd 20 ; int 20h', enable(0, WRITE, 1), [AT.stack - 8]);
     assert.deepEqual(log, [`${(INTERRUPT_HANDLER - AT.code - START).toString(16)}: 1`]);

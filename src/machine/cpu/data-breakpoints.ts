@@ -47,6 +47,11 @@ export class DataBreakpoints {
     this.hits = 0;
   }
 
+  /** The instruction in the shadow has faulted. */
+  forgetHeld(): void {
+    this.held = 0;
+  }
+
   /** What waits in a shadow, for a VM exit that saves it. */
   get waiting(): number {
     return this.held;

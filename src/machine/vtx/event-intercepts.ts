@@ -29,6 +29,8 @@ export function interceptEvent(unit: VmxUnit, event: Event, during: Event | unde
   }
   if (event.kind === 'software' || event.kind === 'external' || event.kind === 'nmi' || !exits(unit, event)) {
     unit.iretDone();
+    // Debug exceptions that a MOV SS held back do not outlast a fault.
+    if (event.kind === 'fault') unit.state.pendingDebugExceptions = 0;
     return false;
   }
   describe(unit, event, during);

@@ -173,6 +173,23 @@ describe('event injection', () => {
         assert.equal(bench.peek64(AT.guestStack - 24), BigInt(flags), `event ${event.toString(16)}`);
       }
   });
+  it('no debug exception stays pending, but behind MOV SS for a software interrupt or exception', () => {
+    for (const [event, blocked, handler] of [
+      [inject(0, 0x21), 0, 0x21],
+      [inject(2, 2), 0, 2],
+      [inject(3, 6), 2, 6],
+      [inject(4, 0x22), 0, 0x22],
+      [inject(5, 1), 2, 1],
+      [inject(4, 0x22), 2, 1],
+      [inject(6, 3), 2, 1],
+    ]) {
+      bench.reset().set('GUEST_RFLAGS', 0x302).set('VM_ENTRY_INTR_INFO_FIELD', event);
+      bench.set('GUEST_INTERRUPTIBILITY_INFO', blocked).set('GUEST_PENDING_DBG_EXCEPTIONS', 0x4000);
+      bench.set('VM_ENTRY_INSTRUCTION_LEN', 2).primary(PRIMARY.HLT_EXITING);
+      assert.equal(bench.launch('90'), 'HLT', event.toString(16));
+      assert.equal(bench.get('GUEST_RIP'), AT.handler + 16 * handler + 1, event.toString(16));
+    }
+  });
   it('a software exception returns behind the instruction', () => {
     bench
       .reset()

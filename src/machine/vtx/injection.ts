@@ -5,6 +5,8 @@ import { deliver, raiseException, softwareInterrupt } from '../cpu/microcode/int
 import type { Event, EventKind } from '../cpu/microcode/exceptions.ts';
 import { STATUS } from '../cpu/interpreter/record.ts';
 import type { Processor } from '../cpu/processor.ts';
+import { STATE } from '../cpu/state.ts';
+import { BLOCKING } from './exit.ts';
 import { MTF } from './vmx-state.ts';
 import type { VmxUnit } from './vmx-unit.ts';
 
@@ -25,7 +27,9 @@ const KIND_OF: { readonly [type: number]: EventKind } = {
 
 /**
  * Delivers the event that VM entry injects, if any: it is not intercepted itself, but what comes up in its delivery is.
- * See: SDM 27.6.1 Vectored-Event Injection, 27.6.2 Injection of Pending MTF VM Exits
+ * Debug exceptions stay pending only behind a MOV SS, for a software interrupt or exception as if it were executed there.
+ * See: SDM 27.6.1 Vectored-Event Injection, 27.6.2 Injection of Pending MTF VM Exits, 27.7.3 Delivery of Pending Debug
+ * Exceptions after VM Entry
  */
 export function injectEvent(unit: VmxUnit): void {
   const { vmcs, state } = unit;
@@ -46,10 +50,13 @@ export function injectEvent(unit: VmxUnit): void {
     ...{ errorCode, injected: true },
     ...(software ? { instructionLength: length } : {}),
   };
+  if (!software || !movSsBlocks(unit)) state.pendingDebugExceptions = 0;
   unit.injecting = unit.exempt = true;
   unit.settle(software ? injectSoftware(unit.cpu, event, length) : deliver(unit.cpu, event));
   unit.injecting = unit.exempt = false;
 }
+
+const movSsBlocks = ({ cpu }: VmxUnit): boolean => (cpu.words[STATE.interruptibility >> 2] & BLOCKING.movSs) !== 0;
 
 /** The return address lies behind the instruction; RIP itself stays where it was if the delivery does not succeed. */
 function injectSoftware(cpu: Processor, event: Event, length: number): 'delivered' | 'intercepted' | 'shutdown' {

@@ -147,6 +147,8 @@ function deliverOnce(cpu: Processor, event: Event): boolean {
     return false;
   }
   hooks.deliveringEvent = undefined;
+  // What a MOV SS held back does not outlast a fault.
+  if (event.kind === 'fault') cpu.breakpoints.forgetHeld();
   entered(cpu);
   return true;
 }
