@@ -27,6 +27,14 @@ const dwordOf = (value: number): string =>
 const edi = (value: number): string => `bf ${dwordOf(value)}`;
 const esi = (value: number): string => `be ${dwordOf(value)}`;
 const APIC_PAGE = first + 5 * PAGE;
+/** The index of the local APIC's 2 MBytes in the table of its GByte, which is the table of the first GByte again. */
+const LOCAL_APIC_INDEX = 503;
+/** From L2's linear addresses, and by EPT12 if L2 has one. */
+const mapLocalApic: readonly Operation[] = [
+  store(AT.PD + 8 * (LARGE / 0x200000), LOCAL_APIC | LARGE_PAGE),
+  store(AT.EPT_PDPT + 8 * 3, BigInt(AT.EPT_PD) | ALL),
+  store(AT.EPT_PD + 8 * LOCAL_APIC_INDEX, LOCAL_APIC | 0x80n | ALL),
+];
 
 export const DEVICE_CASES: readonly Case[] = [
   {
@@ -76,7 +84,7 @@ export const DEVICE_CASES: readonly Case[] = [
     profiles: BOTH,
     controls: APIC,
     l2: `8b ${at(0, LARGE + 0x20)}\nc7 ${at(0, LARGE + 0xf0)} ff 01 00 00\n8b ${at(3, LARGE + 0x30)}\n8b ${at(0, AT.APIC_ACCESS + 0x20)}\n${VMCALL}`,
-    script: () => [store(AT.PD + 8 * 6, LOCAL_APIC | LARGE_PAGE), launch, skip, resume, finish],
+    script: () => [...mapLocalApic, launch, skip, resume, finish],
     exits: ['APIC_ACCESS', 'VMCALL'],
   },
   {
@@ -86,7 +94,7 @@ export const DEVICE_CASES: readonly Case[] = [
     fields: { APIC_ACCESS_ADDR: LOCAL_APIC },
     l2: `8b ${at(0, LARGE + 0x20)}\n8b ${at(0, LARGE + 0x30)}\n8b ${at(0, LARGE + 0x30)}\n${VMCALL}`,
     script: () => [
-      ...[store(AT.PD + 8 * 6, LOCAL_APIC | LARGE_PAGE), launch, set('APIC_ACCESS_ADDR', AT.APIC_ACCESS), resume],
+      ...[...mapLocalApic, launch, set('APIC_ACCESS_ADDR', AT.APIC_ACCESS), resume],
       ...[goTo(AT.L2), set('APIC_ACCESS_ADDR', LOCAL_APIC), resume, finish],
     ],
     exits: ['APIC_ACCESS', 'VMCALL', 'APIC_ACCESS'],

@@ -11,6 +11,7 @@ import { ALL_CASES } from './all-cases.ts';
 import { programOf } from './case.ts';
 import { IMPOSSIBLE } from './reasons.ts';
 import { compareUnderL0, runBare } from './run.ts';
+import { withEpt } from './variants.ts';
 
 test('the image is made of the sources beside it', () => {
   assert.equal(
@@ -21,7 +22,7 @@ test('the image is made of the sources beside it', () => {
 });
 
 describe('L1 finds the same bare and under L0', () => {
-  for (const each of ALL_CASES)
+  for (const each of [...ALL_CASES, ...ALL_CASES.flatMap((one) => withEpt(one) ?? [])])
     for (const profile of each.profiles)
       test(`${each.name}: ${profile}`, () => {
         const program = programOf(each, profile);
