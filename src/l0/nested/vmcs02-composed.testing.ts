@@ -65,7 +65,9 @@ export function made(bits: Bits, f = new NestedFixture().start().writeExample())
     const value = POINTERS[name] ?? pattern(name, 1) ^ MASKS[fieldNamed(name).width];
     if (!own) vmcs12.change(offset, low(value), high(value));
   }
-  // Neither of these holds a single step back.
+  // Neither of these holds a single step back; in vmcs01 other bits are 1.
+  f.processor.set('GUEST_INTERRUPTIBILITY_INFO', 7n);
+  f.processor.set('GUEST_ACTIVITY_STATE', 5n);
   vmcs12.change(fieldNamed('GUEST_INTERRUPTIBILITY_INFO').offset, 8, 0);
   vmcs12.change(fieldNamed('GUEST_ACTIVITY_STATE').offset, 2, 0);
   // PAE paging, if IA-32e mode is off; shadow-on-EPT reads L1's memory then.
