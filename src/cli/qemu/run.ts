@@ -89,7 +89,7 @@ async function runToStatus(
   }
 }
 
-/** QEMU says nothing of a triple fault, and its users wish that it did. */
+/** Why it ended, and where. QEMU says nothing of a triple fault, and its users wish that it did. */
 function endText(why: string, session: Session, recorder: ReturnType<typeof makeRecorder>): string {
   return [`${PROGRAM}: ${why}`, ...session.whereItEnded(recorder)].map((line) => `${line}\n`).join('  ');
 }

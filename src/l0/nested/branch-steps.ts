@@ -18,7 +18,6 @@ import {
   RFLAGS_TF,
 } from '../../arch/vmx/state-bits.ts';
 import type { VmcsView } from '../../arch/vmx/vmcs-view.ts';
-import type { RootProcessor } from '../../hardware/vmx.ts';
 import { isSet, setBits } from '../vmcs-access.ts';
 import { ProcessorView } from './composition.ts';
 import type { NestedVcpu } from './nested-vcpu.ts';
@@ -37,7 +36,8 @@ export function lendBranchSteps({ vcpu: { processor }, vmcs12, state }: NestedVc
   state.lent = LENT.nothing;
   if (vmcs12.low(VM_ENTRY_CONTROLS) & ENTRY.LOAD_DEBUG_CONTROLS || vectors(vmcs12) || !held(vmcs12)) return;
   if ((vmcs12.low(GUEST_RFLAGS) & RFLAGS_TF) === 0) return;
-  const [btf12, btf] = [vmcs12.low(GUEST_IA32_DEBUGCTL) & DEBUGCTL_BTF, bit(processor, DEBUGCTL_BTF)];
+  const btf12 = vmcs12.low(GUEST_IA32_DEBUGCTL) & DEBUGCTL_BTF;
+  const btf = processor.readLow(GUEST_IA32_DEBUGCTL) & DEBUGCTL_BTF;
   if (btf12 === btf) return;
   if (btf !== 0) state.lent = LENT.clear;
   else if (isHalted(vmcs12)) state.lent = LENT.set;
@@ -82,8 +82,6 @@ function isDebugException(view: VmcsView): boolean {
 }
 
 const isHalted = (view: VmcsView): boolean => view.low(GUEST_ACTIVITY_STATE) === ACTIVITY.hlt;
-
-const bit = (processor: RootProcessor, mask: number): number => processor.readLow(GUEST_IA32_DEBUGCTL) & mask;
 
 /** Debug exceptions wait, as the fields say it. */
 const held = (view: VmcsView): boolean =>
